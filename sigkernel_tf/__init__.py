@@ -1,0 +1,36 @@
+"""Signature kernels and truncated signatures as TensorFlow operations; ``sigkernel_tf.gp`` puts them in GPflow."""
+
+import importlib
+from typing import Any
+
+# Where each public name lives. No module may share a name with a function: importing it would replace the function.
+_HOME = {
+    "PowerSeries": "goursat",
+    "FiniteDifference": "goursat",
+    "Solver": "goursat",
+    "solve_goursat": "goursat",
+    "signature_kernel": "signature_kernels",
+    "signature_kernel_gram": "signature_kernels",
+    "signature_kernel_diag": "signature_kernels",
+    "signature": "signatures",
+    "words": "signatures",
+}
+_MODULES = ("gp", "paths")
+
+__all__ = [*_HOME, *_MODULES]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:  # PEP 562: a name is imported when it is first asked for
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,61 @@
+"""What the operations check of their arguments before anything is computed; unknown shapes are checked when known."""
+
+from typing import Any
+
+import tensorflow as tf
+
+DTYPES = (tf.float32, tf.float64)
+
+
+def as_float_tensor(value: Any, name: str) -> tf.Tensor:
+    """
+    ``value`` as a float32 or float64 tensor.
+
+    :raises TypeError: for any other dtype: nothing is cast silently.
+    """
+    tensor = tf.convert_to_tensor(value)
+    if tensor.dtype not in DTYPES:
+        raise TypeError(
+            f"{name} must be float32 or float64, got {tensor.dtype.name}: cast it first, "
+            f"as in tf.cast({name}, tf.float64)."
+        )
+    return tensor
+
+
+def as_paths(value: Any, name: str) -> tf.Tensor:
+    """
+    ``value`` as a tensor of paths [B, L, D] with L >= 1 and D >= 1.
+
+    :raises ValueError: for another rank, no time steps or no channels.
+    :raises TypeError: for another dtype than float32 and float64.
+    """
+    paths = as_float_tensor(value, name)
+    if paths.shape.rank is not None and paths.shape.rank != 3:
+        raise ValueError(
+            f"{name} must have rank 3, (paths, time steps, channels), got shape {paths.shape}: "
+            f"a single path takes {name}[None], paths with one channel take {name}[..., None]."
+        )
+    if paths.shape.rank is not None and paths.shape[1] == 0:
+        raise ValueError(f"{name} must have at least one time step, got shape {paths.shape}: drop empty series first.")
+    if paths.shape.rank is not None and paths.shape[2] == 0:
+        raise ValueError(f"{name} must have at least one channel, got shape {paths.shape}.")
+    return paths
+
+
+def check_same_dtype(first: tf.Tensor, second: tf.Tensor, names: str) -> None:
+    """:raises TypeError: where the dtypes differ."""
+    if first.dtype != second.dtype:
+        raise TypeError(
+            f"{names} must have one dtype, got {first.dtype.name} and {second.dtype.name}: cast one of them first."
+        )
+
+
+def check_same_size(first: tf.Tensor, second: tf.Tensor, axis: int, names: str, what: str) -> None:
+    """:raises ValueError: where the sizes along ``axis`` are known and differ."""
+    if first.shape.rank is None or second.shape.rank is None:
+        return
+    if not first.shape[axis : axis + 1].is_compatible_with(second.shape[axis : axis + 1]):
+        raise ValueError(
+            f"{names} must have the same number of {what}, got {first.shape[axis]} and {second.shape[axis]} "
+            f"(shapes {first.shape} and {second.shape})."
+        )

@@ -1,0 +1,85 @@
+"""The signature kernel of piecewise linear paths: pairs, Gram matrices and diagonals."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from . import _checks, _library
+from .goursat import PowerSeries, Solver, attributes_of, solver_attributes
+
+
+def signature_kernel(X: Any, Y: Any, *, solver: Solver = PowerSeries()) -> tf.Tensor:
+    r"""
+    The signature kernel of pairs of paths, k(x, y) = ⟨S(x), S(y)⟩ (eqs. 10 and 13), the empty word included.
+
+    Units: X and Y share a unit u, products of increments carry u²; dividing both by a lengthscale makes them numbers.
+    Paths may differ in length between X and Y; a path of one point gives 1. Differentiable once, in X and Y.
+    Cost: O(L1 L2 (D + K²)) a pair, K the power series' degree; memory beyond the output: one row of the grid a thread,
+    and for the gradient about 2 √L1 rows.
+
+    :param X: [B, L1, D], float32 or float64.
+    :param Y: [B, L2, D], of X's dtype.
+    :param solver: :class:`PowerSeries`, exact to rounding, or :class:`FiniteDifference`.
+    :return: [B].
+    :raises ValueError: for another rank, no time steps, and sizes that differ between X and Y where known.
+    :raises TypeError: for another dtype, and dtypes that differ.
+    :raises tf.errors.InvalidArgumentError: for NaN or infinite values (which path, which step) and a kernel that
+        overflows the dtype (which pair); for the faults above where shapes are known at run time alone.
+    """
+    X, Y = _pair(X, Y)
+    _checks.check_same_size(X, Y, 0, "X and Y", "paths")
+    return _kernel(X, Y, solver, "pairs")
+
+
+def signature_kernel_gram(X: Any, Y: Any = None, *, solver: Solver = PowerSeries()) -> tf.Tensor:
+    r"""
+    Gram matrix of the signature kernel, k(x_i, y_j).
+
+    Without ``Y`` it is the symmetric matrix of X with itself: each pair is solved once, and the result is symmetric to
+    the last bit. Units, precision, errors and gradients as in :func:`signature_kernel`.
+
+    :param X: [N1, L1, D], float32 or float64.
+    :param Y: [N2, L2, D], of X's dtype; None stands for X.
+    :param solver: :class:`PowerSeries` or :class:`FiniteDifference`.
+    :return: [N1, N2].
+    """
+    if Y is None:
+        X = _checks.as_paths(X, "X")
+        return _kernel(X, X, solver, "symmetric_gram")
+    X, Y = _pair(X, Y)
+    return _kernel(X, Y, solver, "gram")
+
+
+def signature_kernel_diag(X: Any, *, solver: Solver = PowerSeries()) -> tf.Tensor:
+    r"""
+    k(x, x) of each path: the diagonal of :func:`signature_kernel_gram`, at half the work of a pair by symmetry.
+
+    Units, precision, errors and gradients as in :func:`signature_kernel`; the gradient counts both arguments.
+
+    :param X: [N, L, D], float32 or float64.
+    :param solver: :class:`PowerSeries` or :class:`FiniteDifference`.
+    :return: [N].
+    """
+    X = _checks.as_paths(X, "X")
+    return _kernel(X, X, solver, "diagonal")
+
+
+def _pair(X: Any, Y: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    X, Y = _checks.as_paths(X, "X"), _checks.as_paths(Y, "Y")
+    _checks.check_same_dtype(X, Y, "X and Y")
+    _checks.check_same_size(X, Y, 2, "X and Y", "channels")
+    return X, Y
+
+
+def _kernel(X: tf.Tensor, Y: tf.Tensor, solver: Solver, pairing: str) -> tf.Tensor:
+    attributes = solver_attributes(solver, X.dtype)
+    k, _ = _library.ops().sigkernel_tf_signature_kernel(X, Y, pairing=pairing, **attributes)
+    return k
+
+
+@tf.RegisterGradient("SigkernelTfSignatureKernel")
+def _signature_kernel_gradient(op: tf.Operation, upstream: tf.Tensor, _: tf.Tensor) -> list[tf.Tensor | None]:
+    attributes = attributes_of(op, "solver", "tolerance", "dyadic_order", "gradient", "pairing")
+    dX, dY = _library.ops().sigkernel_tf_signature_kernel_grad(*op.inputs, op.outputs[1], upstream, **attributes)
+    symmetric = attributes["pairing"] in ("symmetric_gram", "diagonal")
+    return [dX, None if symmetric else dY]  # of a symmetric pairing dX counts both arguments

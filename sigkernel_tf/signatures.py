@@ -1,0 +1,125 @@
+"""
+The truncated signature of piecewise linear paths, and the words that index it.
+
+Words are tuples of 0-based channels, ordered by level (their number of letters), then lexicographically, () first; the
+first letter is integrated first.
+"""
+
+import decimal
+import itertools
+import os
+from decimal import Decimal
+from typing import Any
+
+import tensorflow as tf
+
+from . import _checks, _library
+from .goursat import attributes_of
+
+_MOST_WORDS = 2**31 - 1
+
+
+def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
+    """
+    The first ``num_words`` words over ``num_channels`` channels: what the columns of :func:`signature` stand for.
+
+    ``words(2, 4)`` is ``[(), (0,), (1,), (0, 0)]``.
+
+    :param num_channels: >= 1.
+    :param num_words: >= 1.
+    :raises ValueError: where either is below 1.
+    :raises TypeError: where either is not a Python int.
+    """
+    _check_int(num_channels, "num_channels", 1)
+    _check_int(num_words, "num_words", 1)
+    levels = (itertools.product(range(num_channels), repeat=level) for level in itertools.count())
+    return list(itertools.islice(itertools.chain.from_iterable(levels), num_words))
+
+
+def signature(X: Any, depth: int | None = None, *, num_words: int | None = None, stream: bool = False) -> tf.Tensor:
+    r"""
+    Truncated signature of each path, by Chen's identity.
+
+    The feature of a word (i_1, ..., i_k) is the iterated integral of dx^{i_1} ... dx^{i_k} over
+    0 < t_1 < ... < t_k < 1 (eq. 5 of Lemercier et al. 2021), exact up to rounding for the piecewise linear path through
+    the given points. Column 0, the empty word, is 1; a path of one point has the signature (1, 0, ...). Columns are
+    ordered as :func:`words` lists them, and the last level may be cut midway by ``num_words``.
+
+    Units: where X has a unit u, a word of k letters has u^k. Differentiable once, in X. Cost: O(L M) a path for M
+    words, forward and backward. Memory beyond the output: a few signatures a thread. The gradient too stores nothing
+    along the path, which it walks back from its end: where ``stream`` is False its rounding is up to 2^depth times that
+    of the signature, which shows in float32 at great depths.
+
+    :param X: [B, L, D], float32 or float64.
+    :param depth: the last level, >= 0: M = 1 + D + ... + D^depth words. Give this or ``num_words``.
+    :param num_words: M itself, >= 1.
+    :param stream: whether to return the signatures of all prefixes of a path, that of its first point first.
+    :return: [B, M], or [B, L, M] with ``stream``.
+    :raises ValueError: where not exactly one of ``depth`` and ``num_words`` is given or it is too small; where the
+        words of one path do not fit in memory; where ``depth`` is given and the number of channels is unknown; for
+        another rank, no time steps or no channels.
+    :raises TypeError: where ``depth`` or ``num_words`` is not a Python int, and for another dtype.
+    :raises tf.errors.InvalidArgumentError: for NaN or infinite values (which path, which step) and a signature that
+        overflows the dtype (which path); for the faults above where shapes are known at run time alone.
+    """
+    X = _checks.as_paths(X, "X")
+    if depth is not None and num_words is None:
+        _check_int(depth, "depth", 0)
+        num_words = _words_up_to(depth, X)
+    elif num_words is not None and depth is None:
+        _check_int(num_words, "num_words", 1)
+        _check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype)
+    else:
+        raise ValueError(
+            f"signature takes either depth or num_words, got depth={depth} and num_words={num_words}: "
+            "depth=3 keeps all words of up to three letters, num_words=100 the first hundred."
+        )
+    return _library.ops().sigkernel_tf_signature(X, num_words=num_words, stream=bool(stream))
+
+
+@tf.RegisterGradient("SigkernelTfSignature")
+def _signature_gradient(op: tf.Operation, upstream: tf.Tensor) -> tf.Tensor:
+    return _library.ops().sigkernel_tf_signature_grad(
+        op.inputs[0], op.outputs[0], upstream, **attributes_of(op, "num_words", "stream")
+    )
+
+
+@tf.RegisterGradient("SigkernelTfSignatureGrad")
+def _no_second_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
+    raise LookupError(
+        "the signature is differentiable once: its gradient has no gradient of its own. "
+        "Take differences of the gradient where a second derivative is needed."
+    )
+
+
+def _check_int(value: Any, name: str, smallest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a Python int, got {value!r} of type {type(value).__name__}: use int({name}).")
+    if value < smallest:
+        raise ValueError(f"{name} must be at least {smallest}, got {value}.")
+
+
+def _words_up_to(depth: int, X: tf.Tensor) -> int:
+    """The number of words over X's channels with at most ``depth`` letters."""
+    channels = None if X.shape.rank is None else X.shape[2]
+    if channels is None:
+        raise ValueError(
+            f"depth={depth} needs a number of channels known while the function is traced, got shape {X.shape}: "
+            "set it with X = tf.ensure_shape(X, [None, None, D]), or give num_words instead."
+        )
+    with decimal.localcontext() as context:
+        context.traps[decimal.Overflow] = False  # beyond 10^(10^18) words are infinitely many
+        count = Decimal(depth + 1)
+        if channels > 1:
+            count = (Decimal(channels) ** (depth + 1) - 1) / (channels - 1)
+    _check_fits(count, f"depth={depth} with {channels} channels", X.dtype)
+    return int(count)
+
+
+def _check_fits(count: Decimal, cause: str, dtype: tf.DType) -> None:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if count > _MOST_WORDS or count * dtype.size > memory:
+        raise ValueError(
+            f"{cause} makes {count:.5g} words, {count * dtype.size:.5g} bytes for each signature; at most "
+            f"{_MOST_WORDS} words, and this machine's {memory} bytes of memory, can be had: lower it."
+        )

@@ -1,0 +1,73 @@
+"""Slow, independent answers that the tests compare with. Nothing here shares code with the package."""
+
+import itertools
+from collections.abc import Sequence
+from fractions import Fraction
+
+import mpmath
+import numpy as np
+
+
+def increment_products(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """p_ij = <dx_i, dy_j> of two paths [L1, D] and [L2, D]."""
+    return np.diff(X, axis=0) @ np.diff(Y, axis=0).T
+
+
+def goursat(p: np.ndarray, degree: int = 60, digits: int = 50) -> tuple[float, float]:
+    """
+    U(1, 1) and the largest |U| at a corner, of U_st = p U, from each cell's double Taylor series in mpmath.
+
+    The series sum c_kl s^k t^l has (k + 1)(l + 1) c_{k+1,l+1} = p c_kl; its first row and column are the edges.
+    """
+    with mpmath.workdps(digits):
+        one, zero = mpmath.mpf(1), mpmath.mpf(0)
+        rows, columns = p.shape
+        bottoms = [[one] + [zero] * degree for _ in range(columns)]
+        largest, corner = one, one
+        divisors = [[one / ((k + 1) * (l + 1)) for l in range(degree)] for k in range(degree)]
+        for i in range(rows):
+            left = [one] + [zero] * degree
+            for j in range(columns):
+                value = mpmath.mpf(float(p[i, j]))
+                # c[k][l]: k counts powers along the row (bottom edge), l powers across it (left edge)
+                c = [[zero] * (degree + 1) for _ in range(degree + 1)]
+                for k in range(degree + 1):
+                    c[k][0] = bottoms[j][k]
+                    c[0][k] = left[k]
+                for k in range(degree):
+                    for l in range(degree):
+                        c[k + 1][l + 1] = value * c[k][l] * divisors[k][l]
+                bottoms[j] = [mpmath.fsum(c[k]) for k in range(degree + 1)]
+                left = [mpmath.fsum(c[k][l] for k in range(degree + 1)) for l in range(degree + 1)]
+                corner = mpmath.fsum(left)
+                largest = max(largest, abs(corner))
+        return float(corner), float(largest)
+
+
+def exact_signature(path: Sequence[Sequence[int | Fraction]], depth: int) -> list[Fraction]:
+    """The signature of a path with rational points, by Chen's identity over segments, in exact arithmetic."""
+    channels = len(path[0])
+    words = [w for k in range(depth + 1) for w in itertools.product(range(channels), repeat=k)]
+    signature = {w: Fraction(int(w == ())) for w in words}
+    for start, end in itertools.pairwise(path):
+        step = [Fraction(b) - Fraction(a) for a, b in zip(start, end, strict=True)]
+        segment = {(): Fraction(1)}
+        for w in words[1:]:
+            segment[w] = segment[w[:-1]] * step[w[-1]] / len(w)
+        signature = {w: sum(signature[w[:k]] * segment[w[k:]] for k in range(len(w) + 1)) for w in words}
+    return [signature[w] for w in words]
+
+
+def central_differences(function, array: np.ndarray, step: float = 1e-5) -> np.ndarray:
+    """The gradient of ``function(array) -> float``, by fourth-order central differences."""
+    gradient = np.zeros_like(array)
+    for index in np.ndindex(array.shape):
+
+        def shifted(by: float, index=index) -> float:
+            moved = array.copy()
+            moved[index] += by
+            return float(function(moved))
+
+        near, far = shifted(step) - shifted(-step), shifted(2 * step) - shifted(-2 * step)
+        gradient[index] = (8 * near - far) / (12 * step)
+    return gradient
