@@ -41,7 +41,7 @@ def signature(X: Any, depth: int | None = None, *, num_words: int | None = None,
     Truncated signature of each path, by Chen's identity.
 
     The feature of a word (i_1, ..., i_k) is the iterated integral of dx^{i_1} ... dx^{i_k} over
-    0 < t_1 < ... < t_k < 1 (eq. 5 of Lemercier et al. 2021), exact up to rounding for the piecewise linear path through
+    0 < t_1 < ... < t_k < 1 (eq. 8 of Lemercier et al. 2021), exact up to rounding for the piecewise linear path through
     the given points. Column 0, the empty word, is 1; a path of one point has the signature (1, 0, ...). Columns are
     ordered as :func:`words` lists them, and the last level may be cut midway by ``num_words``.
 

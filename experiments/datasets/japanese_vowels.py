@@ -1,0 +1,50 @@
+"""JapaneseVowels: nine speakers by twelve LPC cepstrum coefficients of a vowel; in sktime's wheel."""
+
+import numpy as np
+
+import sigkernel_tf as sk
+
+from .archive import nested_to_series
+from .dataset import Dataset, Defaults, Description, Series, check_split, labels_from
+
+DESCRIPTION = Description(
+    name="japanese_vowels",
+    summary="9 speakers by 12 coefficients of a vowel, 270 + 370 series of length 7 to 29 (ships with sktime)",
+    preprocessing=(
+        "time channel from 0 to 1 over each series; every channel standardised by the training set's mean and "
+        "deviation; a base point at the origin"
+    ),
+    defaults=Defaults(num_inducing=183, iterations=500, batch_size=50, lengthscale=10.0),
+)
+_CLASSES = [str(speaker) for speaker in range(1, 10)]
+_TEST_COUNTS = (31, 35, 88, 44, 29, 24, 40, 50, 29)
+
+
+def load() -> Dataset:
+    """
+    JapaneseVowels (Kudo, Toyama & Shimbo 1999; UCI, UEA archive), 270 training and 370 test series, 9 speakers.
+
+    Twelve channels of different lengths, 7 to 26 in training and 7 to 29 in testing. Preprocessing: a time channel,
+    0 to 1 over each series' own length; then all 13 channels less the training set's mean, over its deviation (over all
+    time steps of all series); then a base point at the origin, for where a series starts tells the speaker and
+    signatures see increments alone. Standardising each series by itself would lose just that.
+
+    :raises ValueError: where sktime's copy is not the published one.
+    """
+    X_train, y_train = _read("train")
+    X_test, y_test = _read("test")
+    check_split("JapaneseVowels, training", X_train, y_train, channels=12, lengths=(7, 26), class_counts=9 * (30,))
+    check_split("JapaneseVowels, testing", X_test, y_test, channels=12, lengths=(7, 29), class_counts=_TEST_COUNTS)
+    X_train, X_test = sk.paths.add_time(X_train), sk.paths.add_time(X_test)
+    mean, deviation = sk.paths.mean_and_deviation(X_train)
+    X_train, X_test = (
+        sk.paths.add_basepoint(sk.paths.standardize(X, mean=mean, deviation=deviation)) for X in (X_train, X_test)
+    )
+    return Dataset(DESCRIPTION, X_train, y_train, X_test, y_test, source="sktime.datasets.load_japanese_vowels")
+
+
+def _read(split: str) -> tuple[Series, np.ndarray]:
+    from sktime.datasets import load_japanese_vowels  # slow to import: here, so that --help is not
+
+    X, y = load_japanese_vowels(split=split, return_type="nested_univ")
+    return nested_to_series(X), labels_from(y, _CLASSES)

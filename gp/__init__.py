@@ -1,0 +1,36 @@
+"""Gaussian processes on time series, in GPflow."""
+
+import importlib
+from typing import Any
+
+# Importing covariances and posteriors registers Kuu, Kuf, the posterior and the divergence with GPflow.
+from . import covariances as covariances
+from .inducing_variables import OrthogonalSignatureFeatures
+from .kernels import SignatureKernel, flatten_paths
+from .models import SigGPDE
+from .posteriors import check_residual
+
+# Where the names live that models do without.
+_HOME = {
+    "Evaluation": "evaluation",
+    "MonitorPoint": "training",
+    "TrainingOptions": "training",
+    "TrainingResult": "training",
+    "evaluate": "evaluation",
+    "predict_in_batches": "evaluation",
+    "train": "training",
+}
+
+__all__ = ["OrthogonalSignatureFeatures", "SigGPDE", "SignatureKernel", "check_residual", "flatten_paths", *_HOME]
+
+
+def __getattr__(name: str) -> Any:  # PEP 562: imported when first asked for
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,216 @@
+"""The signature kernel as a GPflow kernel, and the shape in which paths enter GPflow."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from check_shapes import check_shapes
+from gpflow.base import Parameter, TensorData, TensorType
+from gpflow.config import default_float
+from gpflow.kernels import Kernel
+from gpflow.utilities import positive
+
+from sigkernel_tf.goursat import PowerSeries, Solver, solver_attributes
+from sigkernel_tf.paths import pad_ragged
+from sigkernel_tf.signature_kernels import signature_kernel_diag, signature_kernel_gram
+from sigkernel_tf.signatures import signature
+
+from ._checks import as_positive_int
+
+
+def flatten_paths(X: Any) -> Any:
+    """
+    Paths in the shape GPflow takes, [N, L * D]: time-major, x_1 (all channels), x_2, and so on.
+
+    Shorter paths are padded on the right with their last value, which changes neither their signature nor their
+    kernel. NumPy in, NumPy out; a tensor in, a tensor out.
+
+    :param X: paths [N, L, D] as an array or a tensor, where NaNs after a path's end count as padding; a list of paths
+        [L_i, D]; or a ragged tensor [N, (L_i), D].
+    :return: [N, L * D] in GPflow's default float, L the largest length.
+    :raises ValueError: for what :func:`sigkernel_tf.paths.pad_ragged` refuses: another rank, a NaN inside a path (an
+        InvalidArgumentError where X is a tensor).
+    """
+    padded = pad_ragged(X)
+    if isinstance(padded, np.ndarray):
+        return padded.reshape(padded.shape[0], padded.shape[1] * padded.shape[2]).astype(default_float())
+    num_paths, length, num_channels = (
+        tf.shape(padded)[axis] if size is None else size for axis, size in enumerate(padded.shape)
+    )
+    return tf.cast(tf.reshape(padded, [num_paths, length * num_channels]), default_float())
+
+
+class SignatureKernel(Kernel):
+    r"""
+    The signature kernel of paths, k(x, y) = σ² ⟨S(θ x), S(θ y)⟩ (eqs. 15 and 18), on flattened paths [N, L * D].
+
+    S is the signature, the empty word included, of the piecewise linear path through the points, and
+    θ = 1 / lengthscales scales each channel. Lengthscales carry the channels' units; a channel with a long one matters
+    little. The kernel sees increments alone: paths that start at different points are alike unless a base point is put
+    in front of them (:func:`sigkernel_tf.paths.add_basepoint`). Values grow quickly with a path's length over the
+    lengthscales: standardise paths, or take ``normalize=True``.
+
+    X and X2 may differ in width: paths of any length have a kernel with one another. There is no ``active_dims``:
+    columns are points in time of all channels together. Choose channels before :func:`flatten_paths`.
+
+    Cost: one Goursat problem a pair, O(L² (D + K²)); see :class:`sigkernel_tf.PowerSeries`. Differentiable once.
+    """
+
+    def __init__(
+        self,
+        num_channels: int,
+        *,
+        lengthscales: TensorData = 1.0,
+        variance: TensorData = 1.0,
+        normalize: bool = False,
+        solver: Solver = PowerSeries(),
+        name: str | None = None,
+    ) -> None:
+        """
+        :param num_channels: D, the number of channels of every path.
+        :param lengthscales: a scalar is one parameter for all channels, a vector [D] has one for each (ARD); positive,
+            in the channels' units.
+        :param variance: σ², multiplies last, after normalizing; positive.
+        :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path.
+        :param solver: :class:`sigkernel_tf.PowerSeries`, exact to rounding, or :class:`sigkernel_tf.FiniteDifference`.
+        :raises ValueError: for no channels, and for lengthscales that are neither a scalar nor [D].
+        :raises TypeError: for a ``num_channels`` that is no integer, and for another solver.
+        """
+        super().__init__(name=name)
+        self.num_channels = as_positive_int(num_channels, "num_channels")
+        self.lengthscales = Parameter(lengthscales, transform=positive())
+        shape = self.lengthscales.shape
+        if shape not in (tf.TensorShape([]), tf.TensorShape([self.num_channels])):
+            raise ValueError(
+                f"lengthscales must be a scalar, shared by all channels, or have shape [{self.num_channels}], one for "
+                f"each channel (num_channels={self.num_channels}), got shape {shape}."
+            )
+        self.variance = Parameter(variance, transform=positive())
+        self.normalize = normalize
+        solver_attributes(solver, tf.float64)  # a wrong solver is refused here, not at the first call
+        self.solver = solver
+
+    @property
+    def active_dims(self) -> slice:
+        """All columns, always."""
+        return slice(None)
+
+    @active_dims.setter
+    def active_dims(self, value: Any) -> None:
+        raise ValueError(
+            f"active_dims cannot be set for SignatureKernel, got {value!r}: columns of a flattened path are points in "
+            "time, not channels. Select channels before flatten_paths, as in flatten_paths(X[..., channels])."
+        )
+
+    # GPflow's own __call__ asks for X and X2 of one width.
+    def __call__(
+        self, X: TensorType, X2: TensorType | None = None, *, full_cov: bool = True, presliced: bool = False
+    ) -> tf.Tensor:
+        """
+        K(X, X2), or the diagonal of K(X, X) where not ``full_cov``; ``presliced`` is GPflow's and changes nothing here.
+
+        :raises ValueError: for a diagonal with X2.
+        """
+        if full_cov:
+            return self.K(X, X2)
+        if X2 is not None:
+            raise ValueError("full_cov=False gives the diagonal for X alone, got X2 as well: leave X2 out.")
+        return self.K_diag(X)
+
+    @check_shapes(
+        "X: [N, ...]",
+        "X2: [N2, ...]",
+        "return: [N, N2] if X2 is not None",
+        "return: [N, N] if X2 is None",
+    )
+    def K(self, X: TensorType, X2: TensorType | None = None) -> tf.Tensor:  # noqa: N802  (GPflow's name)
+        """
+        Covariances of f between paths.
+
+        :param X: flattened paths [N, L1 * D].
+        :param X2: flattened paths [N2, L2 * D]; None stands for X, and gives a matrix symmetric to the last bit.
+        :raises ValueError: for another rank, and a width that is no multiple of D, where known; else the
+            InvalidArgumentError of running it.
+        :raises TypeError: for another dtype than the parameters'.
+        """
+        x = self._scaled_paths(X, "X")
+        y = None if X2 is None else self._scaled_paths(X2, "X2")
+        k = signature_kernel_gram(x, y, solver=self.solver)
+        if self.normalize:
+            rows = tf.sqrt(tf.linalg.diag_part(k) if y is None else self._squared_norm(x))
+            columns = rows if y is None else tf.sqrt(self._squared_norm(y))
+            k = k / (rows[:, None] * columns[None, :])  # the product of norms first: symmetric to the last bit
+        return self.variance * k
+
+    @check_shapes(
+        "X: [N, ...]",
+        "return: [N]",
+    )
+    def K_diag(self, X: TensorType) -> tf.Tensor:  # noqa: N802  (GPflow's name)
+        """
+        Variances of f at paths: the diagonal of K(X, X), at half the work of a pair each.
+
+        :param X: flattened paths [N, L * D].
+        """
+        x = self._scaled_paths(X, "X")
+        return self.variance * (tf.ones_like(x[:, 0, 0]) if self.normalize else self._squared_norm(x))
+
+    @check_shapes(
+        "X: [N, ...]",
+        "return: [N, M]",
+    )
+    def features(self, X: TensorType, num_words: int) -> tf.Tensor:
+        r"""
+        The first M signature features, S_M(X) of eq. 28 times σ (and over \|S(θ x)\| where normalizing).
+
+        They are the first coordinates of an orthonormal basis (eq. 24), in the order of :func:`sigkernel_tf.words`:
+        the inner product of all of them is the kernel.
+
+        :param X: flattened paths [N, L * D].
+        :param num_words: M.
+        """
+        x = self._scaled_paths(X, "X")
+        S = signature(x, num_words=num_words)
+        if self.normalize:
+            S = S / tf.sqrt(self._squared_norm(x))[:, None]
+        return tf.sqrt(self.variance) * S
+
+    def _squared_norm(self, x: tf.Tensor) -> tf.Tensor:
+        return signature_kernel_diag(x, solver=self.solver)
+
+    def _scaled_paths(self, X: TensorType, name: str) -> tf.Tensor:
+        """The paths θ X [N, L, D] (eq. 15) of flattened paths [N, L * D]."""
+        flat = self._flat_paths(X, name)
+        width = flat.shape[1]
+        advice = (
+            f"the width of {name} must be a positive multiple of num_channels={self.num_channels} (L * D columns, "
+            "as flatten_paths makes them)"
+        )
+        if width is None:
+            width = tf.shape(flat)[1]
+            is_multiple = tf.logical_and(width > 0, width % self.num_channels == 0)
+            with tf.control_dependencies([tf.debugging.Assert(is_multiple, [advice + "; its shape:", tf.shape(flat)])]):
+                flat = tf.identity(flat)
+        elif width == 0 or width % self.num_channels:
+            raise ValueError(f"{advice}, got shape {flat.shape}.")
+        # The length is written out: reshape cannot infer it for an empty batch.
+        num_paths = tf.shape(flat)[0] if flat.shape[0] is None else flat.shape[0]
+        paths = tf.reshape(flat, [num_paths, width // self.num_channels, self.num_channels])
+        return paths / self.lengthscales
+
+    def _flat_paths(self, X: TensorType, name: str) -> tf.Tensor:
+        """X as a tensor of rank 2 and of the parameters' dtype."""
+        X = tf.convert_to_tensor(X)
+        if X.dtype != self.lengthscales.dtype:
+            raise TypeError(
+                f"{name} must have the kernel parameters' dtype, {self.lengthscales.dtype.name}, got {X.dtype.name}: "
+                "flatten_paths gives GPflow's default float; or cast it with tf.cast."
+            )
+        if X.shape.rank is None:
+            return tf.ensure_shape(X, [None, None])
+        if X.shape.rank != 2:
+            raise ValueError(
+                f"{name} must be flattened paths of rank 2, (paths, time steps * channels), got shape {X.shape}: "
+                "use flatten_paths(X)."
+            )
+        return X

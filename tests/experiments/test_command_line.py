@@ -1,0 +1,152 @@
+"""``python -m experiments``, end to end on tiny runs."""
+
+import json
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import protocol
+from experiments.__main__ import main
+from experiments.datasets import load
+from experiments.protocol import Protocol, build_model
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ["--iterations", "2", "--batch-size", "10", "--seeds", "2"]
+
+
+def test_japanese_vowels_by_default(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    command = ["run", *TINY, "--num-inducing", "14", "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"test accuracy [01]\.\d{4}", lines[-1])
+    assert any(line.startswith("SigGPDE, this run (2 seeds)") for line in lines)
+    (file,) = (tmp_path / "out").glob("*/result.json")
+    result = json.loads(file.read_text())
+    assert f"test accuracy {result['summary']['accuracy']['mean']:.4f}" == lines[-1]
+    assert result["options"]["num_inducing"] == 14
+    assert result["options"]["batch_size"] == 10
+    for seed in result["seeds"]:
+        assert [point["iteration"] for point in seed["history"]] == [1, 2, 3, 4, 5, 6]
+        assert seed["accuracy"] == seed["history"][-1]["recorded"]["test_accuracy"]
+        assert len(seed["lengthscales"]) == 13
+    assert main(["figure", str(file), "--out", str(tmp_path / "accuracy.png")]) == 0
+    assert (tmp_path / "accuracy.png").stat().st_size > 0
+
+
+def test_pendigits_beside_the_paper(
+    tmp_path: Path, pendigits_stand_in: dict[str, np.ndarray], capsys: pytest.CaptureFixture
+) -> None:
+    command = ["run", "pendigits", "--iterations", "1", "--seeds", "1", "--num-inducing", "4", "--out", str(tmp_path)]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    for row in (r"GPSig-IS, the paper's +97.42 ± 0.17 +0.096 ± 0.005 +0.186", r"GPSig-IT, the paper's +96.66 ± 0.59"):
+        assert re.search(row, printed)
+    assert re.search(r"SigGPDE, the paper's +97.73 ± 0.13 +0.085 ± 0.001 +0.022", printed)
+    assert "PenDigits.npz" in printed
+
+
+def test_seeds_go_on_where_they_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    started = []
+
+    def run_seed(dataset: object, options: Protocol, seed: int, folder: Path, progress: bool) -> dict:
+        started.append(seed)
+        if started == [0, 1]:
+            raise KeyboardInterrupt("training stopped after 7 of 9 iterations")
+        return {"seed": seed, "accuracy": 0.5 + 0.1 * seed, "nlpp": 1.0, "seconds_per_iteration": None, "history": []}
+
+    monkeypatch.setattr(protocol, "_run_seed", run_seed)
+    command = ["run", "--iterations", "3", "--out", str(tmp_path)]
+    assert main(command) == 130
+    assert "stopped after 7 of 9 iterations\nThe same command goes on" in capsys.readouterr().err
+    assert main(command) == 0
+    assert started == [0, 1, 1, 2]
+    printed = capsys.readouterr().out
+    assert "1 of 3 seeds are finished already" in printed
+    assert printed.endswith("test accuracy 0.6000\n")
+    assert main([*command, "--seeds", "2"]) == 0
+    assert started == [0, 1, 1, 2]
+    assert capsys.readouterr().out.endswith("test accuracy 0.5500\n")
+
+
+def test_killed_run_reaches_the_same_result(tmp_path: Path) -> None:
+    """The process dies in its second phase; the same command then ends as one that was never stopped."""
+    command = ["run", "--iterations", "2", "--num-inducing", "3", "--seeds", "1", "--out"]
+    killed, whole = str(tmp_path / "killed"), str(tmp_path / "whole")
+    script = f"""
+        import os, sys
+        sys.path.insert(0, {str(ROOT)!r})
+        from experiments.__main__ import main
+        from sigkernel_tf.gp.checkpoints import Checkpoints
+        save, saved = Checkpoints.save, 0
+        def save_and_die(self, state):
+            global saved
+            save(self, state)
+            saved += 1
+            if saved == 3:
+                os._exit(9)
+        Checkpoints.save = save_and_die
+        main({[*command, killed]!r})
+    """
+    died = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert died.returncode == 9, died.stderr
+    assert main([*command, killed]) == main([*command, whole]) == 0
+    results = [json.loads(next(Path(out).glob("*/result.json")).read_text())["seeds"][0] for out in (killed, whole)]
+    for name in ("accuracy", "nlpp", "lengthscales", "history", "best_iteration"):
+        assert results[0][name] == results[1][name]
+
+
+def test_model_of_the_paper() -> None:
+    dataset = load("japanese_vowels")
+    model = build_model(dataset, Protocol(num_inducing=14, iterations=1, batch_size=5, lengthscale=3.0))
+    assert model.kernel.lengthscales.numpy().tolist() == pytest.approx(13 * [3.0])
+    assert not model.kernel.variance.trainable
+    assert model.q_mu.shape == (14, 9)
+    assert [p.shape.as_list() for p in model.trainable_parameters if p is model.kernel.lengthscales] == [[13]]
+
+
+def test_list_and_help_need_no_tensorflow() -> None:
+    script = "import sys; from experiments.__main__ import main; main(['list']); assert 'tensorflow' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "japanese_vowels" in done.stdout
+    assert "--num-inducing 500 --iterations 5000 --batch-size 50" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "crop"], r"invalid choice: 'crop' \(choose from '?japanese_vowels'?, '?pendigits'?\)"),
+        (["run", "--iterations", "0"], "argument --iterations: must be a whole number of at least 1, got '0'"),
+        (
+            ["run", "--num-inducing", "many"],
+            "argument --num-inducing: must be a whole number of at least 1, got 'many'",
+        ),
+        (["run", "--batch-size", "-3"], "argument --batch-size: must be a whole number of at least 1, got '-3'"),
+        (["run", "--seeds", "1.5"], "argument --seeds: must be a whole number"),
+        ([], "the following arguments are required: COMMAND"),
+    ],
+)
+def test_bad_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_errors_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    assert main(["run", "--batch-size", "217", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("error: batch_size must be at most 216")
+    assert main(["figure", str(tmp_path / "nothing.json")]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+    monkeypatch.setenv("SIGKERNEL_TF_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("experiments.datasets.archive.URL", (tmp_path / "none").as_uri() + "/{name}.zip")
+    assert main(["run", "pendigits"]) == 1
+    assert "error: PenDigits was not found" in capsys.readouterr().err

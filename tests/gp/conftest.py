@@ -1,0 +1,99 @@
+"""Paths, an independent signature, and GPflow's own way through the same covariances."""
+
+from collections.abc import Callable
+
+import gpflow
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel
+
+Walks = Callable[..., np.ndarray]
+
+
+@pytest.fixture
+def walks(rng: np.random.Generator) -> Walks:
+    """Random walks [N, L, D] that reach about as far whatever their length."""
+
+    def make(num_paths: int, length: int, num_channels: int, scale: float = 0.7) -> np.ndarray:
+        return rng.normal(size=(num_paths, length, num_channels)).cumsum(axis=1) * scale / np.sqrt(length)
+
+    return make
+
+
+@pytest.fixture
+def numpy_signature() -> Callable[[np.ndarray, int], np.ndarray]:
+    """(paths [N, L, D], depth) -> signatures [N, 1 + D + ... + D^depth], by Chen's identity and outer products."""
+
+    def signature(path: np.ndarray, depth: int) -> np.ndarray:
+        levels = [np.ones(1)] + [np.zeros(path.shape[1] ** k) for k in range(1, depth + 1)]
+        for dx in np.diff(path, axis=0):
+            exponential = [np.ones(1)]
+            for k in range(1, depth + 1):
+                exponential.append(np.kron(exponential[-1], dx) / k)
+            levels = [sum(np.kron(levels[j], exponential[k - j]) for j in range(k + 1)) for k in range(depth + 1)]
+        return np.concatenate(levels)
+
+    return lambda paths, depth: np.stack([signature(path, depth) for path in paths])
+
+
+class DefaultPathKernel(gpflow.kernels.Kernel):
+    """A signature kernel that GPflow does not recognise as one."""
+
+    def __init__(self, kernel: SignatureKernel) -> None:
+        super().__init__()
+        self.kernel = kernel
+
+    def K(self, X: tf.Tensor, X2: tf.Tensor | None = None) -> tf.Tensor:  # noqa: N802  (GPflow's name)
+        return self.kernel.K(X, X2)
+
+    def K_diag(self, X: tf.Tensor) -> tf.Tensor:  # noqa: N802  (GPflow's name)
+        return self.kernel.K_diag(X)
+
+
+class DefaultPathFeatures(gpflow.inducing_variables.InducingVariables):
+    """Signature features for which nothing but Kuu and Kuf is registered: GPflow factorises and solves."""
+
+    def __init__(self, num_inducing: int) -> None:
+        super().__init__()
+        self.features = OrthogonalSignatureFeatures(num_inducing)
+
+    @property
+    def num_inducing(self) -> int:
+        return self.features.num_inducing
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        return self.features.shape
+
+
+@gpflow.covariances.Kuu.register(DefaultPathFeatures, DefaultPathKernel)
+def _kuu_default_path(features: DefaultPathFeatures, kernel: DefaultPathKernel, *, jitter: float = 0.0) -> tf.Tensor:
+    return (1.0 + jitter) * gpflow.covariances.Kuu(features.features, kernel.kernel)
+
+
+@gpflow.covariances.Kuf.register(DefaultPathFeatures, DefaultPathKernel, object)
+def _kuf_default_path(features: DefaultPathFeatures, kernel: DefaultPathKernel, Xnew: tf.Tensor) -> tf.Tensor:
+    return gpflow.covariances.Kuf(features.features, kernel.kernel, Xnew)
+
+
+@pytest.fixture
+def default_path_model() -> Callable[[gpflow.models.SVGP], gpflow.models.SVGP]:
+    """An SVGP of ours -> the same model by GPflow's default path, sharing its parameters."""
+
+    def make(model: gpflow.models.SVGP) -> gpflow.models.SVGP:
+        twin = gpflow.models.SVGP(
+            DefaultPathKernel(model.kernel),
+            model.likelihood,
+            DefaultPathFeatures(int(model.inducing_variable.num_inducing)),
+            num_latent_gps=model.num_latent_gps,
+            q_diag=len(model.q_sqrt.shape) == 2,
+            whiten=model.whiten,
+            num_data=model.num_data,
+            mean_function=model.mean_function,
+        )
+        twin.q_mu, twin.q_sqrt = model.q_mu, model.q_sqrt
+        return twin
+
+    return make

@@ -1,0 +1,116 @@
+"""The house rules that design keeps: one-way layers, a core without TensorFlow, lazy public names."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# Each layer may import itself and those to its left.
+LAYERS = ["sigkernel_tf", "gp", "experiments"]
+
+
+def layer_of(module: str) -> str | None:
+    """The layer that an absolute module name belongs to; None: not ours."""
+    parts = module.split(".")
+    if parts[:2] == ["sigkernel_tf", "gp"]:
+        return "gp"
+    return parts[0] if parts[0] in LAYERS else None
+
+
+def package_of(path: Path) -> list[str]:
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    if parts[0] == "gp":
+        parts = ["sigkernel_tf", *parts]
+    return parts[:-1]
+
+
+def imported_modules(path: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = package_of(path)
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = [*base, *(node.module.split(".") if node.module else [])]
+            names += [".".join([*module, alias.name]) for alias in node.names]
+    return names
+
+
+def sources(layer: str) -> list[Path]:
+    folder = ROOT / layer
+    return [
+        p for p in sorted(folder.rglob("*.py")) if not (layer == "sigkernel_tf" and "gp" in p.relative_to(folder).parts)
+    ]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_imports_go_one_way(layer: str) -> None:
+    allowed = LAYERS[: LAYERS.index(layer) + 1]
+    assert sources(layer)
+    for path in sources(layer):
+        for module in imported_modules(path):
+            assert layer_of(module) in (*allowed, None), f"{path.relative_to(ROOT)} imports {module}"
+
+
+def test_a_backward_import_would_be_seen(tmp_path: Path) -> None:
+    """The test above must be able to fail: relative and absolute imports both resolve to their layer."""
+    assert layer_of("sigkernel_tf.gp.kernels") == "gp"
+    assert layer_of("sigkernel_tf.goursat.PowerSeries") == "sigkernel_tf"
+    kernels = imported_modules(ROOT / "gp" / "kernels.py")
+    assert any(layer_of(module) == "sigkernel_tf" for module in kernels)
+
+
+def included(path: Path) -> list[str]:
+    return re.findall(r'#include\s+[<"]([^>"]+)[>"]', path.read_text())
+
+
+def test_the_core_includes_no_tensorflow_and_no_eigen() -> None:
+    files = sorted((ROOT / "csrc" / "core").iterdir())
+    assert len(files) > 5
+    for path in files:
+        for header in included(path):
+            assert not re.match(r"(tensorflow|xla|tsl|absl|Eigen|unsupported)\b", header), f"{path.name}: {header}"
+            assert header.startswith("core/") or "/" not in header, f"{path.name}: {header}"
+
+
+def test_the_library_is_loaded_in_one_place() -> None:
+    for layer in LAYERS:
+        for path in sources(layer):
+            if path.name != "_library.py":
+                assert "load_op_library" not in path.read_text(), path
+
+
+def test_build_requirements_pin_tensorflow_as_the_package_does() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    assert len(set(re.findall(r'"(tensorflow>=[^"]*)"', text))) == 1
+    assert len(re.findall(r'"tensorflow>=[^"]*"', text)) == 2
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_the_package_imports_no_tensorflow() -> None:
+    assert run("import sys, sigkernel_tf; print('tensorflow' in sys.modules, 'gpflow' in sys.modules)") == "False False"
+
+
+def test_every_public_name_resolves_whatever_comes_first() -> None:
+    """A module with a function's name would replace the function in the package once it is imported."""
+    code = (
+        "import types, sigkernel_tf as sk\n"
+        "import sigkernel_tf.signatures, sigkernel_tf.signature_kernels, sigkernel_tf.goursat, sigkernel_tf.gp\n"
+        "modules = {n for n in sk.__all__ if isinstance(getattr(sk, n), types.ModuleType)}\n"
+        "print(sorted(modules), all(n in dir(sk) for n in sk.__all__))"
+    )
+    assert run(code) == "['gp', 'paths'] True"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    assert run("import sigkernel_tf as sk; print(hasattr(sk, 'nonsense'))") == "False"
