@@ -55,7 +55,7 @@ def _line(
 
 
 def _dress(axes: Axes, iterations: int) -> None:
-    """Marks the phases; scales out the first steps, which would flatten all the rest."""
+    """Axes in common, and the phases marked."""
     axes.set_xlim(0, 3 * iterations)
     axes.set_xlabel("minibatch steps")
     axes.spines[["top", "right"]].set_visible(False)

@@ -3,12 +3,16 @@
 import importlib
 from typing import Any
 
+from sigkernel_tf import _library
+
 # Importing covariances and posteriors registers Kuu, Kuf, the posterior and the divergence with GPflow.
 from . import covariances as covariances
 from .inducing_variables import OrthogonalSignatureFeatures
 from .kernels import SignatureKernel, flatten_paths
 from .models import SigGPDE
 from .posteriors import check_residual
+
+_library.ops()  # so that a SavedModel that holds the operations can be loaded
 
 # Where the names live that models do without.
 _HOME = {

@@ -1,6 +1,8 @@
 """GPflow's models with the signature kernel: training, saving, copying, and the exact answers where there are any."""
 
 import copy
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,3 +200,10 @@ def test_saved_predictor_works_on_paths_of_any_length(cached: bool, classes: tup
         np.testing.assert_allclose(loaded.predict(X), predict(X), rtol=1e-13)
     with pytest.raises(tf.errors.InvalidArgumentError, match="width of X must be a positive multiple"):
         loaded.predict(classes[0][:, :7])
+    in_a_new_process = (
+        f"import sigkernel_tf.gp, tensorflow as tf; m = tf.saved_model.load({str(tmp_path)!r}); "
+        f"print(m.predict(tf.zeros([2, {classes[0].shape[1]}], tf.float64)).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", in_a_new_process], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("(2, ")
