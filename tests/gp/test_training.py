@@ -289,7 +289,8 @@ def test_killed_while_saving_leaves_the_old_checkpoint(
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_process_is_resumed(tmp_path: Path, uninterrupted: tuple, how: signal.Signals) -> None:
     script = f"""
-        import sys, time
+        import signal, sys, time
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have it ignored
         sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
         from test_training import toy_data, toy_model, toy_options, train
         calls = 0
