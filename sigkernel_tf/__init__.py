@@ -12,6 +12,7 @@ _HOME = {
     "signature_kernel": "signature_kernels",
     "signature_kernel_gram": "signature_kernels",
     "signature_kernel_diag": "signature_kernels",
+    "directional_derivative": "signature_kernels",
     "signature": "signatures",
     "words": "signatures",
 }

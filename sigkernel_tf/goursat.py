@@ -18,9 +18,9 @@ class PowerSeries:
     """
     Solves each cell by the power series of U, exact up to rounding by default.
 
-    The edges between cells are polynomials. Their degree is chosen for each pair of paths from how far its increments
-    reach, and raised, or the grid refined, until the sweep itself shows that the tolerance is met. Cost: 2 (K + 1)²
-    multiply-adds a cell at degree K; K is 8 to 16 for most data.
+    The edges between cells are polynomials. Their degree is chosen for each block of pairs (as many as a SIMD register
+    has lanes) from how far its increments reach, and raised, or the grid refined, until the sweep itself shows that the
+    tolerance is met. Cost: 2 (K + 1)² multiply-adds a cell at degree K; K is 8 to 16 for most data.
 
     :param tolerance: bound of the error relative to the largest \\|U\\| on the grid, between 0 and 1. None: four times
         the dtype's epsilon (8.9e-16 in float64, 4.8e-7 in float32), to which rounding adds its own share: a few times
@@ -135,10 +135,12 @@ def attributes_of(op: tf.Operation, *names: str) -> dict[str, Any]:
     return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
 
 
+@tf.RegisterGradient("SigkernelTfDirectionalDerivative")
 @tf.RegisterGradient("SigkernelTfSolveGoursatGrad")
 @tf.RegisterGradient("SigkernelTfSignatureKernelGrad")
 def _no_second_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
     raise LookupError(
         "the signature kernel is differentiable once: its gradient has no gradient of its own. "
-        "Take differences of the gradient where a second derivative is needed."
+        "Take differences of the gradient where a second derivative is needed; tf.autodiff.ForwardAccumulator asks for "
+        "one, too, and sigkernel_tf.directional_derivative gives what it is wanted for."
     )

@@ -64,6 +64,35 @@ def signature_kernel_diag(X: Any, *, solver: Solver = PowerSeries()) -> tf.Tenso
     return _kernel(X, X, solver, "diagonal")
 
 
+def directional_derivative(
+    X: Any, Y: Any, direction: Any, *, solver: Solver = PowerSeries()
+) -> tuple[tf.Tensor, tf.Tensor]:
+    r"""
+    The signature kernel of pairs of paths and its derivative along a direction (eq. 41, Algorithm 1), in one sweep.
+
+    The derivative is d/dε k(x + ε direction, y) at ε = 0, exact for the computed k: what the gradient by X gives when
+    contracted with ``direction``, at about half its cost and a forward sweep's memory. Not differentiable itself.
+    Units, precision and errors as in :func:`signature_kernel`; the derivative is per unit of ``direction``.
+
+    :param X: [B, L1, D], float32 or float64.
+    :param Y: [B, L2, D], of X's dtype.
+    :param direction: [B, L1, D], displacements of X's points, of X's dtype.
+    :param solver: :class:`PowerSeries` or :class:`FiniteDifference`; the gradient chosen there does not matter here.
+    :return: k [B] and its derivative [B].
+    :raises ValueError: for shapes that do not fit, as far as they are known.
+    """
+    X, Y = _pair(X, Y)
+    _checks.check_same_size(X, Y, 0, "X and Y", "paths")
+    direction = _checks.as_paths(direction, "direction")
+    _checks.check_same_dtype(X, direction, "X and direction")
+    if not X.shape.is_compatible_with(direction.shape):
+        raise ValueError(f"direction must have X's shape {X.shape}, one displacement a point, got {direction.shape}.")
+    k, derivative = _library.ops().sigkernel_tf_directional_derivative(
+        X, Y, direction, **solver_attributes(solver, X.dtype)
+    )
+    return k, derivative
+
+
 def _pair(X: Any, Y: Any) -> tuple[tf.Tensor, tf.Tensor]:
     X, Y = _checks.as_paths(X, "X"), _checks.as_paths(Y, "Y")
     _checks.check_same_dtype(X, Y, "X and Y")

@@ -53,6 +53,12 @@ struct KernelProblem {
 template <class T>
 void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan);
 
+// Pairs alone. direction: of X's shape. tangent: [pairs], overwritten by the derivative of k(X_b + e direction_b, Y_b) by
+// e at 0, of the computed k: the augmented problem (eq. 41).
+template <class T>
+void signature_kernel_directional(const KernelProblem<T>& problem, const T* direction, const ParallelFor& parallel_for,
+                                  T* k, T* tangent, Plan* plan);
+
 // upstream, plan: [pairs]. dX, dY: the shapes of X and Y, overwritten; for a symmetric pairing dX holds the derivative
 // by both arguments and dY is not touched. Sums run in an order that depends on shapes alone. Returns false, leaving
 // the gradients undefined, where memory runs out.

@@ -1,6 +1,6 @@
 // The cell rules: how one cell of the Goursat problem U_st = p U, with p constant on it, maps its two incoming edges to
 // its two outgoing ones, and the adjoint of that map. Every formula of the solver stands here, once, generic over the
-// value type V: a float or double, or a SIMD pack of them (one lane for each pair of paths).
+// value type V: a float or double, a SIMD pack of them (one lane for each pair of paths), or a dual number.
 //
 // A cell has local coordinates in [0, 1]². Its bottom and top edge lie along a row of cells, its left and right edge
 // along a column; bottom and left share the cell's first corner, top and right its last. An edge holds the coefficients
@@ -10,13 +10,11 @@
 // Bottom and left edge share U at the first corner, and it must be one number: a rule reads it off the bottom edge and
 // ignores the left edge's. Two copies drift apart by rounding, and their difference changes sign from cell to cell,
 // which makes it grow like the solution for -p: by twelve digits for a total p of -400 on 80 × 80 cells.
+//
+// forward_keeping does what forward does and leaves on a tape what backward needs of the cell beside p.
 #pragma once
 
-#if defined(__CUDACC__)
-#define SIGKERNEL_HOST_DEVICE __host__ __device__
-#else
-#define SIGKERNEL_HOST_DEVICE
-#endif
+#include "core/host_device.h"
 
 namespace sigkernel {
 
@@ -55,25 +53,35 @@ struct FiniteDifference {
     edge_bar[1] = V(1);
   }
 
+  static constexpr int kTape = 2;
+  static constexpr int kRowsAtOnce = 2;  // one row's chain of dependent operations hides behind the other's
+
   // bottom is overwritten by top, left by right.
   template <class V>
   SIGKERNEL_HOST_DEVICE static void forward(V p, V* bottom, V* left) {
-    const V u00 = bottom[0], u01 = end(bottom), u10 = u00 + left[1];
-    const V p_squared = p * p * V(1.0 / 12);
-    const V mixed = (u10 + u01) * (p * V(0.5) + p_squared) + u00 * p_squared;  // u11 - u10 - u01 + u00
-    bottom[0] = u10;
+    const V u00 = bottom[0], u01 = end(bottom);
+    const V p_squared = p * (p * V(1.0 / 12)), linear = p * V(0.5) + p_squared;
+    const V mixed = left[1] * linear + ((u00 + u01) * linear + u00 * p_squared);  // u11 - u10 - u01 + u00
+    bottom[0] = u00 + left[1];
     bottom[1] += mixed;
     left[0] = u01;
     left[1] += mixed;
   }
 
+  template <class V>
+  SIGKERNEL_HOST_DEVICE static void forward_keeping(V p, V* bottom, V* left, V* tape) {
+    tape[0] = bottom[0];
+    tape[1] = bottom[0] + end(bottom) + left[1];  // u10 + u01
+    forward(p, bottom, left);
+  }
+
   // top_bar is overwritten by bottom's derivative, right_bar by left's; returns the derivative by p.
   template <class V>
-  SIGKERNEL_HOST_DEVICE static V backward(V p, const V* bottom, const V* left, V* top_bar, V* right_bar) {
-    const V corners = bottom[0] + left[1] + end(bottom);
-    const V p_squared = p * p * V(1.0 / 12), linear = p * V(0.5) + p_squared;
+  SIGKERNEL_HOST_DEVICE static V backward(V p, const V* tape, V* top_bar, V* right_bar) {
+    const V u00 = tape[0], corners = tape[1];
+    const V p_squared = p * (p * V(1.0 / 12)), linear = p * V(0.5) + p_squared;
     const V mixed_bar = top_bar[1] + right_bar[1];
-    const V p_bar = mixed_bar * (corners * (V(0.5) + p * V(1.0 / 6)) + bottom[0] * p * V(1.0 / 6));
+    const V p_bar = mixed_bar * (corners * V(0.5) + (corners + u00) * (p * V(1.0 / 6)));
     const V u10_bar = top_bar[0] + mixed_bar * linear, u01_bar = right_bar[0] + mixed_bar * linear;
     top_bar[0] = u10_bar + u01_bar + mixed_bar * p_squared;
     top_bar[1] += u01_bar;
@@ -92,6 +100,9 @@ struct PowerSeries {
   static constexpr int kDegree = K;
   static constexpr int kCoefficients = K + 1;
 
+  static constexpr int kTape = 2 * K;  // the derivatives by p of top_1 .. top_K and right_1 .. right_K
+  static constexpr int kRowsAtOnce = 1;
+
   template <class V>
   SIGKERNEL_HOST_DEVICE static void axis(V* edge) {
     edge[0] = V(1);
@@ -106,6 +117,7 @@ struct PowerSeries {
     return sum;
   }
 
+  // edge_bar: overwritten by the derivative of end(edge).
   template <class V>
   SIGKERNEL_HOST_DEVICE static void end_backward(V* edge_bar) {
     constexpr InverseFactorials<K> inverse{};
@@ -115,36 +127,37 @@ struct PowerSeries {
   // bottom is overwritten by top, left by right.
   template <class V>
   SIGKERNEL_HOST_DEVICE static void forward(V p, V* bottom, V* left) {
-    const Weights<V> w(p);
-    left[0] = bottom[0];
-    V top[K + 1], right[K + 1], from_left[K + 1], from_bottom[K + 1];
-    convolve(w.taylor, bottom, top);
-    convolve(w.taylor, left, right);
-    moments(left, from_left);
-    moments(bottom, from_bottom);
-    for (int k = 0; k <= K; ++k) bottom[k] = top[k] + w.power[k] * from_left[k];
-    for (int k = 0; k <= K; ++k) left[k] = right[k] + w.power[k] * from_bottom[k];
+    outgoing_edges<false>(p, bottom, left, static_cast<V*>(nullptr));
+  }
+
+  template <class V>
+  SIGKERNEL_HOST_DEVICE static void forward_keeping(V p, V* bottom, V* left, V* tape) {
+    outgoing_edges<true>(p, bottom, left, tape);
   }
 
   // top_bar is overwritten by bottom's derivative, right_bar by left's; returns the derivative by p.
   template <class V>
-  SIGKERNEL_HOST_DEVICE static V backward(V p, const V* bottom, const V* left, V* top_bar, V* right_bar) {
+  SIGKERNEL_HOST_DEVICE static V backward(V p, const V* tape, V* top_bar, V* right_bar) {
     const Weights<V> w(p);
-    V shared[K + 1] = {bottom[0]};  // the left edge, from the one first corner
-    for (int k = 1; k <= K; ++k) shared[k] = left[k];
-    const V p_bar = weights_backward(w, bottom, shared, top_bar) + weights_backward(w, shared, bottom, right_bar);
-    V bottom_bar[K + 1], left_bar[K + 1], from_left_bar[K + 1], from_bottom_bar[K + 1];
-    for (int k = 0; k <= K; ++k) from_left_bar[k] = w.power[k] * top_bar[k];
-    for (int k = 0; k <= K; ++k) from_bottom_bar[k] = w.power[k] * right_bar[k];
-    convolve_backward(w.taylor, top_bar, bottom_bar);
-    convolve_backward(w.taylor, right_bar, left_bar);
-    moments_backward(from_left_bar, left_bar);
-    moments_backward(from_bottom_bar, bottom_bar);
-    bottom_bar[0] += left_bar[0];
-    left_bar[0] = V(0);
-    for (int k = 0; k <= K; ++k) top_bar[k] = bottom_bar[k];
-    for (int k = 0; k <= K; ++k) right_bar[k] = left_bar[k];
-    return p_bar;
+    V by_top = top_bar[1] * tape[0], by_right = right_bar[1] * tape[K];
+    SIGKERNEL_UNROLL for (int k = 2; k <= K; ++k) {
+      by_top += top_bar[k] * tape[k - 1];
+      by_right += right_bar[k] * tape[K + k - 1];
+    }
+    V top_moments_bar[K], right_moments_bar[K], bottom_bar[K + 1], left_bar[K + 1];
+    SIGKERNEL_UNROLL for (int k = 0; k < K; ++k) {
+      top_moments_bar[k] = w.power[k] * top_bar[k];
+      right_moments_bar[k] = w.power[k] * right_bar[k];
+    }
+    incoming_edge_bar(w.taylor, top_bar, right_moments_bar, bottom_bar);
+    incoming_edge_bar(w.taylor, right_bar, top_moments_bar, left_bar);
+    top_bar[0] = bottom_bar[0] + left_bar[0];  // the one first corner
+    right_bar[0] = V(0);
+    SIGKERNEL_UNROLL for (int k = 1; k <= K; ++k) {
+      top_bar[k] = bottom_bar[k];
+      right_bar[k] = left_bar[k];
+    }
+    return by_top + by_right;
   }
 
  private:
@@ -154,56 +167,63 @@ struct PowerSeries {
     V taylor[K + 1];  // p^k / k!
     SIGKERNEL_HOST_DEVICE explicit Weights(V p) {
       constexpr InverseFactorials<K> inverse{};
-      power[0] = V(1);
-      for (int k = 1; k <= K; ++k) power[k] = power[k - 1] * p;
-      for (int k = 0; k <= K; ++k) taylor[k] = power[k] * V(inverse.value[k]);
+      power[0] = taylor[0] = V(1);
+      power[1] = taylor[1] = p;
+      SIGKERNEL_UNROLL for (int k = 2; k <= K; ++k) {
+        power[k] = power[k / 2] * power[k - k / 2];
+        taylor[k] = power[k] * V(inverse.value[k]);
+      }
     }
   };
 
-  // out_k = sum_{l<=k} w_l e_{k-l}. Overwrites out.
-  template <class V>
-  SIGKERNEL_HOST_DEVICE static void convolve(const V* w, const V* edge, V* out) {
-    for (int k = 0; k <= K; ++k) out[k] = edge[k];
-    for (int l = 1; l <= K; ++l)
-      for (int k = l; k <= K; ++k) out[k] += w[l] * edge[k - l];
+  template <bool kKeeping, class V>
+  SIGKERNEL_HOST_DEVICE static void outgoing_edges(V p, V* bottom, V* left, V* tape) {
+    const Weights<V> w(p);
+    left[0] = bottom[0];
+    V top[K + 1], right[K + 1];
+    outgoing_edge<kKeeping>(w, bottom, left, top, tape);
+    outgoing_edge<kKeeping>(w, left, bottom, right, tape + (kKeeping ? K : 0));
+    SIGKERNEL_UNROLL for (int k = 0; k <= K; ++k) {
+      bottom[k] = top[k];
+      left[k] = right[k];
+    }
   }
 
-  // Overwrites edge_bar.
-  template <class V>
-  SIGKERNEL_HOST_DEVICE static void convolve_backward(const V* w, const V* out_bar, V* edge_bar) {
-    for (int k = 0; k <= K; ++k) edge_bar[k] = out_bar[k];
-    for (int l = 1; l <= K; ++l)
-      for (int k = 0; k <= K - l; ++k) edge_bar[k] += w[l] * out_bar[k + l];
-  }
-
-  // out_k = sum_{r=1}^{K-k} e_r / (k+r)!. Overwrites out.
-  template <class V>
-  SIGKERNEL_HOST_DEVICE static void moments(const V* edge, V* out) {
+  // out_k = sum_{l<=k} p^l / l! along_{k-l} + p^k m_k with the moments m_k = sum_{r=1}^{K-k} across_r / (k+r)!. Its
+  // derivative by p is sum_{l<k} p^l / l! along_{k-1-l} + k p^{k-1} m_k = out_{k-1} + p^{k-1} (k m_k - m_{k-1}).
+  template <bool kKeeping, class V>
+  SIGKERNEL_HOST_DEVICE static void outgoing_edge(const Weights<V>& w, const V* along, const V* across, V* out,
+                                                  V* derivative) {
     constexpr InverseFactorials<K> inverse{};
-    for (int k = 0; k <= K; ++k) out[k] = V(0);
-    for (int r = 1; r <= K; ++r)
-      for (int k = 0; k <= K - r; ++k) out[k] += edge[r] * V(inverse.value[k + r]);
+    V moment_before = V(0);
+    SIGKERNEL_UNROLL for (int k = 0; k <= K; ++k) {
+      V sum = along[k];
+      SIGKERNEL_UNROLL for (int l = 1; l <= k; ++l) sum += w.taylor[l] * along[k - l];
+      V moment = V(0);
+      if (k < K) {
+        moment = across[1] * V(inverse.value[k + 1]);
+        SIGKERNEL_UNROLL for (int r = 2; r <= K - k; ++r) moment += across[r] * V(inverse.value[k + r]);
+        sum += w.power[k] * moment;
+      }
+      if (kKeeping && k > 0) derivative[k - 1] = out[k - 1] + w.power[k - 1] * (moment * V(k) - moment_before);
+      out[k] = sum;
+      moment_before = moment;
+    }
   }
 
-  // Accumulates into edge_bar: the matrix of moments is symmetric but for its first column, which is zero.
+  // The adjoint of outgoing_edge by `along`, and of the other edge's by `across`: edge_bar is overwritten.
   template <class V>
-  SIGKERNEL_HOST_DEVICE static void moments_backward(const V* out_bar, V* edge_bar) {
+  SIGKERNEL_HOST_DEVICE static void incoming_edge_bar(const V* taylor, const V* along_bar, const V* moments_bar,
+                                                      V* edge_bar) {
     constexpr InverseFactorials<K> inverse{};
-    for (int k = 0; k < K; ++k)
-      for (int r = 1; r <= K - k; ++r) edge_bar[r] += out_bar[k] * V(inverse.value[k + r]);
-  }
-
-  // The derivative by p of one outgoing edge, contracted with that edge's derivative out_bar:
-  //   d top_k / dp = sum_{l<k} p^l / l! a_{k-1-l} + k p^{k-1} sum_{r=1}^{K-k} b_r / (k+r)!.
-  template <class V>
-  SIGKERNEL_HOST_DEVICE static V weights_backward(const Weights<V>& w, const V* along, const V* across,
-                                                  const V* out_bar) {
-    V convolved[K + 1], moment[K + 1];
-    convolve(w.taylor, along, convolved);
-    moments(across, moment);
-    V sum = V(0);
-    for (int k = 1; k <= K; ++k) sum += out_bar[k] * (convolved[k - 1] + w.power[k - 1] * moment[k] * V(k));
-    return sum;
+    SIGKERNEL_UNROLL for (int m = 0; m <= K; ++m) {
+      V sum = along_bar[m];
+      SIGKERNEL_UNROLL for (int l = 1; l <= K - m; ++l) sum += taylor[l] * along_bar[m + l];
+      if (m > 0) {
+        SIGKERNEL_UNROLL for (int k = 0; k <= K - m; ++k) sum += moments_bar[k] * V(inverse.value[k + m]);
+      }
+      edge_bar[m] = sum;
+    }
   }
 };
 
@@ -212,6 +232,7 @@ struct PowerSeries {
 template <class CellRule>
 struct Adjoint {
   using Rule = CellRule;
+  static constexpr int kTape = Rule::kTape;
   static constexpr int kOffDiagonalWeight = 1;
 
   template <class V>
@@ -226,8 +247,13 @@ struct Adjoint {
   }
 
   template <class V>
-  SIGKERNEL_HOST_DEVICE static V backward(V p, const V* bottom, const V* left, V* top_bar, V* right_bar) {
-    return Rule::backward(p, bottom, left, top_bar, right_bar);
+  SIGKERNEL_HOST_DEVICE static void forward_keeping(V p, V* bottom, V* left, V* tape) {
+    Rule::forward_keeping(p, bottom, left, tape);
+  }
+
+  template <class V>
+  SIGKERNEL_HOST_DEVICE static V backward(V p, const V* tape, V* top_bar, V* right_bar) {
+    return Rule::backward(p, tape, top_bar, right_bar);
   }
 
   // A symmetric sweep visits one half of the grid; its diagonal cells take their bottom edge as their left edge too.
@@ -245,6 +271,7 @@ struct Adjoint {
 // average of U V over the cell's four corners: second order, where taking one corner alone would be first order.
 struct Theorem41 {
   using Rule = FiniteDifference;
+  static constexpr int kTape = 4;  // U at the cell's corners
   static constexpr int kOffDiagonalWeight = 2;  // a cell and its mirror image have equal integrals
 
   template <class V>
@@ -256,14 +283,20 @@ struct Theorem41 {
   SIGKERNEL_HOST_DEVICE static void seed(V*) {}
 
   template <class V>
-  SIGKERNEL_HOST_DEVICE static V backward(V p, const V* bottom, const V* left, V* reversed_top, V* reversed_right) {
-    V top[2] = {bottom[0], bottom[1]}, right[2] = {left[0], left[1]};
-    Rule::forward(p, top, right);
-    const V u00 = bottom[0], u01 = right[0], u10 = top[0], u11 = Rule::end(top);
+  SIGKERNEL_HOST_DEVICE static void forward_keeping(V p, V* bottom, V* left, V* tape) {
+    tape[0] = bottom[0];
+    tape[1] = Rule::end(bottom);
+    Rule::forward(p, bottom, left);
+    tape[2] = bottom[0];
+    tape[3] = Rule::end(bottom);
+  }
+
+  template <class V>
+  SIGKERNEL_HOST_DEVICE static V backward(V p, const V* tape, V* reversed_top, V* reversed_right) {
     const V v11 = reversed_top[0];
     Rule::forward(p, reversed_top, reversed_right);
     const V v01 = reversed_top[0], v10 = reversed_right[0], v00 = Rule::end(reversed_top);
-    return (u00 * v00 + u01 * v01 + u10 * v10 + u11 * v11) * V(0.25);
+    return (tape[0] * v00 + tape[1] * v01 + tape[2] * v10 + tape[3] * v11) * V(0.25);
   }
 
   template <class V>

@@ -1,357 +1,596 @@
-// The solver on the CPU: one sweep for each pair, threads over pairs.
+// The solver on the CPU: a block of pairs to the lanes of a SIMD register, threads over blocks.
+//
+// Blocks are cut by the problem's shape alone, so results do not depend on the number of threads. A power series' degree
+// is one for all pairs of a block: a pair's neighbours can change its value by less than the tolerance.
 
 #include "core/goursat.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstdlib>
 #include <new>
 #include <vector>
 
+#include "core/goursat_lanes.h"
 #include "core/goursat_plan.h"
-#include "core/goursat_sweep.h"
 
 namespace sigkernel {
 namespace {
 
-// p_ij = <dx_i, dy_j> of one pair, from increments packed channel by channel, [channels, segments].
-template <class T>
-class LinearIncrements final : public Increments<T> {
+// Memory aligned for SIMD registers; grows when asked for more, and then holds nothing.
+class Scratch {
  public:
-  LinearIncrements(const T* dx, int64_t rows, const T* dy, int64_t columns, int64_t channels, T* dx_bar, T* dy_bar)
-      : dx_(dx), dy_(dy), dx_bar_(dx_bar), dy_bar_(dy_bar), rows_(rows), columns_(columns), channels_(channels) {}
+  Scratch() = default;
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() { std::free(memory_); }
 
-  void read_row(int64_t row, int64_t first, T* p) override {
-    std::fill(p + first, p + columns_, T(0));
-    for (int64_t d = 0; d < channels_; ++d) {
-      const T x = dx_[d * rows_ + row];
-      const T* y = dy_ + d * columns_;
-      for (int64_t j = first; j < columns_; ++j) p[j] += x * y[j];
+  // Throws std::bad_alloc.
+  void* reserve(int64_t bytes) {
+    if (bytes > size_) {
+      std::free(memory_);
+      size_ = (bytes + 63) / 64 * 64;
+      memory_ = std::aligned_alloc(64, size_);
+      if (memory_ == nullptr) {
+        size_ = 0;
+        throw std::bad_alloc();
+      }
     }
+    return memory_;
   }
 
-  void add_gradient_row(int64_t row, int64_t first, const T* gradient) override {
-    for (int64_t d = 0; d < channels_; ++d) {
-      const T x = dx_[d * rows_ + row];
-      const T* y = dy_ + d * columns_;
-      T* y_bar = dy_bar_ + d * columns_;
-      T x_bar = 0;
-      for (int64_t j = first; j < columns_; ++j) x_bar += gradient[j] * y[j];
-      for (int64_t j = first; j < columns_; ++j) y_bar[j] += gradient[j] * x;
-      dx_bar_[d * rows_ + row] += x_bar;
-    }
+  template <class T>
+  T* reserve_numbers(int64_t count) {
+    return static_cast<T*>(reserve(std::max<int64_t>(count, 1) * sizeof(T)));
   }
 
  private:
-  const T *dx_, *dy_;
-  T *dx_bar_, *dy_bar_;
-  int64_t rows_, columns_, channels_;
+  void* memory_ = nullptr;
+  int64_t size_ = 0;
 };
 
-template <class T>
-class GivenIncrements final : public Increments<T> {
- public:
-  GivenIncrements(const T* p, int64_t columns, T* p_bar) : p_(p), p_bar_(p_bar), columns_(columns) {}
+// The lanes of a block: problems first .. first + used - 1 of a list. Lanes beyond them repeat the first problem.
+struct LaneRange {
+  int64_t first;
+  int used, lanes;
 
-  void read_row(int64_t row, int64_t first, T* p) override {
-    std::copy(p_ + row * columns_ + first, p_ + (row + 1) * columns_, p + first);
+  static LaneRange of(int64_t block, int lanes, int64_t count) {
+    const int64_t first = block * lanes;
+    return {first, static_cast<int>(std::min<int64_t>(lanes, count - first)), lanes};
+  }
+  int64_t operator[](int lane) const { return lane < used ? first + lane : first; }
+};
+
+int64_t block_count(int64_t count, int lanes) { return (count + lanes - 1) / lanes; }
+
+// The increments of a range of paths side by side, [segments][channels][lanes].
+template <class T>
+void pack_increments(const Paths<T>& paths, const LaneRange& range, T* packed) {
+  const int64_t size = paths.segments() * paths.channels, channels = paths.channels;
+  for (int lane = 0; lane < range.lanes; ++lane) {
+    const T* path = paths.values + range[lane] * paths.length * channels;
+    for (int64_t e = 0; e < size; ++e) packed[e * range.lanes + lane] = path[e + channels] - path[e];
+  }
+}
+
+// The increments of one path in every lane.
+template <class T>
+void repeat_increments(const Paths<T>& paths, int64_t index, int lanes, T* packed) {
+  pack_increments(paths, {index, 1, lanes}, packed);
+}
+
+// The gradient at a knot is the difference of its two segments'. Accumulates one lane into a path's knots.
+template <class T>
+void add_knot_gradient(const Paths<T>& paths, const T* packed, int lane, int lanes, T* knots) {
+  const int64_t channels = paths.channels, size = paths.segments() * channels;
+  if (size == 0) return;
+  for (int64_t e = 0; e < channels; ++e) knots[e] -= packed[e * lanes + lane];
+  for (int64_t e = channels; e < size; ++e) knots[e] += packed[(e - channels) * lanes + lane] - packed[e * lanes + lane];
+  for (int64_t e = size; e < size + channels; ++e) knots[e] += packed[(e - channels) * lanes + lane];
+}
+
+// Solves blocks, one after the other, on one thread.
+template <class T>
+class BlockSolver {
+ public:
+  BlockSolver(const LaneKernels<T>& kernels, const Solver& solver) : kernels_(kernels), solver_(solver) {}
+
+  // Overwrites value and plan of the block's first `used` lanes.
+  void forward(const Block<T>& block, int used, T* value, Plan* plan) try {
+    Outcome<T> seen;
+    if (solver_.power_series) {
+      forward_power_series(block, used, &seen, plan);
+    } else {
+      sweep(block, scheme_of(0), T(0), &seen);
+      std::fill_n(plan, used, 0);
+    }
+    for (int lane = 0; lane < used; ++lane) {
+      value[lane] = seen.value[lane];
+      if (plan[lane] >= 0 && !std::isfinite(value[lane])) plan[lane] = kOverflow;
+    }
+  } catch (const std::bad_alloc&) {
+    std::fill_n(plan, used, kOutOfMemory);
   }
 
-  void add_gradient_row(int64_t row, int64_t first, const T* gradient) override {
-    T* p_bar = p_bar_ + row * columns_;
-    for (int64_t j = first; j < columns_; ++j) p_bar[j] += gradient[j];
+  // Of a block with a direction; as forward, and the derivative.
+  void directional(const Block<T>& block, int used, T* value, T* tangent, Plan* plan) {
+    Block<T> undirected = block;
+    undirected.dx_direction = nullptr;
+    forward(undirected, used, value, plan);
+    if (std::any_of(plan, plan + used, [](Plan p) { return p < 0; })) return;
+    Outcome<T> seen;
+    try {
+      sweep(block, scheme_of(plan[0]), T(0), &seen);  // the lanes were solved together, at one resolution
+    } catch (const std::bad_alloc&) {
+      std::fill_n(plan, used, kOutOfMemory);
+      return;
+    }
+    for (int lane = 0; lane < used; ++lane) {
+      tangent[lane] = seen.tangent[lane];
+      if (!std::isfinite(tangent[lane])) plan[lane] = kOverflow;
+    }
+  }
+
+  // One pair over all lanes. Returns false where that is not offered: it needs a refinement.
+  bool forward_alone(const PathPair<T>& pair, T* value, Plan* plan) {
+    Outcome<T> seen;
+    const auto sweep = [&](const Resolution& now, T reach) {
+      if (now.refinement > 0) return false;
+      const Scheme scheme{solver_.power_series, now.degree, 0, solver_.gradient};
+      void* scratch = scratch_.reserve(kernels_.forward_alone_scratch(pair, scheme));
+      kernels_.forward_alone(pair, scheme, reach, scratch, &seen);
+      return true;
+    };
+    if (solver_.power_series) {
+      void* scratch = scratch_.reserve(kernels_.forward_alone_scratch(pair, {}));
+      const T reach = kernels_.reach_alone(pair, scratch);
+      if (!resolve(pair.rows + pair.columns, &reach, 1, &seen, plan, sweep)) return false;
+    } else {
+      if (!sweep({0, solver_.dyadic_order, true}, T(0))) return false;
+      *plan = 0;
+    }
+    *value = seen.value[0];
+    if (*plan >= 0 && !std::isfinite(*value)) *plan = kOverflow;
+    return true;
+  }
+
+  // Accumulates. upstream: a number for each lane, 0 for those not used. Throws std::bad_alloc.
+  void backward(const Block<T>& block, Plan plan, const T* upstream, const BlockGradient<T>& gradient) {
+    const Scheme scheme = scheme_of(plan);
+    void* scratch = scratch_.reserve(kernels_.backward_scratch(block, scheme));
+    kernels_.backward(block, scheme, upstream, scratch, gradient);
   }
 
  private:
-  const T* p_;
-  T* p_bar_;
-  int64_t columns_;
-};
-
-// r of goursat_plan.h: the largest row or column sum of |p|, of the whole grid also where half of it is swept.
-template <class T>
-double reach_of(const Grid& grid, Increments<T>& increments, Workspace<T>& work) {
-  std::vector<T>& column_sums = work.gradient;
-  column_sums.assign(grid.columns, T(0));
-  work.p.resize(grid.columns);
-  T reach = 0;
-  for (int64_t i = 0; i < grid.rows; ++i) {
-    increments.read_row(i, 0, work.p.data());
-    T row_sum = 0;
-    for (int64_t j = 0; j < grid.columns; ++j) {
-      const T size = std::abs(work.p[j]);
-      row_sum += size;
-      column_sums[j] += size;
-    }
-    reach = std::max(reach, row_sum);
-  }
-  for (const T sum : column_sums) reach = std::max(reach, sum);
-  return reach;
-}
-
-template <class T>
-struct Trial {
-  Grid grid;
-  Increments<T>& increments;
-  Workspace<T>& work;
-  const ResolutionSearch<T>& search;
-
-  struct Outcome {
-    T value;
-    bool finite, tail_is_small, rounding_is_small;
-  };
-
-  template <class Rule>
-  Outcome visit() const {
-    Inspection<Rule, T> inspection(search.reach(grid.refinement));
-    const T value = Sweep<Rule, T>(grid, increments, work).forward([&](int64_t first, const T* edges) {
-      inspection.look_at_row(edges, first, grid.fine_columns());
-      return inspection.finite();
-    });
-    return {value, inspection.finite() && std::isfinite(value), inspection.tail_is_small(search.tolerance()),
-            inspection.rounding_is_small(search.tolerance())};
-  }
-};
-
-template <class T>
-Plan solve_power_series(Grid grid, Increments<T>& increments, Workspace<T>& work, double tolerance, T* k) {
-  const double reach = reach_of(grid, increments, work);
-  if (!std::isfinite(reach)) return kOverflow;
-  const ResolutionSearch<T> search(tolerance, reach, grid.rows + grid.columns);
-  Resolution resolution = search.first();
-  while (resolution.reached) {
-    grid.refinement = resolution.refinement;
-    const auto outcome = visit_degree<T>(resolution.degree, Trial<T>{grid, increments, work, search});
-    if (!outcome.finite) return kOverflow;
-    *k = outcome.value;
-    if (outcome.tail_is_small && outcome.rounding_is_small) break;
-    resolution =
-        outcome.rounding_is_small ? search.with_next_degree(resolution) : search.with_next_refinement(resolution);
-  }
-  return resolution.plan();
-}
-
-template <class T>
-Plan solve(Grid grid, Increments<T>& increments, Workspace<T>& work, const Solver& solver, T* k) try {
-  if (solver.power_series) return solve_power_series(grid, increments, work, solver.tolerance, k);
-  grid.refinement = solver.dyadic_order;
-  *k = Sweep<FiniteDifference, T>(grid, increments, work).forward([](int64_t, const T*) { return true; });
-  return std::isfinite(*k) ? 0 : kOverflow;
-} catch (const std::bad_alloc&) {
-  return kOutOfMemory;
-}
-
-template <class T>
-struct PowerSeriesBackward {
-  Grid grid;
-  Increments<T>& increments;
-  Workspace<T>& work;
-  T upstream;
-
-  template <class Rule>
-  void visit() const {
-    Sweep<Rule, T>(grid, increments, work).template backward<Adjoint<Rule>>(upstream);
-  }
-};
-
-template <class T>
-void solve_backward(Grid grid, Increments<T>& increments, Workspace<T>& work, const Solver& solver, Plan plan,
-                    T upstream) {
-  if (solver.power_series) {
+  Scheme scheme_of(Plan plan) const {
+    if (!solver_.power_series) return {false, 0, solver_.dyadic_order, solver_.gradient};
     const Resolution resolution = Resolution::of(plan);
-    grid.refinement = resolution.refinement;
-    visit_degree<T>(resolution.degree, PowerSeriesBackward<T>{grid, increments, work, upstream});
-    return;
+    return {true, resolution.degree, resolution.refinement, Gradient::kAdjoint};
   }
-  grid.refinement = solver.dyadic_order;
-  Sweep<FiniteDifference, T> sweep(grid, increments, work);
-  if (solver.gradient == Gradient::kAdjoint) {
-    sweep.template backward<Adjoint<FiniteDifference>>(upstream);
-  } else {
-    sweep.template backward<Theorem41>(upstream);
+
+  void sweep(const Block<T>& block, const Scheme& scheme, T reach, Outcome<T>* seen) {
+    void* scratch = scratch_.reserve(kernels_.forward_scratch(block, scheme));
+    kernels_.forward(block, scheme, reach, scratch, seen);
   }
+
+  void forward_power_series(const Block<T>& block, int used, Outcome<T>* seen, Plan* plan) {
+    T reaches[kMaxLanes];
+    kernels_.reach(block, scratch_.reserve(kernels_.reach_scratch(block)), reaches);
+    const auto solve = [&](const Resolution& now, T reach) {
+      sweep(block, {true, now.degree, now.refinement, Gradient::kAdjoint}, reach, seen);
+      return true;
+    };
+    resolve(block.rows + block.columns, reaches, used, seen, plan, solve);
+  }
+
+  // Sweeps at finer and finer resolutions until all lanes meet the tolerance. sweep(resolution, reach) returns false
+  // where it does not offer that resolution; then this returns false, too.
+  template <class Sweep>
+  bool resolve(int64_t edges, const T* reaches, int used, Outcome<T>* seen, Plan* plan, const Sweep& sweep) {
+    T reach = 0;
+    for (int lane = 0; lane < used; ++lane) {
+      const bool is_finite = std::isfinite(reaches[lane]);
+      plan[lane] = is_finite ? ResolutionSearch<T>(solver_.tolerance, reaches[lane], edges).first().plan() : kOverflow;
+      if (plan[lane] >= 0) reach = std::max(reach, reaches[lane]);
+    }
+    const ResolutionSearch<T> search(solver_.tolerance, reach, edges);
+    Resolution now = search.first();
+    while (true) {
+      if (!sweep(now, static_cast<T>(search.reach(now.refinement)))) return false;
+      bool tail_is_small = true, rounding_is_small = true;
+      for (int lane = 0; lane < used; ++lane) {
+        if (plan[lane] < 0) continue;
+        if (!std::isfinite(seen->value[lane]) || !std::isfinite(seen->amplitude[lane])) {
+          plan[lane] = kOverflow;
+          continue;
+        }
+        tail_is_small &= search.tail_is_small(*seen, lane);
+        rounding_is_small &= search.rounding_is_small(*seen, lane);
+      }
+      if (tail_is_small && rounding_is_small) break;
+      const Resolution next = rounding_is_small ? search.with_next_degree(now) : search.with_next_refinement(now);
+      if (!next.reached) {
+        for (int lane = 0; lane < used; ++lane) {
+          const bool is_met = search.tail_is_small(*seen, lane) && search.rounding_is_small(*seen, lane);
+          if (plan[lane] >= 0 && !is_met) plan[lane] = kUnreached;
+        }
+        break;
+      }
+      now = next;
+    }
+    for (int lane = 0; lane < used; ++lane)
+      if (plan[lane] >= 0) plan[lane] = now.plan();
+    return true;
+  }
+
+  const LaneKernels<T>& kernels_;
+  const Solver solver_;
+  Scratch scratch_;
+};
+
+// Of a block of pairs that were solved together, or, under other lanes, apart: a resolution that serves them all.
+Plan common_plan(const Plan* plans, const int64_t* places, int used) {
+  Resolution common = Resolution::of(0);
+  for (int lane = 0; lane < used; ++lane) {
+    const Resolution one = Resolution::of(plans[places[lane]]);
+    common.degree = std::max(common.degree, one.degree);
+    common.refinement = std::max(common.refinement, one.refinement);
+  }
+  return common.plan();
 }
 
-// Rough nanoseconds for one pair, for the thread pool to cut its ranges by.
+// Rough nanoseconds for one block, for the thread pool to cut its ranges by.
 int64_t cost_of(const Solver& solver, int64_t rows, int64_t columns) {
-  const int64_t cell = solver.power_series ? 200 : int64_t{8} << (2 * solver.dyadic_order);
+  const int64_t cell = solver.power_series ? 60 : int64_t{6} << (2 * solver.dyadic_order);
   return 1000 + cell * rows * columns;
 }
 
-// Increments of every path, [count, channels, segments]: made once per path and not once per pair.
+// Pairs (X_b, Y_b), or (X_b, X_b): a path belongs to one pair.
 template <class T>
-std::vector<T> pack_increments(const Paths<T>& paths) {
-  const int64_t segments = paths.segments(), channels = paths.channels;
-  std::vector<T> packed(paths.count * channels * segments);
-  for (int64_t n = 0; n < paths.count; ++n)
-    for (int64_t l = 0; l < segments; ++l) {
-      const T* from = paths.values + (n * paths.length + l) * channels;
-      for (int64_t d = 0; d < channels; ++d)
-        packed[(n * channels + d) * segments + l] = from[channels + d] - from[d];
-    }
-  return packed;
-}
-
-// The gradient at a knot is the difference of its two segments'. Accumulates into knots.
-template <class T>
-void unpack_gradient(const Paths<T>& paths, const std::vector<T>& packed, T* knots) {
-  const int64_t segments = paths.segments(), channels = paths.channels;
-  for (int64_t n = 0; n < paths.count; ++n)
-    for (int64_t d = 0; d < channels; ++d)
-      for (int64_t l = 0; l < segments; ++l) {
-        const T gradient = packed[(n * channels + d) * segments + l];
-        T* knot = knots + (n * paths.length + l) * channels + d;
-        knot[0] -= gradient;
-        knot[channels] += gradient;
-      }
-}
-
-// One pair of a kernel problem: its paths, its place in the output and its grid.
-template <class T>
-class PairLoop {
+class Pairs {
  public:
-  explicit PairLoop(const KernelProblem<T>& problem)
-      : problem_(problem), dx_(pack_increments(problem.X)),
-        dy_(problem.is_symmetric() ? std::vector<T>() : pack_increments(problem.Y)) {}
+  Pairs(const KernelProblem<T>& problem, const LaneKernels<T>& kernels) : problem_(problem), kernels_(kernels) {}
 
-  int64_t row(int64_t pair) const { return problem_.is_gram() ? pair / problem_.Y.count : pair; }
-  int64_t column(int64_t pair) const { return problem_.is_gram() ? pair % problem_.Y.count : pair; }
+  int64_t blocks() const { return block_count(problem_.X.count, kernels_.lanes); }
 
-  // Below the diagonal of a symmetric Gram matrix: the mirror image of a pair that is computed.
-  bool is_mirrored(int64_t pair) const {
-    return problem_.pairing == Pairing::kSymmetricGram && row(pair) > column(pair);
-  }
-  int64_t mirror(int64_t pair) const { return column(pair) * problem_.Y.count + row(pair); }
-
-  Grid grid(int64_t pair) const {
-    return {problem_.X.segments(), problem_.Y.segments(), 0, problem_.is_symmetric() && row(pair) == column(pair)};
+  // Few pairs of long paths are better solved one by one.
+  bool are_few() const {
+    const int64_t shortest = std::min(problem_.X.segments(), problem_.Y.segments());
+    return 4 * problem_.X.count <= kernels_.lanes && shortest >= 4 * kernels_.lanes;
   }
 
-  // dx_bar, dy_bar: packed gradients of all paths, or null for a forward sweep.
-  LinearIncrements<T> increments(int64_t pair, T* dx_bar, T* dy_bar) const {
-    const int64_t x = row(pair) * x_stride(), y = column(pair) * y_stride();
-    const std::vector<T>& dy = problem_.is_symmetric() ? dx_ : dy_;
-    return {dx_.data() + x,        problem_.X.segments(), dy.data() + y, problem_.Y.segments(),
-            problem_.X.channels, dx_bar ? dx_bar + x : nullptr, dy_bar ? dy_bar + y : nullptr};
+  void forward_one_by_one(int64_t begin, int64_t end, T* k, Plan* plan) const {
+    BlockSolver<T> solver(kernels_, problem_.solver);
+    const Paths<T>&X = problem_.X, &Y = problem_.Y;
+    for (int64_t b = begin; b < end; ++b) {
+      const PathPair<T> pair{X.values + b * X.length * X.channels, Y.values + b * Y.length * Y.channels, X.segments(),
+                             Y.segments(), X.channels};
+      if (solver.forward_alone(pair, k + b, plan + b)) continue;
+      Scratch memory;
+      solver.forward(packed({b, 1, kernels_.lanes}, memory), 1, k + b, plan + b);
+    }
   }
 
-  int64_t x_size() const { return problem_.X.count * x_stride(); }
-  int64_t y_size() const { return problem_.Y.count * y_stride(); }
+  void forward(int64_t begin, int64_t end, T* k, Plan* plan) const {
+    BlockSolver<T> solver(kernels_, problem_.solver);
+    Scratch memory;
+    for (int64_t b = begin; b < end; ++b) {
+      const LaneRange range = LaneRange::of(b, kernels_.lanes, problem_.X.count);
+      solver.forward(packed(range, memory), range.used, k + range.first, plan + range.first);
+    }
+  }
+
+  void directional(int64_t begin, int64_t end, const T* direction, T* k, T* tangent, Plan* plan) const {
+    BlockSolver<T> solver(kernels_, problem_.solver);
+    Scratch memory, direction_memory;
+    Paths<T> displacements = problem_.X;
+    displacements.values = direction;
+    T* packed_direction = direction_memory.reserve_numbers<T>(x_size());
+    for (int64_t b = begin; b < end; ++b) {
+      const LaneRange range = LaneRange::of(b, kernels_.lanes, problem_.X.count);
+      Block<T> block = packed(range, memory);
+      pack_increments(displacements, range, packed_direction);
+      block.dx_direction = packed_direction;
+      solver.directional(block, range.used, k + range.first, tangent + range.first, plan + range.first);
+    }
+  }
+
+  void backward(int64_t begin, int64_t end, const Plan* plan, const T* upstream, T* dX, T* dY) const {
+    BlockSolver<T> solver(kernels_, problem_.solver);
+    Scratch memory, gradient_memory;
+    const bool symmetric = problem_.is_symmetric();
+    for (int64_t b = begin; b < end; ++b) {
+      const LaneRange range = LaneRange::of(b, kernels_.lanes, problem_.X.count);
+      T* dx = gradient_memory.reserve_numbers<T>(x_size() + y_size());
+      std::fill_n(dx, x_size() + y_size(), T(0));
+      T* dy = symmetric ? dx : dx + x_size();
+      T scales[kMaxLanes] = {};
+      int64_t places[kMaxLanes];
+      for (int lane = 0; lane < range.used; ++lane) {
+        places[lane] = range[lane];
+        scales[lane] = upstream[range[lane]];
+      }
+      solver.backward(packed(range, memory), common_plan(plan, places, range.used), scales, {dx, dy, {}});
+      for (int lane = 0; lane < range.used; ++lane) {
+        const Paths<T>&X = problem_.X, &Y = problem_.Y;
+        add_knot_gradient(X, dx, lane, range.lanes, dX + range[lane] * X.length * X.channels);
+        if (!symmetric) add_knot_gradient(Y, dy, lane, range.lanes, dY + range[lane] * Y.length * Y.channels);
+      }
+    }
+  }
 
  private:
-  int64_t x_stride() const { return problem_.X.channels * problem_.X.segments(); }
-  int64_t y_stride() const { return problem_.Y.channels * problem_.Y.segments(); }
+  int64_t x_size() const { return problem_.X.segments() * problem_.X.channels * kernels_.lanes; }
+  int64_t y_size() const {
+    return problem_.is_symmetric() ? 0 : problem_.Y.segments() * problem_.Y.channels * kernels_.lanes;
+  }
+
+  Block<T> packed(const LaneRange& range, Scratch& memory) const {
+    T* dx = memory.reserve_numbers<T>(x_size() + y_size());
+    pack_increments(problem_.X, range, dx);
+    Block<T> block;
+    block.rows = problem_.X.segments();
+    block.columns = problem_.Y.segments();
+    block.symmetric = problem_.is_symmetric();
+    block.channels = problem_.X.channels;
+    block.dx = block.dy = dx;
+    if (!block.symmetric) {
+      pack_increments(problem_.Y, range, dx + x_size());
+      block.dy = dx + x_size();
+    }
+    return block;
+  }
 
   const KernelProblem<T>& problem_;
-  const std::vector<T> dx_, dy_;
+  const LaneKernels<T>& kernels_;
 };
 
-// In a Gram matrix a path meets many others, so its gradient is a sum over pairs. Pairs are dealt to a fixed number of
-// blocks, each with sums of its own, added up in order at the end: no race, and the same result for any thread count.
-constexpr int64_t kGramBlocks = 16;
-
+// All pairs of two sets of paths: one path against a block of others, whose increments are packed once for many.
 template <class T>
-struct GradientBlock {
-  std::vector<T> dx, dy;
-};
+class Gram {
+ public:
+  Gram(const KernelProblem<T>& problem, const LaneKernels<T>& kernels)
+      : solver_(problem.solver), kernels_(kernels), symmetric_(problem.is_symmetric()),
+        swapped_(!symmetric_ && unused_lanes(problem.X) < unused_lanes(problem.Y)),
+        single_(swapped_ ? problem.Y : problem.X), block_(swapped_ ? problem.X : problem.Y),
+        single_stride_(swapped_ ? 1 : problem.Y.count), block_stride_(swapped_ ? problem.Y.count : 1) {}
 
-template <class T>
-void backward_range(const KernelProblem<T>& problem, const PairLoop<T>& loop, const Plan* plan, const T* upstream,
-                    int64_t first, int64_t stride, int64_t end, GradientBlock<T>& sums) {
-  Workspace<T> work;
-  for (int64_t pair = first; pair < end; pair += stride) {
-    if (loop.is_mirrored(pair)) continue;
-    T scale = upstream[pair];
-    if (problem.pairing == Pairing::kSymmetricGram && loop.mirror(pair) != pair) scale += upstream[loop.mirror(pair)];
-    auto increments = loop.increments(pair, sums.dx.data(), sums.dy.data());
-    solve_backward(loop.grid(pair), increments, work, problem.solver, plan[pair], scale);
+  // A task: a block of paths against a chunk of the single ones.
+  int64_t tasks() const { return block_count(block_.count, kernels_.lanes) * chunks(); }
+
+  int64_t cost() const { return kChunk * cost_of(solver_, single_.segments(), block_.segments()); }
+
+  void forward(int64_t begin, int64_t end, T* k, Plan* plan) const {
+    BlockSolver<T> solver(kernels_, solver_);
+    Scratch memory;
+    for_each_block(begin, end, memory, [&](const Block<T>& block, const LaneRange& range, int64_t single, bool) {
+      T values[kMaxLanes];
+      Plan plans[kMaxLanes];
+      solver.forward(block, range.used, values, plans);
+      for (int lane = 0; lane < range.used; ++lane) {
+        if (is_mirrored(single, range[lane])) continue;
+        for (const int64_t at : {place(single, range[lane]), mirror(single, range[lane])}) {
+          k[at] = values[lane];
+          plan[at] = plans[lane];
+        }
+      }
+    });
   }
-}
 
-template <class T>
-void add_into(std::vector<T>& total, const std::vector<T>& part) {
-  for (size_t i = 0; i < total.size(); ++i) total[i] += part[i];
-}
-
-template <class T>
-GradientBlock<T> sum_over_pairs(const KernelProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
-                                const T* upstream, std::atomic<bool>& has_memory) {
-  const PairLoop<T> loop(problem);
-  const int64_t cost = 4 * cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
-  auto guarded = [&](auto&& body) {  // an exception must not leave a thread of the pool
-    try {
-      body();
-    } catch (const std::bad_alloc&) {
-      has_memory = false;
+  // Gradients of the two sets: accumulated into, knots. The same array where the sets are one.
+  void backward(int64_t begin, int64_t end, int64_t stride, const Plan* plan, const T* upstream, T* d_single,
+                T* d_block) const {
+    BlockSolver<T> solver(kernels_, solver_);
+    Scratch memory, gradient_memory;
+    const int lanes = kernels_.lanes;
+    const int64_t single_size = single_.segments() * single_.channels * lanes;
+    const int64_t block_size = block_.segments() * block_.channels * lanes;
+    T* dx = gradient_memory.reserve_numbers<T>(single_size + block_size);
+    T* dy = dx + single_size;
+    std::fill_n(dy, block_size, T(0));
+    for (int64_t task = begin; task < end; task += stride) {
+      for_each_block(task, task + 1, memory, [&](const Block<T>& block, const LaneRange& range, int64_t single,
+                                                 bool is_last) {
+        T scales[kMaxLanes] = {};
+        int64_t places[kMaxLanes];
+        for (int lane = 0; lane < range.used; ++lane) {
+          const int64_t at = place(single, range[lane]), mirrored = mirror(single, range[lane]);
+          // A pair below the diagonal was not solved in this place, but its mirror image was.
+          places[lane] = at;
+          if (!is_mirrored(single, range[lane])) scales[lane] = upstream[at] + (mirrored == at ? T(0) : upstream[mirrored]);
+        }
+        std::fill_n(dx, single_size, T(0));
+        solver.backward(block, common_plan(plan, places, range.used), scales, {dx, dy, {}});
+        for (int lane = 0; lane < range.used; ++lane)
+          add_knot_gradient(single_, dx, lane, lanes, d_single + single * single_.length * single_.channels);
+        if (!is_last) return;
+        for (int lane = 0; lane < range.used; ++lane)
+          add_knot_gradient(block_, dy, lane, lanes, d_block + range[lane] * block_.length * block_.channels);
+        std::fill_n(dy, block_size, T(0));
+      });
     }
-  };
-  const int64_t blocks = problem.is_gram() ? std::min(kGramBlocks, problem.pairs()) : 1;
-  std::vector<GradientBlock<T>> sums(blocks);
-  for (auto& block : sums) block = {std::vector<T>(loop.x_size()), std::vector<T>(loop.y_size())};
-  if (problem.is_gram()) {
-    parallel_for(blocks, cost * (problem.pairs() / std::max<int64_t>(blocks, 1)), [&](int64_t begin, int64_t end) {
-      for (int64_t b = begin; b < end; ++b)
-        guarded([&] { backward_range(problem, loop, plan, upstream, b, blocks, problem.pairs(), sums[b]); });
-    });
-  } else {  // every path belongs to one pair: all may add into one block
-    parallel_for(problem.pairs(), cost, [&](int64_t begin, int64_t end) {
-      guarded([&] { backward_range(problem, loop, plan, upstream, begin, 1, end, sums[0]); });
-    });
   }
-  for (int64_t b = 1; b < blocks; ++b) {
-    add_into(sums[0].dx, sums[b].dx);
-    add_into(sums[0].dy, sums[b].dy);
+
+  bool swapped() const { return swapped_; }
+
+ private:
+  static constexpr int64_t kChunk = 32;
+
+  int64_t chunks() const { return (single_.count + kChunk - 1) / kChunk; }
+
+  int64_t unused_lanes(const Paths<T>& paths) const {
+    // Per path: what a set of paths leaves idle, in thousandths of a lane.
+    return paths.count == 0 ? 0 : 1000 * block_count(paths.count, kernels_.lanes) * kernels_.lanes / paths.count;
   }
-  return sums.empty() ? GradientBlock<T>{std::vector<T>(loop.x_size()), std::vector<T>(loop.y_size())}
-                      : std::move(sums[0]);
+
+  bool is_mirrored(int64_t single, int64_t column) const { return symmetric_ && column < single; }
+  int64_t place(int64_t single, int64_t column) const { return single * single_stride_ + column * block_stride_; }
+  int64_t mirror(int64_t single, int64_t column) const {
+    return symmetric_ ? place(column, single) : place(single, column);
+  }
+
+  // visit(block, range, single, is_last) for the blocks of tasks begin .. end - 1; is_last: of its task.
+  template <class Visit>
+  void for_each_block(int64_t begin, int64_t end, Scratch& memory, const Visit& visit) const {
+    const int64_t single_size = single_.segments() * single_.channels * kernels_.lanes;
+    const int64_t block_size = block_.segments() * block_.channels * kernels_.lanes;
+    T* dx = memory.reserve_numbers<T>(single_size + block_size);
+    T* dy = dx + single_size;
+    Block<T> block;
+    block.rows = single_.segments();
+    block.columns = block_.segments();
+    block.channels = single_.channels;
+    block.dx = dx;
+    block.dy = dy;
+    for (int64_t task = begin; task < end; ++task) {
+      const LaneRange range = LaneRange::of(task / chunks(), kernels_.lanes, block_.count);
+      const int64_t first = task % chunks() * kChunk;
+      int64_t last = std::min(first + kChunk, single_.count);
+      if (symmetric_) last = std::min(last, range.first + range.used);
+      if (first >= last) continue;
+      pack_increments(block_, range, dy);
+      for (int64_t single = first; single < last; ++single) {
+        repeat_increments(single_, single, kernels_.lanes, dx);
+        visit(block, range, single, single == last - 1);
+      }
+    }
+  }
+
+  const Solver solver_;
+  const LaneKernels<T>& kernels_;
+  const bool symmetric_, swapped_;
+  const Paths<T> single_, block_;
+  const int64_t single_stride_, block_stride_;
+};
+
+// Sums over the pairs of a Gram matrix are gathered in a fixed number of parts, each of its own, and added up in order at
+// the end: no race, and the same result for any number of threads.
+constexpr int64_t kGramParts = 16;
+
+template <class T>
+void gram_backward(const KernelProblem<T>& problem, const Gram<T>& gram, const ParallelFor& parallel_for,
+                   const Plan* plan, const T* upstream, std::atomic<bool>& has_memory, T* dX, T* dY) {
+  const int64_t parts = std::min(kGramParts, gram.tasks());
+  if (parts == 0) return;
+  const int64_t x_size = problem.X.size(), y_size = problem.is_symmetric() ? 0 : problem.Y.size();
+  std::vector<T> sums(parts * (x_size + y_size));
+  parallel_for(parts, 4 * gram.cost() * (gram.tasks() / parts), [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      T* x = sums.data() + part * (x_size + y_size);
+      T* y = problem.is_symmetric() ? x : x + x_size;
+      try {
+        gram.backward(part, gram.tasks(), parts, plan, upstream, gram.swapped() ? y : x, gram.swapped() ? x : y);
+      } catch (const std::bad_alloc&) {  // an exception must not leave a thread of the pool
+        has_memory = false;
+      }
+    }
+  });
+  for (int64_t part = 0; part < parts; ++part) {
+    const T* x = sums.data() + part * (x_size + y_size);
+    for (int64_t i = 0; i < x_size; ++i) dX[i] += x[i];
+    for (int64_t i = 0; i < y_size; ++i) dY[i] += x[x_size + i];
+  }
 }
 
 }  // namespace
 
 template <class T>
 void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan) {
-  const PairLoop<T> loop(problem);
-  const int64_t cost = cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
-  parallel_for(problem.pairs(), cost, [&](int64_t begin, int64_t end) {
-    Workspace<T> work;
-    for (int64_t pair = begin; pair < end; ++pair) {
-      if (loop.is_mirrored(pair)) continue;
-      auto increments = loop.increments(pair, nullptr, nullptr);
-      plan[pair] = solve(loop.grid(pair), increments, work, problem.solver, &k[pair]);
-      if (problem.pairing == Pairing::kSymmetricGram) {
-        k[loop.mirror(pair)] = k[pair];
-        plan[loop.mirror(pair)] = plan[pair];
+  const LaneKernels<T>& kernels = lane_kernels<T>();
+  std::atomic<bool> has_memory{true};
+  const auto guarded = [&](const auto& body) {
+    return [&has_memory, body](int64_t begin, int64_t end) {
+      try {
+        body(begin, end);
+      } catch (const std::bad_alloc&) {
+        has_memory = false;
       }
+    };
+  };
+  if (problem.is_gram()) {
+    const Gram<T> gram(problem, kernels);
+    parallel_for(gram.tasks(), gram.cost(),
+                 guarded([&](int64_t begin, int64_t end) { gram.forward(begin, end, k, plan); }));
+  } else {
+    const Pairs<T> pairs(problem, kernels);
+    const int64_t cost = cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
+    if (pairs.are_few()) {
+      parallel_for(problem.X.count, cost, guarded([&](int64_t begin, int64_t end) {
+        pairs.forward_one_by_one(begin, end, k, plan);
+      }));
+    } else {
+      parallel_for(pairs.blocks(), cost, guarded([&](int64_t begin, int64_t end) { pairs.forward(begin, end, k, plan); }));
+    }
+  }
+  if (!has_memory) std::fill_n(plan, problem.pairs(), kOutOfMemory);
+}
+
+template <class T>
+void signature_kernel_directional(const KernelProblem<T>& problem, const T* direction, const ParallelFor& parallel_for,
+                                  T* k, T* tangent, Plan* plan) {
+  const Pairs<T> pairs(problem, lane_kernels<T>());
+  std::atomic<bool> has_memory{true};
+  const int64_t cost = 4 * cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
+  parallel_for(pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
+    try {
+      pairs.directional(begin, end, direction, k, tangent, plan);
+    } catch (const std::bad_alloc&) {
+      has_memory = false;
     }
   });
+  if (!has_memory) std::fill_n(plan, problem.pairs(), kOutOfMemory);
 }
 
 template <class T>
 bool signature_kernel_backward(const KernelProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
                                const T* upstream, T* dX, T* dY) try {
+  const LaneKernels<T>& kernels = lane_kernels<T>();
   std::atomic<bool> has_memory{true};
-  const GradientBlock<T> sums = sum_over_pairs(problem, parallel_for, plan, upstream, has_memory);
   std::fill_n(dX, problem.X.size(), T(0));
-  unpack_gradient(problem.X, sums.dx, dX);
-  if (problem.is_symmetric()) {
-    unpack_gradient(problem.Y, sums.dy, dX);
-  } else {
-    std::fill_n(dY, problem.Y.size(), T(0));
-    unpack_gradient(problem.Y, sums.dy, dY);
+  if (!problem.is_symmetric()) std::fill_n(dY, problem.Y.size(), T(0));
+  if (problem.is_gram()) {
+    gram_backward(problem, Gram<T>(problem, kernels), parallel_for, plan, upstream, has_memory, dX, dY);
+    return has_memory;
   }
+  const Pairs<T> pairs(problem, kernels);
+  const int64_t cost = 4 * cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
+  parallel_for(pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
+    try {
+      pairs.backward(begin, end, plan, upstream, dX, dY);
+    } catch (const std::bad_alloc&) {
+      has_memory = false;
+    }
+  });
   return has_memory;
 } catch (const std::bad_alloc&) {
   return false;
 }
 
+namespace {
+
+template <class T>
+Block<T> given_block(const GoursatProblem<T>& problem, const LaneRange& range) {
+  Block<T> block;
+  block.kind = IncrementsKind::kGiven;
+  block.rows = problem.rows;
+  block.columns = problem.columns;
+  for (int lane = 0; lane < range.lanes; ++lane)
+    block.given[lane] = problem.increments + range[lane] * problem.rows * problem.columns;
+  return block;
+}
+
+}  // namespace
+
 template <class T>
 void solve_goursat(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan) {
-  const int64_t size = problem.rows * problem.columns;
-  parallel_for(problem.count, cost_of(problem.solver, problem.rows, problem.columns), [&](int64_t begin, int64_t end) {
-    Workspace<T> work;
-    for (int64_t n = begin; n < end; ++n) {
-      GivenIncrements<T> increments(problem.increments + n * size, problem.columns, nullptr);
-      plan[n] = solve({problem.rows, problem.columns, 0, false}, increments, work, problem.solver, &k[n]);
+  const LaneKernels<T>& kernels = lane_kernels<T>();
+  const int64_t cost = cost_of(problem.solver, problem.rows, problem.columns);
+  parallel_for(block_count(problem.count, kernels.lanes), cost, [&](int64_t begin, int64_t end) {
+    BlockSolver<T> solver(kernels, problem.solver);
+    for (int64_t b = begin; b < end; ++b) {
+      const LaneRange range = LaneRange::of(b, kernels.lanes, problem.count);
+      solver.forward(given_block(problem, range), range.used, k + range.first, plan + range.first);
     }
   });
 }
@@ -359,17 +598,25 @@ void solve_goursat(const GoursatProblem<T>& problem, const ParallelFor& parallel
 template <class T>
 bool solve_goursat_backward(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
                             const T* upstream, T* d_increments) {
+  const LaneKernels<T>& kernels = lane_kernels<T>();
   const int64_t size = problem.rows * problem.columns;
   std::fill_n(d_increments, problem.count * size, T(0));
   std::atomic<bool> has_memory{true};
   const int64_t cost = 4 * cost_of(problem.solver, problem.rows, problem.columns);
-  parallel_for(problem.count, cost, [&](int64_t begin, int64_t end) {
+  parallel_for(block_count(problem.count, kernels.lanes), cost, [&](int64_t begin, int64_t end) {
+    BlockSolver<T> solver(kernels, problem.solver);
     try {
-      Workspace<T> work;
-      for (int64_t n = begin; n < end; ++n) {
-        GivenIncrements<T> increments(problem.increments + n * size, problem.columns, d_increments + n * size);
-        solve_backward({problem.rows, problem.columns, 0, false}, increments, work, problem.solver, plan[n],
-                       upstream[n]);
+      for (int64_t b = begin; b < end; ++b) {
+        const LaneRange range = LaneRange::of(b, kernels.lanes, problem.count);
+        BlockGradient<T> gradient;
+        T scales[kMaxLanes] = {};
+        int64_t places[kMaxLanes];
+        for (int lane = 0; lane < range.used; ++lane) {
+          places[lane] = range[lane];
+          scales[lane] = upstream[range[lane]];
+          gradient.given[lane] = d_increments + range[lane] * size;
+        }
+        solver.backward(given_block(problem, range), common_plan(plan, places, range.used), scales, gradient);
       }
     } catch (const std::bad_alloc&) {
       has_memory = false;
@@ -380,6 +627,7 @@ bool solve_goursat_backward(const GoursatProblem<T>& problem, const ParallelFor&
 
 #define SIGKERNEL_INSTANTIATE(T)                                                                                   \
   template void signature_kernel<T>(const KernelProblem<T>&, const ParallelFor&, T*, Plan*);                       \
+  template void signature_kernel_directional<T>(const KernelProblem<T>&, const T*, const ParallelFor&, T*, T*, Plan*); \
   template bool signature_kernel_backward<T>(const KernelProblem<T>&, const ParallelFor&, const Plan*, const T*,   \
                                              T*, T*);                                                              \
   template void solve_goursat<T>(const GoursatProblem<T>&, const ParallelFor&, T*, Plan*);                         \

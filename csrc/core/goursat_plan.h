@@ -1,10 +1,12 @@
 // How a power series' degree and refinement are chosen, so that its error stays below the tolerance.
 //
-// Before a sweep: along an edge the coefficients obey a_k <= r^k / (k!)² times the solution for |p|, where r is the
-// largest row or column sum of |p|. What one edge drops shifts U at its end, and the shifts of all edges on the way to
-// the last corner add up, so K is the smallest degree of a ladder with (rows + columns) r^(K+1) / ((K+1)!)² <= tolerance.
-// After it: where signs cancel, U can be far smaller than the solution for |p|, so the sweep's own coefficients are
-// looked at. Too large a tail calls for the next degree; coefficients so large that their rounding shows call for a
+// Before a sweep: where p has one sign, the coefficients along an edge obey a_k <= r^k / (k!)² times the solution for |p|,
+// r being the largest row or column sum of |p|. Where signs alternate, sums of p weighted by U stay near the range of
+// p's partial sums along the row or column, so r is the largest such range (for one sign they are the same). What one
+// edge drops shifts U at its end, and the shifts of all edges on the way to the last corner add up, so K is the smallest
+// degree of a ladder with (rows + columns) r^(K+1) / ((K+1)!)² <= tolerance.
+// After it: the sweep's own coefficients are looked at, for U can be far smaller than the solution for |p|, and weights
+// uneven. Too large a tail calls for the next degree; coefficients so large that their rounding shows call for a
 // refinement, which halves every increment and with it r.
 #pragma once
 
@@ -14,14 +16,11 @@
 #include <limits>
 
 #include "core/goursat.h"
-#include "core/goursat_cell.h"
+#include "core/goursat_degrees.h"
+#include "core/goursat_lanes.h"
 
 namespace sigkernel {
 
-// Degrees that have a compiled sweep. float stops where p^K and r^K still fit its range.
-constexpr int kDegrees[] = {4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48};
-template <class T>
-constexpr int kLargestDegree = sizeof(T) == 4 ? 20 : 48;
 constexpr int kLargestRefinement = 8;
 
 struct Resolution {
@@ -33,41 +32,28 @@ struct Resolution {
   static Resolution of(Plan plan) { return {plan & 0xff, plan >> 8, true}; }
 };
 
-// Calls visitor.template visit<PowerSeries<degree>>() for a degree of the ladder.
-template <class T, class Visitor>
-auto visit_degree(int degree, const Visitor& visitor) {
-  switch (degree) {
-    case 4: return visitor.template visit<PowerSeries<4>>();
-    case 6: return visitor.template visit<PowerSeries<6>>();
-    case 8: return visitor.template visit<PowerSeries<8>>();
-    case 10: return visitor.template visit<PowerSeries<10>>();
-    case 12: return visitor.template visit<PowerSeries<12>>();
-    case 16: return visitor.template visit<PowerSeries<16>>();
-    default: break;
-  }
-  if constexpr (kLargestDegree<T> >= 48) {
-    switch (degree) {
-      case 24: return visitor.template visit<PowerSeries<24>>();
-      case 32: return visitor.template visit<PowerSeries<32>>();
-      case 40: return visitor.template visit<PowerSeries<40>>();
-      case 48: return visitor.template visit<PowerSeries<48>>();
-      default: break;
-    }
-  }
-  return visitor.template visit<PowerSeries<20>>();
-}
-
 template <class T>
 class ResolutionSearch {
  public:
-  // reach: r, the largest row or column sum of |p|; edges: rows + columns of the coarse grid.
+  // reach: r, the largest range of partial sums; edges: rows + columns of the coarse grid.
   ResolutionSearch(double tolerance, double reach, int64_t edges)
-      : tolerance_(std::max(tolerance, double(std::numeric_limits<T>::epsilon()))), reach_(reach), edges_(edges) {}
+      : tolerance_(std::max(tolerance / kMargin, double(std::numeric_limits<T>::epsilon()))), reach_(reach), edges_(edges) {}
 
-  double tolerance() const { return tolerance_; }
   double reach(int refinement) const { return std::ldexp(reach_, -refinement); }
 
   Resolution first() const { return at_least(0, 0); }
+
+  // What a sweep at that resolution saw, in one lane.
+  bool tail_is_small(const Outcome<T>& seen, int lane) const {
+    return 2 * seen.tail[lane] <= tolerance_ * seen.scale[lane];  // errors travel along rows and columns: twice a row's
+  }
+
+  // Rounding in a coefficient is relative to its own size; this many times U's size still leaves it below the error
+  // asked for, or loses no more than two to three digits.
+  bool rounding_is_small(const Outcome<T>& seen, int lane) const {
+    const double epsilon = std::numeric_limits<T>::epsilon();
+    return seen.amplitude[lane] <= std::max(256.0, tolerance_ / epsilon) * seen.scale[lane];
+  }
 
   Resolution with_next_degree(const Resolution& now) const { return at_least(now.degree + 1, now.refinement); }
 
@@ -91,57 +77,11 @@ class ResolutionSearch {
            std::log(tolerance_);
   }
 
+  // Both looks are estimates: on paths with jumps and spikes the error came to three times what they promised.
+  static constexpr double kMargin = 8;
+
   const double tolerance_, reach_;
   const int64_t edges_;
-};
-
-// What a sweep's top edges say about its error.
-template <class Rule, class T>
-class Inspection {
- public:
-  explicit Inspection(double reach) {
-    constexpr double K = Rule::kDegree;
-    next_ = static_cast<T>(reach / ((K + 1) * (K + 1)));
-    second_next_ = static_cast<T>(next_ * (reach / (K * K)));
-  }
-
-  // The top edges of one row: edges + j * kCoefficients, first <= j < columns.
-  void look_at_row(const T* edges, int64_t first, int64_t columns) {
-    T row_tail = 0;
-    for (int64_t j = first; j < columns; ++j) row_tail += look_at(edges + j * Rule::kCoefficients);
-    tail_ = std::max(tail_, row_tail);
-  }
-
-  bool finite() const { return finite_; }
-
-  // The way to the last corner is along rows and columns: twice what one row drops.
-  bool tail_is_small(double tolerance) const { return 2 * tail_ <= tolerance * scale_; }
-
-  // Rounding in a coefficient is relative to its own size; this many times U's size still leaves it below the error
-  // asked for, or loses no more than two to three digits.
-  bool rounding_is_small(double tolerance) const {
-    const double epsilon = std::numeric_limits<T>::epsilon();
-    return amplitude_ <= std::max(256.0, tolerance / epsilon) * scale_;
-  }
-
- private:
-  // Returns the first coefficient that the edge drops, judged by the last one kept and, should that vanish by symmetry,
-  // by the one before.
-  T look_at(const T* edge) {
-    constexpr int K = Rule::kDegree;
-    constexpr InverseFactorials<K> inverse{};
-    T sum = std::abs(edge[0]);
-    scale_ = std::max(scale_, sum);
-    for (int k = 1; k <= K; ++k) sum += std::abs(edge[k]) * T(inverse.value[k]);
-    amplitude_ = std::max(amplitude_, sum);
-    finite_ = finite_ && std::isfinite(sum);
-    return std::max(std::abs(edge[K]) * T(inverse.value[K]) * next_,
-                    std::abs(edge[K - 1]) * T(inverse.value[K - 1]) * second_next_);
-  }
-
-  T next_, second_next_;
-  T scale_ = 1, amplitude_ = 0, tail_ = 0;
-  bool finite_ = true;
 };
 
 }  // namespace sigkernel

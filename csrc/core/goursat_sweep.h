@@ -1,14 +1,35 @@
-// Sweeps over the grid of one problem, row by row, forward and backward, for any cell rule of goursat_cell.h.
+// Sweeps over the grids of one block of problems, tile by tile, forward and backward, for any cell rule of
+// goursat_cell.h. For the files that are compiled for an instruction set: it includes nothing of the standard library.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <vector>
-
 #include "core/goursat_cell.h"
+#include "core/goursat_lanes.h"
+#include "core/simd.h"
 
 namespace sigkernel {
+namespace {  // nothing here may meet another instruction set's at link time
+
+SIGKERNEL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+SIGKERNEL_INLINE int64_t larger(int64_t a, int64_t b) { return a < b ? b : a; }
+
+// Hands out a piece of memory bit by bit. Without memory it only counts.
+class Arena {
+ public:
+  explicit Arena(void* memory) : memory_(static_cast<char*>(memory)) {}
+
+  template <class V>
+  V* take(int64_t count) {
+    char* piece = memory_ == nullptr ? nullptr : memory_ + used_;
+    used_ += (count * static_cast<int64_t>(sizeof(V)) + 63) / 64 * 64;
+    return reinterpret_cast<V*>(piece);
+  }
+
+  int64_t used() const { return used_; }
+
+ private:
+  char* memory_;
+  int64_t used_ = 0;
+};
 
 // A coarse grid of increments p, every one of them cut into 2^refinement along both axes. A symmetric grid (x against
 // itself) is swept on and above its diagonal alone.
@@ -19,149 +40,492 @@ struct Grid {
 
   int64_t fine_rows() const { return rows << refinement; }
   int64_t fine_columns() const { return columns << refinement; }
-  bool starts_coarse_row(int64_t fine_row) const { return (fine_row & ((int64_t{1} << refinement) - 1)) == 0; }
-  bool ends_coarse_row(int64_t fine_row) const { return starts_coarse_row(fine_row + 1); }
-  int64_t first_column(int64_t fine_row) const { return symmetric ? fine_row : 0; }
-  double cell_area() const { return std::ldexp(1.0, -2 * refinement); }
+  double cell_area() const { return 1.0 / static_cast<double>(int64_t{1} << (2 * refinement)); }
 };
 
-// Where a sweep reads its increments and leaves their gradient, a row at a time.
+// A rectangle of coarse cells.
+struct Cells {
+  int64_t row, rows, column, columns;
+};
+
+// Where a sweep reads its increments p and leaves their gradient, some cells at a time.
 template <class V>
 class Increments {
  public:
-  virtual ~Increments() = default;
-  // Overwrites p[j] for first_column <= j < columns.
-  virtual void read_row(int64_t row, int64_t first_column, V* p) = 0;
-  // Accumulates the gradient of p[j], first_column <= j < columns.
-  virtual void add_gradient_row(int64_t row, int64_t first_column, const V* gradient) = 0;
+  // p: [cells.rows][cells.columns], overwritten.
+  virtual void read(const Cells& cells, V* p) const = 0;
+  // p_bar: likewise.
+  virtual void add_gradient(const Cells& cells, const V* p_bar) const = 0;
+
+ protected:
+  ~Increments() = default;
 };
 
-// Memory for sweeps, kept from one pair to the next.
+// p_ij = <dx_i, dy_j>, four rows by four columns at a time.
 template <class V>
-struct Workspace {
-  std::vector<V> p, bottom, gradient, adjoint, checkpoints, bottom_tape, left_tape;
+class LinearIncrements final : public Increments<V> {
+ public:
+  LinearIncrements(const Block<typename V::Scalar>& block, const BlockGradient<typename V::Scalar>* gradient)
+      : dx_(reinterpret_cast<const V*>(block.dx)), dy_(reinterpret_cast<const V*>(block.dy)), channels_(block.channels),
+        dx_bar_(gradient == nullptr ? nullptr : reinterpret_cast<V*>(gradient->dx)),
+        dy_bar_(gradient == nullptr ? nullptr : reinterpret_cast<V*>(gradient->dy)) {}
+
+  void read(const Cells& cells, V* p) const override {
+    for (int64_t i = 0; i < cells.rows; i += kBlock)
+      for (int64_t j = 0; j < cells.columns; j += kBlock) {
+        const int64_t rows = smaller(kBlock, cells.rows - i), columns = smaller(kBlock, cells.columns - j);
+        const V *x = dx_ + (cells.row + i) * channels_, *y = dy_ + (cells.column + j) * channels_;
+        V* out = p + i * cells.columns + j;
+        if (rows == kBlock && columns == kBlock) {
+          read_block<kBlock, kBlock>(x, y, out, cells.columns);
+        } else {
+          for (int64_t a = 0; a < rows; ++a)
+            for (int64_t b = 0; b < columns; ++b)
+              read_block<1, 1>(x + a * channels_, y + b * channels_, out + a * cells.columns + b, cells.columns);
+        }
+      }
+  }
+
+  void add_gradient(const Cells& cells, const V* p_bar) const override {
+    add_products(cells.rows, cells.columns, p_bar, cells.columns, 1, dy_ + cells.column * channels_,
+                 dx_bar_ + cells.row * channels_);
+    add_products(cells.columns, cells.rows, p_bar, 1, cells.columns, dx_ + cells.row * channels_,
+                 dy_bar_ + cells.column * channels_);
+  }
+
+ private:
+  static constexpr int kBlock = 4;
+
+  template <int R, int C>
+  SIGKERNEL_INLINE void read_block(const V* x, const V* y, V* p, int64_t stride) const {
+    V sum[R][C];
+    SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
+      SIGKERNEL_UNROLL for (int b = 0; b < C; ++b) sum[a][b] = x[a * channels_] * y[b * channels_];
+    for (int64_t d = 1; d < channels_; ++d)
+      SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
+        SIGKERNEL_UNROLL for (int b = 0; b < C; ++b) sum[a][b] += x[a * channels_ + d] * y[b * channels_ + d];
+    SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
+      SIGKERNEL_UNROLL for (int b = 0; b < C; ++b) p[a * stride + b] = sum[a][b];
+  }
+
+  // to_i += sum_j g_ij from_j, where g_ij = g[i * row_stride + j * column_stride].
+  void add_products(int64_t rows, int64_t columns, const V* g, int64_t row_stride, int64_t column_stride,
+                    const V* from, V* to) const {
+    for (int64_t i = 0; i < rows; i += kBlock)
+      for (int64_t d = 0; d < channels_; d += kBlock) {
+        const int64_t height = smaller(kBlock, rows - i), depth = smaller(kBlock, channels_ - d);
+        const V* g_i = g + i * row_stride;
+        V* to_i = to + i * channels_ + d;
+        if (height == kBlock) {
+          switch (depth) {
+            case 1: add_block<kBlock, 1>(columns, g_i, row_stride, column_stride, from + d, to_i); break;
+            case 2: add_block<kBlock, 2>(columns, g_i, row_stride, column_stride, from + d, to_i); break;
+            case 3: add_block<kBlock, 3>(columns, g_i, row_stride, column_stride, from + d, to_i); break;
+            default: add_block<kBlock, 4>(columns, g_i, row_stride, column_stride, from + d, to_i);
+          }
+        } else {
+          for (int64_t a = 0; a < height; ++a)
+            for (int64_t e = 0; e < depth; ++e)
+              add_block<1, 1>(columns, g_i + a * row_stride, row_stride, column_stride, from + d + e,
+                              to_i + a * channels_ + e);
+        }
+      }
+  }
+
+  template <int R, int D>
+  SIGKERNEL_INLINE void add_block(int64_t columns, const V* g, int64_t row_stride, int64_t column_stride,
+                                  const V* from, V* to) const {
+    V sum[R][D];
+    SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
+      SIGKERNEL_UNROLL for (int d = 0; d < D; ++d) sum[a][d] = to[a * channels_ + d];
+    for (int64_t j = 0; j < columns; ++j)
+      SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
+        SIGKERNEL_UNROLL for (int d = 0; d < D; ++d)
+          sum[a][d] += g[a * row_stride + j * column_stride] * from[j * channels_ + d];
+    SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
+      SIGKERNEL_UNROLL for (int d = 0; d < D; ++d) to[a * channels_ + d] = sum[a][d];
+  }
+
+  const V *dx_, *dy_;
+  int64_t channels_;
+  V *dx_bar_, *dy_bar_;
 };
 
+// p and its derivative as x moves in a direction.
+template <class V>
+class DirectedIncrements final : public Increments<Dual<V>> {
+ public:
+  explicit DirectedIncrements(const Block<typename V::Scalar>& block)
+      : dx_(reinterpret_cast<const V*>(block.dx)), direction_(reinterpret_cast<const V*>(block.dx_direction)),
+        dy_(reinterpret_cast<const V*>(block.dy)), channels_(block.channels) {}
+
+  void read(const Cells& cells, Dual<V>* p) const override {
+    for (int64_t i = 0; i < cells.rows; ++i)
+      for (int64_t j = 0; j < cells.columns; ++j) {
+        const int64_t x = (cells.row + i) * channels_, y = (cells.column + j) * channels_;
+        Dual<V> sum(0.0);
+        for (int64_t d = 0; d < channels_; ++d) {
+          sum.value += dx_[x + d] * dy_[y + d];
+          sum.tangent += direction_[x + d] * dy_[y + d];
+        }
+        p[i * cells.columns + j] = sum;
+      }
+  }
+
+  void add_gradient(const Cells&, const Dual<V>*) const override {}  // forward only
+
+ private:
+  const V *dx_, *direction_, *dy_;
+  int64_t channels_;
+};
+
+template <class V>
+class GivenIncrements final : public Increments<V> {
+ public:
+  using Scalar = typename V::Scalar;
+
+  GivenIncrements(const Block<Scalar>& block, const BlockGradient<Scalar>* gradient)
+      : block_(block), gradient_(gradient) {}
+
+  void read(const Cells& cells, V* p) const override {
+    for (int lane = 0; lane < V::kLanes; ++lane)
+      for (int64_t i = 0; i < cells.rows; ++i) {
+        const Scalar* row = block_.given[lane] + (cells.row + i) * block_.columns + cells.column;
+        for (int64_t j = 0; j < cells.columns; ++j) p[i * cells.columns + j].set(lane, row[j]);
+      }
+  }
+
+  void add_gradient(const Cells& cells, const V* p_bar) const override {
+    for (int lane = 0; lane < V::kLanes; ++lane) {
+      if (gradient_->given[lane] == nullptr) continue;
+      for (int64_t i = 0; i < cells.rows; ++i) {
+        Scalar* row = gradient_->given[lane] + (cells.row + i) * block_.columns + cells.column;
+        for (int64_t j = 0; j < cells.columns; ++j) row[j] += p_bar[i * cells.columns + j][lane];
+      }
+    }
+  }
+
+ private:
+  const Block<Scalar>& block_;
+  const BlockGradient<Scalar>* gradient_;
+};
+
+// Looks at nothing.
+struct NoInspection {
+  template <class V>
+  void look_at(const V*, int64_t, V*) {}
+  template <class V>
+  void take_tail(V) {}
+};
+
+// What some of the edges say about a power series' error: see goursat_plan.h.
+template <class Rule, class V>
+class Inspection {
+ public:
+  // reach: r of goursat_plan.h.
+  explicit Inspection(double reach) : next_(reach / kNext), second_next_(reach * reach / (kNext * K * K)) {}
+
+  // Edges one after the other. Accumulates the first coefficient that each drops, judged by the last one kept and,
+  // should that vanish by symmetry, by the one before.
+  void look_at(const V* edges, int64_t count, V* dropped) {
+    constexpr InverseFactorials<K> inverse{};
+    for (int64_t j = 0; j < count; ++j) {
+      const V* edge = edges + j * Rule::kCoefficients;
+      V sum = abs(edge[0]);
+      scale = max(scale, sum);
+      SIGKERNEL_UNROLL for (int k = 1; k <= K; ++k) sum += abs(edge[k]) * V(inverse.value[k]);
+      amplitude = max(amplitude, sum);
+      *dropped += max(abs(edge[K]) * V(inverse.value[K]) * next_,
+                      abs(edge[K - 1]) * V(inverse.value[K - 1]) * second_next_);
+    }
+  }
+
+  // What the edges along one row or column drop.
+  void take_tail(V dropped) { tail = max(tail, dropped); }
+
+  V scale{1.0}, amplitude{0.0}, tail{0.0};
+
+ private:
+  static constexpr int K = Rule::kDegree;
+  static constexpr double kNext = (K + 1.0) * (K + 1.0);
+
+  V next_, second_next_;
+};
+
+// A sweep of `Rule` over a grid.
+//
+// Memory forward: one row of edges, one column of a tile's. Backward: the edges along tiles are kept, and a tile's
+// inside is recomputed. Where even the tiles' edges would take too much, tiles are gathered in strips: of all but the
+// one at work the bottom edges alone are kept. A grid whose whole tape is small is one tile.
 template <class Rule, class V>
 class Sweep {
  public:
-  Sweep(const Grid& grid, Increments<V>& increments, Workspace<V>& work)
-      : grid_(grid), increments_(increments), work_(work) {
-    work_.p.resize(grid.columns);
-    work_.bottom.resize(grid.fine_columns() * kSize);
+  // tape: packs that a cell leaves for the way back; 0 for a sweep that goes forward only.
+  Sweep(const Grid& grid, const Increments<V>& increments, int tape, Arena& arena)
+      : grid_(grid), increments_(increments), arena_(arena), rows_(grid.fine_rows()), columns_(grid.fine_columns()) {
+    const bool is_one_tile = tape > 0 && rows_ * columns_ * (tape + 2) * static_cast<int64_t>(sizeof(V)) <= kSmallTape;
+    const int64_t height = tape > 0 || grid.symmetric ? kTile : kTile / 2;
+    tile_rows_ = is_one_tile ? larger(rows_, 1) : height;
+    tile_columns_ = is_one_tile ? larger(columns_, 1) : kTile;
+    row_ = arena.take<V>(columns_ * kSize);
+    column_ = arena.take<V>(tile_rows_ * kSize);
+    p_ = arena.take<V>(coarse(tile_rows_) * coarse(tile_columns_));
+    dropped_ = arena.take<V>(tile_columns());
   }
 
-  // Solves the problem and returns k. After each fine row, inspect(first_column, edges) sees the top edges of its
-  // cells, edges + j * kCoefficients, and may stop the sweep by returning false; the result is then meaningless.
+  // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends.
   template <class Inspect>
-  V forward(const Inspect& inspect) {
+  V forward(Inspect& inspection) {
     start();
-    V value = V(1);
-    for (int64_t row = 0; row < grid_.fine_rows(); ++row) {
-      value = advance(row, nullptr);
-      if (!inspect(grid_.first_column(row), work_.bottom.data())) break;
+    for (int64_t J = 0; J < tile_columns(); ++J) dropped_[J] = V(0);
+    for (int64_t I = 0; I < tile_row_count(); ++I) {
+      sweep_tile_row(I, [&](const Tile& t, int64_t J) { inspection.look_at(column_, t.rows, dropped_ + J); });
+      const int64_t first = grid_.symmetric ? tile(I, I).row : 0;
+      V dropped(0);
+      inspection.look_at(row_ + first * kSize, columns_ - first, &dropped);
+      inspection.take_tail(dropped);
     }
-    return value;
+    for (int64_t J = 0; J < tile_columns(); ++J) inspection.take_tail(dropped_[J]);
+    return result();
   }
 
-  // Accumulates upstream * dk/dp into the increments. Memory: the bottom edges of one row in every sqrt(rows), and all
-  // edges of one strip of sqrt(rows), recomputed from them.
+  // Before backward, which needs more memory.
+  template <class Backward>
+  void reserve() {
+    if (rows_ == 0 || columns_ == 0) return;
+    const int64_t tile_row = (columns_ + tile_columns() * tile_rows_) * kSize;  // packs to keep a row of tiles' edges
+    strip_tiles_ = kKept / (tile_row * static_cast<int64_t>(sizeof(V))) + 1;
+    strip_tiles_ = smaller(strip_tiles_, tile_row_count());
+    const int64_t strips = (tile_row_count() + strip_tiles_ - 1) / strip_tiles_;
+    strip_rows_ = arena_.take<V>(strips * columns_ * kSize);
+    kept_rows_ = arena_.take<V>(strip_tiles_ * columns_ * kSize);
+    kept_columns_ = arena_.take<V>(strip_tiles_ * tile_columns() * tile_rows_ * kSize);
+    tile_row_edges_ = arena_.take<V>(tile_columns_ * kSize);
+    tape_ = arena_.take<V>(tile_rows_ * tile_columns_ * Backward::kTape);
+    row_bar_ = arena_.take<V>(columns_ * kSize);
+    column_bar_ = arena_.take<V>(tile_rows_ * kSize);
+    p_bar_ = arena_.take<V>(coarse(tile_rows_) * coarse(tile_columns_));
+  }
+
+  // Accumulates upstream * dk/dp into the increments. After reserve<Backward>().
   template <class Backward>
   void backward(V upstream) {
-    const int64_t rows = grid_.fine_rows(), width = work_.bottom.size();
-    if (rows == 0 || width == 0) return;
-    const int64_t strip = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(rows))));
-    work_.checkpoints.resize((rows + strip - 1) / strip * width);
-    work_.bottom_tape.resize(strip * width);
-    work_.left_tape.resize(strip * width);
+    if (rows_ == 0 || columns_ == 0) return;
+    const int64_t tiles = tile_row_count(), strips = (tiles + strip_tiles_ - 1) / strip_tiles_;
     start();
-    for (int64_t row = 0; row < rows; ++row) {
-      if (row % strip == 0) save_bottom(&work_.checkpoints[row / strip * width]);
-      advance(row, nullptr);
+    for (int64_t strip = 0; strip < strips - 1; ++strip) {
+      copy(row_, columns_ * kSize, strip_rows_ + strip * columns_ * kSize);
+      for (int64_t I = strip * strip_tiles_; I < (strip + 1) * strip_tiles_; ++I) sweep_tile_row(I, [](const Tile&, int64_t) {});
     }
-    work_.gradient.resize(grid_.columns);
-    work_.adjoint.resize(width);
-    for (int64_t j = 0; j < grid_.fine_columns(); ++j) Backward::boundary(&work_.adjoint[j * kSize]);
-    for (int64_t first = (rows - 1) / strip * strip; first >= 0; first -= strip) {
-      const int64_t last = std::min(first + strip, rows);
-      std::copy_n(&work_.checkpoints[first / strip * width], width, work_.bottom.begin());
-      read_increments(first);
-      for (int64_t row = first; row < last; ++row) {
-        save_bottom(&work_.bottom_tape[(row - first) * width]);
-        advance(row, &work_.left_tape[(row - first) * width]);
+    for (int64_t j = 0; j < columns_; ++j) Backward::boundary(row_bar_ + j * kSize);
+    for (int64_t strip = strips - 1; strip >= 0; --strip) {
+      const int64_t first = strip * strip_tiles_, last = smaller(first + strip_tiles_, tiles);
+      if (strip < strips - 1) copy(strip_rows_ + strip * columns_ * kSize, columns_ * kSize, row_);
+      for (int64_t I = first; I < last; ++I) {
+        copy(row_, columns_ * kSize, kept_rows_ + (I - first) * columns_ * kSize);
+        if (tiles == 1 && tile_columns() == 1) break;
+        V* kept = kept_columns_ + (I - first) * tile_columns() * tile_rows_ * kSize;
+        sweep_tile_row(I, [&](const Tile& t, int64_t J) {  // the next tile's left edges
+          copy(column_, t.rows * kSize, kept + J * tile_rows_ * kSize);
+        });
       }
-      for (int64_t row = last - 1; row >= first; --row) retreat<Backward>(row, (row - first) * width, upstream);
+      for (int64_t I = last - 1; I >= first; --I) retreat_tile_row<Backward>(I, I - first, upstream);
     }
   }
 
  private:
   static constexpr int kSize = Rule::kCoefficients;
+  static constexpr int kRows = Rule::kRowsAtOnce;
+  static constexpr int64_t kTile = 16;
+  // Bytes of a tape that it is cheaper to keep whole, p and its gradient included. The finite differences' cells, with
+  // little to compute, wait for the larger caches.
+  static constexpr int64_t kSmallTape = kSize > 2 ? 3584 << 10 : 640 << 10;
+  static constexpr int64_t kKept = int64_t{48} << 20;      // bytes of the edges along tiles
+
+  struct Tile {
+    int64_t row, rows, column, columns;
+    bool on_diagonal;
+  };
+
+  int64_t coarse(int64_t fine) const { return grid_.refinement == 0 ? fine : (fine >> grid_.refinement) + 2; }
+  int64_t tile_row_count() const { return (rows_ + tile_rows_ - 1) / tile_rows_; }
+  int64_t tile_columns() const { return (columns_ + tile_columns_ - 1) / tile_columns_; }
+
+  Tile tile(int64_t I, int64_t J) const {
+    const int64_t row = I * tile_rows_, column = J * tile_columns_;
+    return {row, smaller(tile_rows_, rows_ - row), column, smaller(tile_columns_, columns_ - column),
+            grid_.symmetric && I == J};
+  }
+
+  Cells coarse_cells(const Tile& t) const {
+    const int r = grid_.refinement;
+    const int64_t row = t.row >> r, column = t.column >> r;
+    return {row, ((t.row + t.rows - 1) >> r) - row + 1, column, ((t.column + t.columns - 1) >> r) - column + 1};
+  }
+
+  static void copy(const V* from, int64_t count, V* to) {
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+  }
 
   void start() {
-    for (int64_t j = 0; j < grid_.fine_columns(); ++j) Rule::axis(&work_.bottom[j * kSize]);
+    for (int64_t j = 0; j < columns_; ++j) Rule::axis(row_ + j * kSize);
   }
 
-  void save_bottom(V* to) const { std::copy(work_.bottom.begin(), work_.bottom.end(), to); }
-
-  // The coarse row's increments, divided by the refinement.
-  void read_increments(int64_t fine_row) {
-    const int64_t row = fine_row >> grid_.refinement, first = grid_.symmetric ? row : 0;
-    increments_.read_row(row, first, work_.p.data());
-    if (grid_.refinement == 0) return;
-    const V area = V(grid_.cell_area());
-    for (int64_t j = first; j < grid_.columns; ++j) work_.p[j] *= area;
+  V result() const {
+    if (rows_ == 0 || columns_ == 0) return V(1);
+    return Rule::end(column_ + ((rows_ - 1) % tile_rows_) * kSize);
   }
 
-  // One fine row forward: bottom edges become top edges. Returns U at the row's last corner; left_tape, where given,
-  // keeps each cell's left edge.
-  V advance(int64_t row, V* left_tape) {
-    if (grid_.starts_coarse_row(row)) read_increments(row);
-    const int64_t columns = grid_.fine_columns();
-    V left[kSize];
-    if (grid_.symmetric) {
-      std::copy_n(&work_.bottom[row * kSize], kSize, left);  // U(s, t) = U(t, s)
-    } else {
-      Rule::axis(left);
+  Cells read_increments(const Tile& t) {
+    const Cells cells = coarse_cells(t);
+    increments_.read(cells, p_);
+    if (grid_.refinement > 0) {
+      const V area(grid_.cell_area());
+      for (int64_t i = 0; i < cells.rows * cells.columns; ++i) p_[i] *= area;
     }
-    for (int64_t j = grid_.first_column(row); j < columns; ++j) {
-      if (left_tape != nullptr) std::copy_n(left, kSize, left_tape + j * kSize);
-      Rule::forward(work_.p[j >> grid_.refinement], &work_.bottom[j * kSize], left);
-    }
-    return Rule::end(left);
+    return cells;
   }
 
-  // One fine row backward: the adjoint of its top edges becomes that of its bottom edges.
+  // Bottom edges of a row of tiles become its top edges. after(tile, J) sees each tile's right edges in column_.
+  template <class After>
+  void sweep_tile_row(int64_t I, const After& after) {
+    for (int64_t J = grid_.symmetric ? I : 0; J < tile_columns(); ++J) {
+      const Tile t = tile(I, J);
+      if (J == 0)
+        for (int64_t i = 0; i < t.rows; ++i) Rule::axis(column_ + i * kSize);
+      sweep_tile(t, row_ + t.column * kSize, [](V p, V* bottom, V* left, int64_t, int64_t) {
+        Rule::forward(p, bottom, left);
+      });
+      after(t, J);
+    }
+  }
+
+  // cell(p, bottom, left, i, j) for each cell of the tile, from its first corner on.
+  template <class Cell>
+  void sweep_tile(const Tile& t, V* row, const Cell& cell) {
+    const Cells cells = read_increments(t);
+    if (t.on_diagonal) {
+      for (int64_t i = 0; i < t.rows; ++i) {
+        copy(row + i * kSize, kSize, column_ + i * kSize);  // U(s, t) = U(t, s)
+        sweep_rows<1>(t, cells, i, i, row, cell);
+      }
+      return;
+    }
+    int64_t i = 0;
+    for (; i + kRows <= t.rows; i += kRows) sweep_rows<kRows>(t, cells, i, 0, row, cell);
+    for (; i < t.rows; ++i) sweep_rows<1>(t, cells, i, 0, row, cell);
+  }
+
+  // R rows of a tile, from cell (i, first) on.
+  template <int R, class Cell>
+  SIGKERNEL_NOINLINE void sweep_rows(const Tile& t, const Cells& cells, int64_t i, int64_t first, V* row,
+                                   const Cell& cell) {
+    const int r = grid_.refinement;
+    int64_t offset[R];
+    V left[R][kSize];
+    for (int a = 0; a < R; ++a) {
+      offset[a] = (((t.row + i + a) >> r) - cells.row) * cells.columns - cells.column;
+      for (int k = 0; k < kSize; ++k) left[a][k] = column_[(i + a) * kSize + k];
+    }
+    for (int64_t j = first; j < t.columns; ++j) {
+      V bottom[kSize];
+      for (int k = 0; k < kSize; ++k) bottom[k] = row[j * kSize + k];
+      const int64_t at = (t.column + j) >> r;
+      for (int a = 0; a < R; ++a) cell(p_[offset[a] + at], bottom, left[a], i + a, j);
+      for (int k = 0; k < kSize; ++k) row[j * kSize + k] = bottom[k];
+    }
+    for (int a = 0; a < R; ++a)
+      for (int k = 0; k < kSize; ++k) column_[(i + a) * kSize + k] = left[a][k];
+  }
+
+  // The adjoint of a row of tiles' top edges becomes that of its bottom edges.
   template <class Backward>
-  void retreat(int64_t row, int64_t tape, V upstream) {
-    const int64_t coarse_row = row >> grid_.refinement, coarse_first = grid_.symmetric ? coarse_row : 0;
-    if (grid_.ends_coarse_row(row)) {
-      read_increments(row);
-      std::fill(work_.gradient.begin(), work_.gradient.end(), V(0));
+  void retreat_tile_row(int64_t I, int64_t kept, V upstream) {
+    const int64_t last = tile_columns() - 1;
+    for (int64_t J = last; J >= (grid_.symmetric ? I : 0); --J) {
+      const Tile t = tile(I, J);
+      if (J == last) {
+        for (int64_t i = 0; i < t.rows; ++i) Backward::boundary(column_bar_ + i * kSize);
+        if (t.row + t.rows == rows_) Backward::seed(column_bar_ + (t.rows - 1) * kSize);
+      }
+      copy(kept_rows_ + (kept * columns_ + t.column) * kSize, t.columns * kSize, tile_row_edges_);
+      if (J == 0) {
+        for (int64_t i = 0; i < t.rows; ++i) Rule::axis(column_ + i * kSize);
+      } else {
+        copy(kept_columns_ + (kept * tile_columns() + J - 1) * tile_rows_ * kSize, t.rows * kSize, column_);
+      }
+      V* tape = tape_;
+      sweep_tile(t, tile_row_edges_, [tape, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
+        Backward::forward_keeping(p, bottom, left, tape + (i * t.columns + j) * Backward::kTape);
+      });
+      retreat_tile<Backward>(t, upstream);
     }
-    V right[kSize];
-    Backward::boundary(right);
-    if (row == grid_.fine_rows() - 1) Backward::seed(right);
-    for (int64_t j = grid_.fine_columns() - 1; j >= grid_.first_column(row); --j) {
-      V* top = &work_.adjoint[j * kSize];
-      const bool on_diagonal = grid_.symmetric && j == row;
-      if (on_diagonal) Backward::enter_diagonal(top, right);
-      const int64_t cell = tape + j * kSize;
-      const V gradient = Backward::backward(work_.p[j >> grid_.refinement], &work_.bottom_tape[cell],
-                                            &work_.left_tape[cell], top, right);
-      const bool counts_twice = grid_.symmetric && !on_diagonal;
-      work_.gradient[j >> grid_.refinement] += counts_twice ? gradient * V(Backward::kOffDiagonalWeight) : gradient;
-      if (on_diagonal) Backward::leave_diagonal(top, right);
+  }
+
+  template <class Backward>
+  void retreat_tile(const Tile& t, V upstream) {
+    const Cells cells = coarse_cells(t);
+    if (grid_.refinement > 0 || t.on_diagonal)
+      for (int64_t i = 0; i < cells.rows * cells.columns; ++i) p_bar_[i] = V(0);
+    const V scale = upstream * V(grid_.cell_area());
+    const V weighted = grid_.symmetric ? scale * V(Backward::kOffDiagonalWeight) : scale;
+    if (t.on_diagonal) {
+      for (int64_t i = t.rows - 1; i >= 0; --i) retreat_diagonal_row<Backward>(t, cells, i, scale, weighted);
+    } else {
+      int64_t i = t.rows;
+      for (; i >= kRows; i -= kRows) retreat_rows<Backward, kRows>(t, cells, i - kRows, 0, weighted);
+      for (; i > 0; --i) retreat_rows<Backward, 1>(t, cells, i - 1, 0, weighted);
     }
-    if (grid_.starts_coarse_row(row)) {
-      const V scale = upstream * V(grid_.cell_area());
-      for (V& g : work_.gradient) g *= scale;
-      increments_.add_gradient_row(coarse_row, coarse_first, work_.gradient.data());
+    increments_.add_gradient(cells, p_bar_);
+  }
+
+  // R rows of a tile backward, down to cell (i, first).
+  template <class Backward, int R>
+  SIGKERNEL_NOINLINE void retreat_rows(const Tile& t, const Cells& cells, int64_t i, int64_t first, V scale) {
+    const int r = grid_.refinement;
+    int64_t offset[R];
+    V right[R][kSize];
+    for (int a = 0; a < R; ++a) {
+      offset[a] = (((t.row + i + a) >> r) - cells.row) * cells.columns - cells.column;
+      for (int k = 0; k < kSize; ++k) right[a][k] = column_bar_[(i + a) * kSize + k];
     }
+    for (int64_t j = t.columns - 1; j >= first; --j) {
+      V top[kSize];
+      V* edge = row_bar_ + (t.column + j) * kSize;
+      for (int k = 0; k < kSize; ++k) top[k] = edge[k];
+      const int64_t at = (t.column + j) >> r;
+      for (int a = R - 1; a >= 0; --a) {
+        const V* tape = tape_ + ((i + a) * t.columns + j) * Backward::kTape;
+        const V gradient = scale * Backward::backward(p_[offset[a] + at], tape, top, right[a]);
+        p_bar_[offset[a] + at] = r == 0 ? gradient : p_bar_[offset[a] + at] + gradient;
+      }
+      for (int k = 0; k < kSize; ++k) edge[k] = top[k];
+    }
+    for (int a = 0; a < R; ++a)
+      for (int k = 0; k < kSize; ++k) column_bar_[(i + a) * kSize + k] = right[a][k];
+  }
+
+  // Row i of a tile on the diagonal, whose first cell takes its bottom edge as its left edge too.
+  template <class Backward>
+  void retreat_diagonal_row(const Tile& t, const Cells& cells, int64_t i, V scale, V weighted) {
+    retreat_rows<Backward, 1>(t, cells, i, i + 1, weighted);
+    V *top = row_bar_ + (t.column + i) * kSize, *right = column_bar_ + i * kSize;
+    Backward::enter_diagonal(top, right);
+    const int64_t at = (((t.row + i) >> grid_.refinement) - cells.row) * cells.columns +
+                       ((t.column + i) >> grid_.refinement) - cells.column;
+    const V* tape = tape_ + (i * t.columns + i) * Backward::kTape;
+    p_bar_[at] += scale * Backward::backward(p_[at], tape, top, right);
+    Backward::leave_diagonal(top, right);
   }
 
   const Grid grid_;
-  Increments<V>& increments_;
-  Workspace<V>& work_;
+  const Increments<V>& increments_;
+  Arena& arena_;
+  int64_t rows_, columns_, tile_rows_, tile_columns_, strip_tiles_ = 1;
+  V *row_, *column_, *p_, *dropped_;
+  V *strip_rows_ = nullptr, *kept_rows_ = nullptr, *kept_columns_ = nullptr, *tile_row_edges_ = nullptr;
+  V *tape_ = nullptr, *row_bar_ = nullptr, *column_bar_ = nullptr, *p_bar_ = nullptr;
 };
 
+}  // namespace
 }  // namespace sigkernel

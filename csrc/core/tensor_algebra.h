@@ -12,13 +12,7 @@
 
 #include <cstdint>
 
-#ifndef SIGKERNEL_HOST_DEVICE
-#if defined(__CUDACC__)
-#define SIGKERNEL_HOST_DEVICE __host__ __device__
-#else
-#define SIGKERNEL_HOST_DEVICE
-#endif
-#endif
+#include "core/host_device.h"
 
 namespace sigkernel {
 

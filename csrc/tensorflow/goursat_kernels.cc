@@ -4,6 +4,7 @@
 #include <cmath>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "core/goursat.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -68,6 +69,9 @@ absl::Status ReadProblem(OpKernelContext* context, KernelProblem<T>* problem) {
                                      paths->shape().DebugString(), ": drop empty series first.");
     }
   }
+  if (x.dim_size(2) == 0) {
+    return errors::InvalidArgument("X must have at least one channel, got shape ", x.shape().DebugString());
+  }
   if (x.dim_size(2) != y.dim_size(2)) {
     return errors::InvalidArgument("X and Y must have the same number of channels, got ", x.dim_size(2), " and ",
                                    y.dim_size(2));
@@ -113,6 +117,11 @@ absl::Status CheckPlans(const Plan* plan, int64_t count, const Describe& describ
   return errors::InvalidArgument("the power series does not reach its tolerance for ", where, cure);
 }
 
+std::string DescribePair(int64_t a, int64_t b, const char* second, double largest) {
+  return tensorflow::strings::StrCat("X[", a, "] and ", second, "[", b,
+                                     "], whose increments have inner products up to ", largest);
+}
+
 template <class T>
 class SignatureKernelOp : public OpKernel {
  public:
@@ -136,9 +145,41 @@ class SignatureKernelOp : public OpKernel {
     OP_REQUIRES_OK(context, CheckPlans<T>(plans, problem.pairs(), [&](int64_t pair) {
                      const int64_t a = problem.is_gram() ? pair / problem.Y.count : pair;
                      const int64_t b = problem.is_gram() ? pair % problem.Y.count : pair;
-                     return tensorflow::strings::StrCat(
-                         "X[", a, "] and ", problem.is_symmetric() ? "X[" : "Y[", b,
-                         "], whose increments have inner products up to ", LargestIncrement(problem, a, b));
+                     return DescribePair(a, b, problem.is_symmetric() ? "X" : "Y", LargestIncrement(problem, a, b));
+                   }));
+  } catch (const std::bad_alloc&) {
+    context->SetStatus(OutOfMemory());
+  }
+
+ private:
+  KernelProblem<T> problem_;
+};
+
+template <class T>
+class DirectionalDerivativeOp : public OpKernel {
+ public:
+  explicit DirectionalDerivativeOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, ReadSolver(context, &problem_.solver));
+  }
+
+  void Compute(OpKernelContext* context) override try {
+    KernelProblem<T> problem = problem_;
+    OP_REQUIRES_OK(context, ReadProblem(context, &problem));
+    const Tensor& direction = context->input(2);
+    OP_REQUIRES(context, direction.shape() == context->input(0).shape(),
+                errors::InvalidArgument("direction must have X's shape ", context->input(0).shape().DebugString(),
+                                        ", got ", direction.shape().DebugString()));
+    OP_REQUIRES_OK(context, CheckFinite<T>(context->input(0), "X"));
+    OP_REQUIRES_OK(context, CheckFinite<T>(context->input(1), "Y"));
+    OP_REQUIRES_OK(context, CheckFinite<T>(direction, "direction"));
+    Tensor *k = nullptr, *derivative = nullptr;
+    OP_REQUIRES_OK(context, context->allocate_output(0, {problem.X.count}, &k));
+    OP_REQUIRES_OK(context, context->allocate_output(1, {problem.X.count}, &derivative));
+    std::vector<Plan> plan(problem.pairs());
+    signature_kernel_directional<T>(problem, direction.flat<T>().data(), WorkerThreads(context), k->flat<T>().data(),
+                                    derivative->flat<T>().data(), plan.data());
+    OP_REQUIRES_OK(context, CheckPlans<T>(plan.data(), problem.pairs(), [&](int64_t pair) {
+                     return DescribePair(pair, pair, "Y", LargestIncrement(problem, pair, pair));
                    }));
   } catch (const std::bad_alloc&) {
     context->SetStatus(OutOfMemory());
@@ -264,6 +305,7 @@ class SolveGoursatGradOp : public OpKernel {
   REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<double>("T"), OP<double>);
 SIGKERNEL_REGISTER("SigkernelTfSignatureKernel", SignatureKernelOp)
 SIGKERNEL_REGISTER("SigkernelTfSignatureKernelGrad", SignatureKernelGradOp)
+SIGKERNEL_REGISTER("SigkernelTfDirectionalDerivative", DirectionalDerivativeOp)
 SIGKERNEL_REGISTER("SigkernelTfSolveGoursat", SolveGoursatOp)
 SIGKERNEL_REGISTER("SigkernelTfSolveGoursatGrad", SolveGoursatGradOp)
 #undef SIGKERNEL_REGISTER

@@ -30,6 +30,19 @@ absl::Status KernelShape(InferenceContext* c) {
   return absl::OkStatus();
 }
 
+absl::Status DirectionalShape(InferenceContext* c) {
+  ShapeHandle x, y, direction;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 3, &x));
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 3, &y));
+  TF_RETURN_IF_ERROR(c->Merge(x, c->input(2), &direction));
+  DimensionHandle channels, pairs;
+  TF_RETURN_IF_ERROR(c->Merge(c->Dim(x, 2), c->Dim(y, 2), &channels));
+  TF_RETURN_IF_ERROR(c->Merge(c->Dim(x, 0), c->Dim(y, 0), &pairs));
+  c->set_output(0, c->MakeShape({pairs}));
+  c->set_output(1, c->MakeShape({pairs}));
+  return absl::OkStatus();
+}
+
 absl::Status GoursatShape(InferenceContext* c) {
   ShapeHandle increments;
   TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 3, &increments));
@@ -77,6 +90,14 @@ REGISTER_OP("SigkernelTfSignatureKernelGrad")
     .Output("dy: T")
     .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_PAIRING)
     .SetShapeFn(KernelGradientShape);
+
+REGISTER_OP("SigkernelTfDirectionalDerivative")
+    .Input("x: T")
+    .Input("y: T")
+    .Input("direction: T")
+    .Output("k: T")
+    .Output("derivative: T")
+    .SIGKERNEL_SOLVER_ATTRS.SetShapeFn(DirectionalShape);
 
 REGISTER_OP("SigkernelTfSolveGoursat")
     .Input("increments: T")

@@ -1,0 +1,158 @@
+"""How problems are dealt to SIMD lanes, blocks and threads: it must not show in the results."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import oracles
+import pytest
+import tensorflow as tf
+
+import sigkernel_tf as sk
+
+SETS = [
+    "avx512",
+    "avx2",
+    "baseline",
+]  # one that the machine lacks is not taken: the comparison is then of a set with itself
+SOLVERS = [
+    sk.PowerSeries(),
+    sk.PowerSeries(1e-6),
+    sk.FiniteDifference(),
+    sk.FiniteDifference(2),
+    sk.FiniteDifference(1, gradient="theorem_4_1"),
+]
+
+
+def walks(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.normal(size=shape).cumsum(axis=1) / np.sqrt(shape[1])
+
+
+def value_and_gradients(function, *paths: np.ndarray) -> list[np.ndarray]:
+    tensors = [tf.constant(x) for x in paths]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        k = function(*tensors)
+        weighted = tf.reduce_sum(k * tf.cast(tf.reshape(tf.range(1, tf.size(k) + 1), tf.shape(k)), k.dtype))
+    return [k.numpy(), *(g.numpy() for g in tape.gradient(weighted, tensors))]
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=repr)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("lengths", [(1, 4), (2, 2), (33, 18), (70, 40)])
+def test_every_instruction_set_gives_the_same(
+    solver: sk.Solver, dtype: type, lengths: tuple[int, int], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Full and short blocks; Gram matrices that are wide, tall and symmetric; half grids."""
+    X, Y = walks(rng, 19, lengths[0], 3).astype(dtype), walks(rng, 19, lengths[1], 3).astype(dtype)
+    increments = np.diff(X, axis=1), np.diff(Y, axis=1)
+    cases = [
+        (lambda x, y: sk.signature_kernel(x, y, solver=solver), (X, Y)),
+        (lambda x, y: sk.signature_kernel(x, y, solver=solver), (X[:1], Y[:1])),
+        (lambda x, y: sk.signature_kernel_gram(x, y, solver=solver), (X[:5], Y)),
+        (lambda x, y: sk.signature_kernel_gram(x, y, solver=solver), (X, Y[:2])),
+        (lambda x: sk.signature_kernel_gram(x, solver=solver), (X,)),
+        (lambda x: sk.signature_kernel_diag(x, solver=solver), (X,)),
+        (lambda p: sk.solve_goursat(p, solver=solver), (np.einsum("aid,ajd->aij", *increments),)),
+        (lambda x, y: sk.directional_derivative(x, y, x * x, solver=solver)[1], (X, Y)),
+    ]  # fmt: skip
+    tolerance = max(getattr(solver, "tolerance", None) or 0, 1e-11 if dtype == np.float64 else 3e-4)
+    for number, (function, paths) in enumerate(cases):
+        results = {}
+        for name in SETS:
+            monkeypatch.setenv("SIGKERNEL_TF_SIMD", name)
+            has_gradient = number < 7
+            results[name] = value_and_gradients(function, *paths) if has_gradient else [function(*paths).numpy()]
+        for name in SETS[:-1]:
+            for got, expected in zip(results[name], results["baseline"], strict=True):
+                scale = max(1.0, np.abs(expected).max(initial=0))
+                np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * scale, err_msg=f"case {number}")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("solver", [SOLVERS[0], SOLVERS[1], SOLVERS[2]], ids=repr)
+@pytest.mark.parametrize("lengths", [(65, 65), (100, 73), (73, 300)])
+def test_a_pair_alone_is_that_pair_among_others(
+    solver: sk.Solver, dtype: type, lengths: tuple[int, int], rng: np.random.Generator
+) -> None:
+    """A single long pair takes all lanes, along antidiagonals."""
+    X, Y = (walks(rng, 20, length, 2).astype(dtype) for length in lengths)
+    tolerance = max(getattr(solver, "tolerance", None) or 0, 1e-13 if dtype == np.float64 else 1e-5)
+    many = sk.signature_kernel(X, Y, solver=solver).numpy()
+    for i in range(3):
+        alone = sk.signature_kernel(X[i : i + 1], Y[i : i + 1], solver=solver).numpy()[0]
+        assert abs(alone - many[i]) <= tolerance * max(1, abs(many[i]))
+
+
+def test_a_pair_alone_that_needs_a_refinement() -> None:
+    """Opposing lines, whose terms are far larger than their sum."""
+    X = np.linspace(0, 60, 65)[None, :, None]
+    among_others = sk.signature_kernel(np.repeat(X, 20, 0), -np.repeat(X, 20, 0)).numpy()
+    alone = sk.signature_kernel(X, -X).numpy()
+    np.testing.assert_allclose(alone, among_others[:1], atol=1e-10)
+
+
+def jump(rng: np.random.Generator, length: int) -> np.ndarray:
+    return (np.arange(length)[:, None] >= rng.integers(1, length)) * rng.normal(size=2) * 2
+
+
+def spike(rng: np.random.Generator, length: int) -> np.ndarray:
+    return walks(rng, 1, length, 2)[0] * 0.1 + (np.arange(length)[:, None] == rng.integers(1, length - 1)) * 1.5
+
+
+def walk(rng: np.random.Generator, length: int) -> np.ndarray:
+    return walks(rng, 1, length, 2)[0] * 2
+
+
+@pytest.mark.parametrize("first", [jump, spike, walk])
+@pytest.mark.parametrize("second", [jump, spike, walk])
+def test_tolerance_holds_where_signs_alternate(first, second, rng: np.random.Generator) -> None:
+    """The degree is chosen from partial sums of the increments, and checked on the sweep's own coefficients."""
+    for _ in range(2):
+        X, Y = first(rng, 8), second(rng, 7)
+        k, largest = oracles.goursat(oracles.increment_products(X, Y), degree=36, digits=40)
+        for tolerance in (1e-3, 1e-5, 1e-7, 1e-9, 1e-11):
+            error = abs(sk.signature_kernel(X[None], Y[None], solver=sk.PowerSeries(tolerance)).numpy()[0] - k)
+            assert error <= tolerance * largest
+
+
+def test_results_do_not_depend_on_the_number_of_threads() -> None:
+    script = """
+        import hashlib, sys
+        import numpy as np, tensorflow as tf
+        tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
+        import sigkernel_tf as sk
+        X = np.random.default_rng(0).normal(size=(70, 20, 2)).cumsum(1) / 5
+        sha = hashlib.sha256()
+        for function in (sk.signature_kernel_gram, sk.signature_kernel_diag, lambda x: sk.signature_kernel(x, x[::-1])):
+            x = tf.constant(X)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                k = function(x)
+            sha.update(k.numpy().tobytes() + tape.gradient(k, x).numpy().tobytes())
+        print(sha.hexdigest())
+    """
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script), threads], check=True, capture_output=True, text=True
+        ).stdout
+        for threads in ("1", "3")
+    }
+    assert len(digests) == 1
+
+
+@pytest.mark.slow
+def test_gradient_of_paths_of_ten_thousand_steps(rng: np.random.Generator) -> None:
+    """More edges than are kept at once: strips of tiles are swept again."""
+    X, Y = (tf.constant(walks(rng, 1, 10_001, 1)) for _ in range(2))
+    direction = tf.constant(walks(rng, 1, 10_001, 1))
+    solver = sk.PowerSeries(1e-8)
+    with tf.GradientTape() as tape:
+        tape.watch(X)
+        k = sk.signature_kernel(X, Y, solver=solver)
+    expected = sk.signature_kernel(X[:, ::10_000], Y[:, ::10_000])  # one channel: the end points alone matter
+    assert abs(float(k[0]) - float(expected[0])) < 1e-6 * float(abs(expected[0]) + 1)
+    _, derivative = sk.directional_derivative(X[:, ::100], Y[:, ::100], direction[:, ::100], solver=solver)
+    contracted = float(tf.reduce_sum(tape.gradient(k, X) * direction))
+    assert contracted == pytest.approx(float(derivative[0]), rel=1e-5, abs=1e-6)
