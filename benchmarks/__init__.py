@@ -1,0 +1,1 @@
+"""Measurements against the peers, alternately in one process: ``python -m benchmarks.kernel``."""

@@ -1,0 +1,280 @@
+"""
+The signature kernel against pySigLib: speed, error and memory.
+
+``python -m benchmarks.kernel`` prints ratios of speed and peak memory; ``python -m benchmarks.kernel accuracy`` prints
+error against time of both libraries' solvers, as tables for the documentation. Needs the extra ``bench``.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pysiglib
+import tensorflow as tf
+import torch
+
+import sigkernel_tf as sk
+
+from .timing import alternately, fastest, peak_memory
+
+Call = Callable[[], object]
+_SAME_ERROR = 1e-10
+
+
+@dataclass(frozen=True)
+class Work:
+    """One row of the table."""
+
+    pairs: int
+    length: int
+    channels: int
+    finite_differences: tuple[float, float | None] | None = None
+    """Ratios to be reached, forward and forward + backward; None: not asked for."""
+    power_series: tuple[float, float | None] | None = None
+    gram: bool = False
+
+    def paths(self) -> tuple[np.ndarray, np.ndarray]:
+        """Random walks [pairs, length, channels] of about unit reach."""
+        rng = np.random.default_rng(0)
+        shape = (self.pairs, self.length, self.channels)
+        X, Y = (rng.normal(size=shape).cumsum(axis=1) * 2 / np.sqrt(self.length) / self.channels for _ in range(2))
+        return X, X if self.gram else Y
+
+    def __str__(self) -> str:
+        return f"{'Gram of' if self.gram else 'pairs'} {self.pairs} × L{self.length} × D{self.channels}"
+
+
+WORKS = (
+    Work(128, 256, 8, finite_differences=(15, 20), power_series=(10, 12)),
+    Work(1024, 64, 3, finite_differences=(15, 20)),
+    Work(256, 46, 2, finite_differences=(8, None), gram=True),
+    Work(1024, 46, 2, power_series=(10, 12)),
+    Work(32, 1024, 8, finite_differences=(20, None)),
+    Work(1, 2000, 8, finite_differences=(4, None)),
+)
+
+
+def ours(X: np.ndarray, Y: np.ndarray, solver: sk.Solver, *, gram: bool, backward: bool) -> Call:
+    """Our kernel, and with ``backward`` its gradient by both arguments, on tensors made beforehand."""
+    x, y = tf.constant(X), tf.constant(Y)
+
+    def forward() -> tf.Tensor:
+        return sk.signature_kernel_gram(x, solver=solver) if gram else sk.signature_kernel(x, y, solver=solver)
+
+    def both() -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch([x, y])
+            k = forward()
+        return tape.gradient(k, [x, y])
+
+    return both if backward else forward
+
+
+def peers(X: np.ndarray, Y: np.ndarray, *, gram: bool, backward: bool, **method: object) -> list[Call]:
+    """The peer's ways to do the same, on all cores: it can keep its forward grid for the way back, or not."""
+    x, y = torch.tensor(X), torch.tensor(Y)
+    every = {"n_jobs": -1, **method}
+    if gram:
+        return [lambda: pysiglib.sig_kernel_gram(x, y, **every)]
+    if not backward:
+        return [lambda: pysiglib.sig_kernel(x, y, **every)]
+    upstream = torch.ones(len(X), dtype=x.dtype)
+    both = {"left_deriv": True, "right_deriv": True, **every}
+
+    def plain() -> object:
+        pysiglib.sig_kernel(x, y, **every)
+        return pysiglib.sig_kernel_backprop(upstream, x, y, **both)
+
+    def with_grid() -> object:
+        grid = pysiglib.sig_kernel(x, y, return_grid=True, **every)
+        return pysiglib.sig_kernel_backprop(upstream, x, y, k_grid=grid, **both)
+
+    def autograd() -> object:
+        a, b = x.clone().requires_grad_(True), y.clone().requires_grad_(True)
+        pysiglib.torch_api.sig_kernel(a, b, **every).sum().backward()
+        return a.grad, b.grad
+
+    return [plain, autograd] if method.get("method") == "polynomial" else [plain, with_grid, autograd]
+
+
+def reference(X: np.ndarray, Y: np.ndarray, degree: int = 24) -> np.ndarray:
+    """k of pairs by the power series in NumPy's extended precision: an oracle of its own, one cell after the other."""
+    long = np.longdouble
+    factorials = np.cumprod(np.concatenate([[long(1)], np.arange(1, 2 * degree + 1, dtype=long)]))
+    sums = 1 / factorials[np.add.outer(np.arange(degree + 1), np.arange(degree + 1))]
+    sums[:, 0] = 0
+    sums[np.add.outer(np.arange(degree + 1), np.arange(degree + 1)) > degree] = 0
+    powers = np.arange(degree + 1)
+    values = []
+    for x, y in zip(X, Y, strict=True):
+        p = np.diff(x.astype(long), axis=0) @ np.diff(y.astype(long), axis=0).T
+        axis = np.zeros(degree + 1, dtype=long)
+        axis[0] = 1
+        bottoms = [axis.copy() for _ in range(p.shape[1])]
+        left = axis
+        for row in p:
+            left = axis.copy()
+            for j, value in enumerate(row):
+                power = value**powers
+                taylor, bottom = power / factorials[: degree + 1], bottoms[j]
+                # scaled coefficients e_k = k! times those of the power series
+                bottoms[j] = np.convolve(taylor, bottom)[: degree + 1] + power * (sums @ left)
+                left = np.convolve(taylor, left)[: degree + 1] + power * (sums @ bottom)
+        values.append(np.sum(left / factorials[: degree + 1]))
+    return np.array(values)
+
+
+def relative_error(k: object, exact: np.ndarray) -> float:
+    """Largest error relative to max(1, |k|), of the pairs that ``exact`` has."""
+    values = np.asarray(k)[: len(exact)]
+    return float(np.max(np.abs(values - exact) / np.maximum(1, np.abs(exact))))
+
+
+def order_at(error: float, X: np.ndarray, Y: np.ndarray, exact: np.ndarray) -> int:
+    """The peer's smallest polynomial order with at most that error."""
+    x, y = torch.tensor(X[: len(exact)]), torch.tensor(Y[: len(exact)])
+    for order in range(2, 41):
+        if relative_error(pysiglib.sig_kernel(x, y, method="polynomial", order=order), exact) <= error:
+            return order
+    return 40
+
+
+def _row(name: str, mine: float, theirs: float, target: float | None, note: str = "") -> None:
+    asked = "" if target is None else f"{target:>6g}"
+    print(f"{name:52} {mine * 1e3:9.2f} {theirs * 1e3:9.2f} {theirs / mine:7.1f} {asked:>6}  {note}", flush=True)
+
+
+def compare(work: Work, repeats: int) -> None:
+    """Prints a work's rows."""
+    X, Y = work.paths()
+    kinds = (("forward", False), ("forward + backward", True))
+    if work.finite_differences is not None:
+        for (kind, backward), target in zip(kinds, work.finite_differences, strict=True):
+            if backward and target is None:
+                continue
+            mine = ours(X, Y, sk.FiniteDifference(), gram=work.gram, backward=backward)
+            theirs = fastest(peers(X, Y, gram=work.gram, backward=backward, dyadic_order=0))
+            note = ""
+            if not backward:
+                a, b = (np.asarray(call()).ravel() for call in (mine, theirs))
+                note = f"differ by {relative_error(a, b):.0e}"
+            seconds = alternately([mine, theirs], repeats)
+            _row(f"{work}, finite differences, {kind}", *seconds, target, note)
+    if work.power_series is not None:
+        exact = reference(X[:2], Y[:2])
+        order = order_at(_SAME_ERROR, X, Y, exact)
+        for (kind, backward), target in zip(kinds, work.power_series, strict=True):
+            mine = ours(X, Y, sk.PowerSeries(_SAME_ERROR), gram=False, backward=backward)
+            method = {"method": "polynomial", "order": order}
+            theirs = fastest(peers(X, Y, gram=False, backward=backward, **method))
+            note = f"order {order}"
+            if not backward:
+                note += f"; errors {relative_error(mine(), exact):.0e}, {relative_error(theirs(), exact):.0e}"
+            seconds = alternately([mine, theirs], repeats)
+            _row(f"{work}, power series, {kind}", *seconds, target, note)
+
+
+def compare_dtypes(repeats: int) -> None:
+    """float32 against float64, ours."""
+    X, Y = Work(1024, 64, 3).paths()
+    for solver, name in ((sk.FiniteDifference(), "finite differences"), (sk.PowerSeries(1e-5), "power series at 1e-5")):
+        single, double = (
+            ours(X.astype(dtype), Y.astype(dtype), solver, gram=False, backward=False)
+            for dtype in (np.float32, np.float64)
+        )
+        seconds = alternately([single, double], repeats)
+        _row(f"float32 against float64, {name}", *seconds, 1.6)
+
+
+_SETUP = """
+import os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import numpy as np, tensorflow as tf, sigkernel_tf as sk
+def run(pairs, length, channels, backward):
+    rng = np.random.default_rng(0)
+    shape, scale = (pairs, length, channels), 2 / length**0.5 / channels
+    X, Y = (tf.constant(rng.normal(size=shape).cumsum(1) * scale) for _ in "xy")
+    if "inputs" in globals():
+        return X, Y
+    return go(X, Y, backward)
+def go(X, Y, backward):
+    with tf.GradientTape() as tape:
+        tape.watch([X, Y])
+        k = sk.signature_kernel(X, Y, solver=SOLVER)
+    return tape.gradient(k, [X, Y]) if backward else k
+"""
+
+
+def compare_memory() -> None:
+    """Peak memory above the inputs, ours, each in a process of its own."""
+    print(f"\n{'peak memory above the inputs':52} {'MB':>9} {'asked':>9}")
+    for name, solver, shape, backward, target in (
+        ("64 pairs × L1024 × D8, power series, with backward", "sk.PowerSeries(1e-12)", (64, 1024, 8), True, 300),
+        ("1 pair × L100,000 × D2, finite differences", "sk.FiniteDifference()", (1, 100_000, 2), False, 100),
+    ):
+        setup = (
+            _SETUP
+            + f"SOLVER = {solver}\nrun(16, 20, {shape[2]}, {backward})\ninputs = True\nX, Y = run(*{shape}, {backward})"
+        )
+        megabytes = peak_memory(setup, f"go(X, Y, {backward})")
+        print(f"{name:52} {megabytes:9.0f} {target:>9}", flush=True)
+
+
+SHAPES = {
+    "PenDigits' shape: 500 pairs, L8, D3, standardised": (500, 8, 3),
+    "Crop's shape: 500 pairs, L46, D2, standardised": (500, 46, 2),
+    "a long series': 8 pairs, L400, D4, of unit reach": (8, 400, 4),
+}
+
+
+def accuracy(repeats: int) -> None:
+    """Prints a Markdown table of error against time for each shape."""
+    for title, (pairs, length, channels) in SHAPES.items():
+        rng = np.random.default_rng(1)
+        X, Y = (rng.normal(size=(pairs, length, channels)).cumsum(axis=1) for _ in range(2))
+        if "standardised" in title:
+            X, Y = (sk.paths.standardize(paths) for paths in (X, Y))
+        else:
+            X, Y = (paths * 2 / np.sqrt(length) / channels for paths in (X, Y))
+        exact = reference(X[:2], Y[:2], degree=40)
+        print(f"\n{title}\n\n| ours | relative error | ms | | pySigLib | relative error | ms |")
+        print("|---|---|---|---|---|---|---|")
+        mine = [(f"`FiniteDifference({order})`", sk.FiniteDifference(order)) for order in (0, 1, 2)]
+        mine += [(f"`PowerSeries({t:g})`", sk.PowerSeries(t)) for t in (1e-4, 1e-8, 1e-12)]
+        theirs = [(f"finite differences, {order}", {"dyadic_order": order}) for order in (0, 1, 2)]
+        theirs += [(f"polynomial, {order}", {"method": "polynomial", "order": order}) for order in (8, 12, 16)]
+        for (name, solver), (peer, method) in zip(mine, theirs, strict=True):
+            call = ours(X, Y, solver, gram=False, backward=False)
+            (peer_call,) = peers(X, Y, gram=False, backward=False, **method)
+            seconds = alternately([call, peer_call], repeats)
+            errors = relative_error(call(), exact), relative_error(peer_call(), exact)
+            print(
+                f"| {name} | {errors[0]:.0e} | {seconds[0] * 1e3:.2f} | | {peer} | {errors[1]:.0e} "
+                f"| {seconds[1] * 1e3:.2f} |",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kernel", description=__doc__)
+    parser.add_argument("what", nargs="?", default="speed", choices=["speed", "accuracy"])
+    parser.add_argument("--repeats", type=int, default=7, help="timings of each, of which the median counts")
+    options = parser.parse_args()
+    if options.what == "accuracy":
+        accuracy(options.repeats)
+        return
+    print(f"pySigLib {pysiglib.__version__ if hasattr(pysiglib, '__version__') else ''}, {os.cpu_count()} cores\n")
+    print(f"{'work, float64':52} {'ours, ms':>9} {'peer, ms':>9} {'ratio':>7} {'asked':>6}")
+    for work in WORKS:
+        compare(work, options.repeats)
+    compare_dtypes(options.repeats)
+    compare_memory()
+
+
+if __name__ == "__main__":
+    main()

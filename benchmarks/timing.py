@@ -1,0 +1,69 @@
+"""Timing of competing functions in one process, and the memory that a function takes."""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+_PAUSE, _WARM_UP, _TIMED = 0.05, 0.05, 0.1  # seconds
+
+
+def alternately(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """
+    Median seconds of each function, measured in turn so that the machine's moods meet all of them.
+
+    A turn begins with a pause, in which the threads of the function before come to rest, for they spin for a while,
+    waiting for more. Then the function is called again and again, as in training: untimed at first, until its own
+    threads are awake, then timed, and the turn's mean counts.
+
+    :param functions: no arguments; what they return is dropped.
+    :param repeats: turns of each function.
+    """
+    seconds: list[list[float]] = [[] for _ in functions]
+    for _ in range(repeats):
+        for function, times in zip(functions, seconds, strict=True):
+            time.sleep(_PAUSE)
+            _mean_seconds(function, _WARM_UP)
+            times.append(_mean_seconds(function, _TIMED))
+    return [statistics.median(times) for times in seconds]
+
+
+def _mean_seconds(function: Callable[[], object], at_least: float) -> float:
+    calls, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < at_least:
+        function()
+        calls += 1
+    return elapsed / calls
+
+
+def fastest(functions: Sequence[Callable[[], object]]) -> Callable[[], object]:
+    """The fastest of some ways to do the same."""
+    return (
+        functions[0]
+        if len(functions) == 1
+        else min(zip(alternately(functions, 3), range(len(functions)), functions, strict=True))[2]
+    )
+
+
+def peak_memory(setup: str, statement: str) -> float:
+    """
+    Megabytes by which ``statement`` raises the peak of a fresh process's resident memory over what ``setup`` leaves.
+
+    :param setup: Python that prepares, and runs something small of the same kind first.
+    :param statement: Python.
+    """
+    script = "\n".join(
+        [
+            setup,
+            "def resident(name):",
+            "    lines = open('/proc/self/status').read().splitlines()",
+            "    return next(int(line.split()[1]) for line in lines if line.startswith(name))",
+            "open('/proc/self/clear_refs', 'w').write('5')",  # the peak starts anew
+            "before = resident('VmRSS')",
+            statement,
+            "print((resident('VmHWM') - before) / 1024)",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    return float(done.stdout.splitlines()[-1])
