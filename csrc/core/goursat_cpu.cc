@@ -257,7 +257,7 @@ class Pairs {
   // Few pairs of long paths are better solved one by one.
   bool are_few() const {
     const int64_t shortest = std::min(problem_.X.segments(), problem_.Y.segments());
-    return 4 * problem_.X.count <= kernels_.lanes && shortest >= 4 * kernels_.lanes;
+    return 2 * problem_.X.count <= kernels_.lanes && shortest >= 4 * kernels_.lanes;
   }
 
   void forward_one_by_one(int64_t begin, int64_t end, T* k, Plan* plan) const {

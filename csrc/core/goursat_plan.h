@@ -72,9 +72,9 @@ class ResolutionSearch {
   }
 
   bool meets_bound(int degree, int refinement) const {
-    const double edges = std::ldexp(static_cast<double>(edges_), refinement);
-    return std::log(edges) + (degree + 1) * std::log(reach(refinement)) - 2 * std::lgamma(degree + 2.0) <=
-           std::log(tolerance_);
+    double bound = std::ldexp(static_cast<double>(edges_), refinement);
+    for (int k = 1; k <= degree + 1; ++k) bound *= reach(refinement) / (double(k) * k);
+    return bound <= tolerance_;
   }
 
   // Both looks are estimates: on paths with jumps and spikes the error came to three times what they promised.

@@ -1,0 +1,146 @@
+// Drives the core over random shapes under a sanitizer: every pairing, solver and dtype, forward and backward, along
+// lengths where blocks, tiles and strips begin and end, and over empty batches. Prints a line when all went well.
+
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "core/goursat.h"
+#include "core/signature.h"
+
+using namespace sigkernel;
+
+namespace {
+
+// Ranges of one item each, dealt to three threads.
+void three_threads(int64_t count, int64_t, const std::function<void(int64_t, int64_t)>& body) {
+  std::atomic<int64_t> next{0};
+  const auto work = [&] {
+    for (int64_t i = next++; i < count; i = next++) body(i, i + 1);
+  };
+  std::thread second(work), third(work);
+  work();
+  second.join();
+  third.join();
+}
+
+std::mt19937 generator(0);
+
+template <class T>
+struct Batch {
+  std::vector<T> values;
+  Paths<T> paths;
+
+  Batch(int64_t count, int64_t length, int64_t channels) : values(count * length * channels) {
+    std::normal_distribution<T> normal(0, T(0.5) / std::sqrt(T(length)));
+    for (int64_t n = 0; n < count; ++n)
+      for (int64_t d = 0; d < channels; ++d) {
+        T at = 0;
+        for (int64_t l = 0; l < length; ++l) values[(n * length + l) * channels + d] = at += normal(generator);
+      }
+    paths = {values.data(), count, length, channels};
+  }
+};
+
+int failures = 0;
+
+template <class T>
+void expect_finite(const std::vector<T>& values, const char* what) {
+  for (const T value : values)
+    if (!std::isfinite(value)) {
+      std::printf("%s is not finite\n", what);
+      ++failures;
+      return;
+    }
+}
+
+template <class T>
+void drive_kernel(Pairing pairing, const Solver& solver, int64_t count, int64_t other, int64_t rows, int64_t columns,
+                  int64_t channels) {
+  KernelProblem<T> problem;
+  const Batch<T> X(count, rows, channels);
+  problem.pairing = pairing;
+  problem.solver = solver;
+  const Batch<T> Y(pairing == Pairing::kGram ? other : count, columns, channels);
+  problem.X = X.paths;
+  problem.Y = problem.is_symmetric() ? X.paths : Y.paths;
+  std::vector<T> k(problem.pairs()), upstream(problem.pairs(), T(1)), dX(X.values.size()), dY(Y.values.size());
+  std::vector<Plan> plan(problem.pairs());
+  signature_kernel<T>(problem, three_threads, k.data(), plan.data());
+  expect_finite(k, "k");
+  for (const Plan one : plan)
+    if (one < 0) ++failures;
+  if (!signature_kernel_backward<T>(problem, three_threads, plan.data(), upstream.data(), dX.data(), dY.data()))
+    ++failures;
+  expect_finite(dX, "dX");
+  if (!problem.is_symmetric()) expect_finite(dY, "dY");
+  if (pairing == Pairing::kPairs) {
+    std::vector<T> tangent(problem.pairs());
+    signature_kernel_directional<T>(problem, X.values.data(), three_threads, k.data(), tangent.data(), plan.data());
+    expect_finite(tangent, "tangent");
+  }
+}
+
+template <class T>
+void drive_increments(const Solver& solver, int64_t count, int64_t rows, int64_t columns) {
+  std::vector<T> p(count * rows * columns), k(count), upstream(count, T(1)), dp(p.size());
+  std::uniform_real_distribution<T> uniform(-T(1) / T(rows + 1), T(1) / T(rows + 1));
+  for (T& value : p) value = uniform(generator);
+  std::vector<Plan> plan(count);
+  GoursatProblem<T> problem{p.data(), count, rows, columns, solver};
+  solve_goursat<T>(problem, three_threads, k.data(), plan.data());
+  if (!solve_goursat_backward<T>(problem, three_threads, plan.data(), upstream.data(), dp.data())) ++failures;
+  expect_finite(k, "k");
+  expect_finite(dp, "dp");
+}
+
+template <class T>
+void drive_signature(int64_t count, int64_t length, int64_t channels, int64_t num_words, bool stream) {
+  const Batch<T> X(count, length, channels);
+  const SignatureProblem<T> problem{X.values.data(), count, length, channels, num_words, stream};
+  std::vector<T> S(count * problem.rows() * num_words), upstream(S.size(), T(1)), dX(X.values.size());
+  if (!signature<T>(problem, three_threads, S.data()).has_memory) ++failures;
+  if (!signature_backward<T>(problem, three_threads, S.data(), upstream.data(), dX.data())) ++failures;
+  expect_finite(S, "the signature");
+  expect_finite(dX, "the signature's gradient");
+}
+
+template <class T>
+void drive_all() {
+  for (const bool stream : {false, true})
+    for (const int64_t count : {0, 1, 19})
+      for (const int64_t length : {1, 2, 33})
+        for (const auto& [channels, words] : std::vector<std::pair<int64_t, int64_t>>{{1, 7}, {2, 1}, {2, 15}, {3, 50}})
+          drive_signature<T>(count, length, channels, words, stream);
+  Solver series, coarse, fine, theorem;
+  series.tolerance = 1e-6;
+  coarse.power_series = fine.power_series = theorem.power_series = false;
+  fine.dyadic_order = 2;
+  theorem.gradient = Gradient::kTheorem41;
+  for (const Solver& solver : {series, coarse, fine, theorem})
+    for (const auto& [rows, columns] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {1, 5}, {2, 2}, {33, 18}, {70, 33}}) {
+      for (const int64_t count : {0, 1, 3, 18}) {
+        drive_kernel<T>(Pairing::kPairs, solver, count, 0, rows, columns, 2);
+        drive_kernel<T>(Pairing::kDiagonal, solver, count, 0, rows, rows, 3);
+        drive_increments<T>(solver, count, rows - 1, columns - 1);
+      }
+      drive_kernel<T>(Pairing::kGram, solver, 3, 19, rows, columns, 5);
+      drive_kernel<T>(Pairing::kGram, solver, 35, 2, rows, columns, 1);
+      drive_kernel<T>(Pairing::kGram, solver, 0, 4, rows, columns, 2);
+      drive_kernel<T>(Pairing::kSymmetricGram, solver, 19, 0, rows, rows, 2);
+    }
+  for (const Solver& solver : {series, coarse}) drive_kernel<T>(Pairing::kPairs, solver, 2, 0, 1025, 400, 1);
+}
+
+}  // namespace
+
+int main() {
+  drive_all<double>();
+  drive_all<float>();
+  if (failures > 0) return 1;
+  std::printf("all went well\n");
+  return 0;
+}

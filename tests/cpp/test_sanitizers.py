@@ -1,0 +1,41 @@
+"""The core under sanitizers, built with g++ alone: memory errors, undefined behaviour, races between threads."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "csrc" / "core"
+FLAGS = ["-std=gnu++17", "-O1", "-g1", "-pthread", f"-I{ROOT / 'csrc'}"]
+INSTRUCTION_SETS = {
+    "goursat_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
+    "goursat_avx2.cc": ["-mavx2", "-mfma"],
+}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++"),
+]
+
+
+@pytest.mark.parametrize(
+    "sanitizers",
+    [["-fsanitize=address,undefined", "-fno-sanitize-recover=all"], ["-fsanitize=thread"]],
+    ids=["address and undefined behaviour", "threads"],
+)
+def test_the_core_is_clean(sanitizers: list[str], tmp_path: Path) -> None:
+    objects = []
+    for source in [*sorted(CORE.glob("*.cc")), Path(__file__).parent / "drive_core.cc"]:
+        objects.append(tmp_path / f"{source.stem}.o")
+        flags = [*FLAGS, *sanitizers, *INSTRUCTION_SETS.get(source.name, [])]
+        subprocess.run(["g++", *flags, "-c", source, "-o", objects[-1]], check=True)
+    program = tmp_path / "drive"
+    subprocess.run(["g++", *FLAGS, *sanitizers, *objects, "-o", program], check=True)
+    for name in ("avx512", "avx2", "baseline"):
+        environment = {**os.environ, "SIGKERNEL_TF_SIMD": name}
+        done = subprocess.run([program], capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, f"{name}:\n{done.stdout}\n{done.stderr[:4000]}"
+        assert "all went well" in done.stdout
