@@ -16,7 +16,7 @@ _HOME = {
     "signature": "signatures",
     "words": "signatures",
 }
-_MODULES = ("gp", "paths")
+_MODULES = ("gp", "paths", "static_kernels")
 
 __all__ = [*_HOME, *_MODULES]
 __version__ = "0.1.0"

@@ -1,0 +1,114 @@
+"""
+Static kernels κ between points, as pure functions, and the increments through which they enter the signature kernel.
+
+.. code-block:: python
+
+    kappa = functools.partial(sk.static_kernels.rbf, lengthscale=0.5)
+    k = sk.solve_goursat(sk.static_kernels.increments(kappa, X, Y))
+
+Each takes points X [..., L1, D] and Y [..., L2, D], float32 or float64 alike, whose leading axes broadcast (a Gram
+matrix takes X[:, None] and Y[None]), and returns κ(x_i, y_j), [..., L1, L2]. Parameters are numbers or tensors, and
+gradients reach them and the points. Memory: O(L1 L2 D) for each pair of paths. The linear kernel needs none of this:
+:func:`sigkernel_tf.signature_kernel` forms its increments itself.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from . import _checks
+
+_TINY = 1e-36  # under a square root: keeps its gradient finite where points coincide
+
+
+def linear(X: Any, Y: Any, *, variance: Any = 1.0) -> tf.Tensor:
+    r"""κ = variance ⟨x, y⟩. For the arguments see :mod:`sigkernel_tf.static_kernels`."""
+    X, Y = _points(X, Y)
+    return _number(variance, X, "variance") * tf.matmul(X, Y, transpose_b=True)
+
+
+def rbf(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0) -> tf.Tensor:
+    r"""κ = variance exp(−\|x − y\|² / (2 lengthscale²)); the lengthscale is a number, or one for each channel."""
+    squared, variance = _scaled(X, Y, lengthscale, variance)
+    return variance * tf.exp(-0.5 * squared)
+
+
+def matern12(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0) -> tf.Tensor:
+    r"""κ = variance exp(−r), r = \|x − y\| / lengthscale."""
+    squared, variance = _scaled(X, Y, lengthscale, variance)
+    return variance * tf.exp(-_root(squared))
+
+
+def matern32(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0) -> tf.Tensor:
+    r"""κ = variance (1 + √3 r) exp(−√3 r), r = \|x − y\| / lengthscale."""
+    squared, variance = _scaled(X, Y, lengthscale, variance)
+    r = _root(3.0 * squared)
+    return variance * (1.0 + r) * tf.exp(-r)
+
+
+def matern52(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0) -> tf.Tensor:
+    r"""κ = variance (1 + √5 r + 5 r² / 3) exp(−√5 r), r = \|x − y\| / lengthscale."""
+    squared, variance = _scaled(X, Y, lengthscale, variance)
+    r = _root(5.0 * squared)
+    return variance * (1.0 + r + 5.0 / 3.0 * squared) * tf.exp(-r)
+
+
+def rational_quadratic(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0, alpha: Any = 1.0) -> tf.Tensor:
+    r"""κ = variance (1 + r² / (2 α))^(−α), r = \|x − y\| / lengthscale."""
+    squared, variance = _scaled(X, Y, lengthscale, variance)
+    alpha = _number(alpha, squared, "alpha")
+    return variance * tf.pow(1.0 + squared / (2.0 * alpha), -alpha)
+
+
+def increments(kappa: Callable[[Any, Any], tf.Tensor], X: Any, Y: Any) -> tf.Tensor:
+    r"""
+    Double differences of κ over each cell, κ(x_{i+1}, y_{j+1}) − κ(x_{i+1}, y_j) − κ(x_i, y_{j+1}) + κ(x_i, y_j).
+
+    :param kappa: a function of this module, or any other of points [..., L1, D] and [..., L2, D] to [..., L1, L2].
+    :param X: [..., L1, D], float32 or float64.
+    :param Y: [..., L2, D], of X's dtype.
+    :return: [..., L1 - 1, L2 - 1], for :func:`sigkernel_tf.solve_goursat`.
+    :raises ValueError: for points of rank below 2, and channels that differ.
+    """
+    X, Y = _points(X, Y)
+    K = kappa(X, Y)
+    along = K[..., 1:, :] - K[..., :-1, :]
+    return along[..., 1:] - along[..., :-1]
+
+
+def _points(X: Any, Y: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    X, Y = _checks.as_float_tensor(X, "X"), _checks.as_float_tensor(Y, "Y")
+    _checks.check_same_dtype(X, Y, "X and Y")
+    for points, name in ((X, "X"), (Y, "Y")):
+        if points.shape.rank is not None and points.shape.rank < 2:
+            raise ValueError(f"{name} must have rank 2 or more, (..., points, channels), got shape {points.shape}.")
+    if X.shape.rank is not None and Y.shape.rank is not None and not X.shape[-1:].is_compatible_with(Y.shape[-1:]):
+        raise ValueError(
+            f"X and Y must have the same number of channels, got {X.shape[-1]} and {Y.shape[-1]} "
+            f"(shapes {X.shape} and {Y.shape})."
+        )
+    return X, Y
+
+
+def _scaled(X: Any, Y: Any, lengthscale: Any, variance: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """r² [..., L1, L2], from differences: expanding the square would lose the digits that increments live on."""
+    X, Y = _points(X, Y)
+    lengthscale = _number(lengthscale, X, "lengthscale")
+    X, Y = X / lengthscale, Y / lengthscale
+    squared = tf.reduce_sum(tf.math.squared_difference(X[..., :, None, :], Y[..., None, :, :]), axis=-1)
+    return squared, _number(variance, X, "variance")
+
+
+def _number(value: Any, like: tf.Tensor, name: str) -> tf.Tensor:
+    """A parameter in the points' dtype; a tensor or variable of another is refused, not cast."""
+    try:
+        return tf.convert_to_tensor(value, like.dtype)
+    except ValueError as error:
+        raise TypeError(
+            f"{name} must be a number or a tensor of the points' dtype {like.dtype.name}, got {value!r}."
+        ) from error
+
+
+def _root(squared: tf.Tensor) -> tf.Tensor:
+    return tf.sqrt(tf.maximum(squared, tf.cast(_TINY, squared.dtype)))
