@@ -109,17 +109,18 @@ absl::Status CheckPlans(const Plan* plan, int64_t count, const Describe& describ
   if (failed == plan + count) return absl::OkStatus();
   if (*failed == kOutOfMemory) return OutOfMemory();
   const std::string where = describe(failed - plan);
-  const char* cure = ". Rescale: divide the paths by a constant, standardize them, or raise the lengthscales.";
+  const char* cure = ". Rescale or normalize: divide the paths by a constant, standardize them, or raise the lengthscales.";
+  const char* dtype = sizeof(T) == 4 ? "float32" : "float64";
   if (*failed == kOverflow) {
-    return errors::InvalidArgument("the signature kernel of ", where, " overflows ", sizeof(T) == 4 ? "float32" : "float64",
-                                   cure);
+    return errors::InvalidArgument("the signature kernel of ", where, " overflows ", dtype, cure);
   }
-  return errors::InvalidArgument("the power series does not reach its tolerance for ", where, cure);
+  return errors::InvalidArgument("the signature kernel of ", where, " overflows ", dtype,
+                                 ", or cancels so far that the power series does not reach its tolerance", cure);
 }
 
 std::string DescribePair(int64_t a, int64_t b, const char* second, double largest) {
   return tensorflow::strings::StrCat("X[", a, "] and ", second, "[", b,
-                                     "], whose increments have inner products up to ", largest);
+                                     "], whose increments have inner products up to ", largest, ",");
 }
 
 template <class T>
@@ -266,7 +267,7 @@ class SolveGoursatOp : public OpKernel {
                      const T* p = problem.increments + n * size;
                      T largest = 0;
                      for (int64_t i = 0; i < size; ++i) largest = std::max(largest, std::abs(p[i]));
-                     return tensorflow::strings::StrCat("increments[", n, "], which reach ", largest);
+                     return tensorflow::strings::StrCat("increments[", n, "], which reach ", largest, ",");
                    }));
   }
 
