@@ -14,8 +14,9 @@ def signature_kernel(X: Any, Y: Any, *, solver: Solver = PowerSeries()) -> tf.Te
 
     Units: X and Y share a unit u, products of increments carry u²; dividing both by a lengthscale makes them numbers.
     Paths may differ in length between X and Y; a path of one point gives 1. Differentiable once, in X and Y.
-    Cost: O(L1 L2 (D + K²)) a pair, K the power series' degree; memory beyond the output: one row of the grid a thread,
-    and for the gradient about 2 √L1 rows.
+    Cost: O(L1 L2 (D + K²)) a pair, K the power series' degree. Memory beyond the output, whatever the batch: a row of
+    the grid for each pair at work (a SIMD register of them a thread); for the gradient the edges of tiles, too, of
+    which some 50 MB a thread are kept and the rest computed again.
 
     :param X: [B, L1, D], float32 or float64.
     :param Y: [B, L2, D], of X's dtype.
