@@ -20,7 +20,7 @@ class PowerSeries:
 
     The edges between cells are polynomials. Their degree is chosen for each block of pairs (as many as a SIMD register
     has lanes) from how far its increments reach, and raised, or the grid refined, until the sweep itself shows that the
-    tolerance is met. Cost: 2 (K + 1)² multiply-adds a cell at degree K; K is 8 to 16 for most data.
+    tolerance is met. Cost: 2 (K + 1)² multiply-adds a cell at degree K; K is 5 to 16 for most data.
 
     :param tolerance: bound of the error relative to the largest \\|U\\| on the grid, between 0 and 1. None: four times
         the dtype's epsilon (8.9e-16 in float64, 4.8e-7 in float32), to which rounding adds its own share: a few times

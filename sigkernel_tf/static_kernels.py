@@ -4,20 +4,25 @@ Static kernels κ between points, as pure functions, and the increments through 
 .. code-block:: python
 
     kappa = functools.partial(sk.static_kernels.rbf, lengthscale=0.5)
-    k = sk.solve_goursat(sk.static_kernels.increments(kappa, X, Y))
+    k = sk.signature_kernel(X, Y, static_kernel=kappa)
+    k = sk.solve_goursat(sk.static_kernels.increments(kappa, X, Y))  # the same
 
 Each takes points X [..., L1, D] and Y [..., L2, D], float32 or float64 alike, whose leading axes broadcast (a Gram
 matrix takes X[:, None] and Y[None]), and returns κ(x_i, y_j), [..., L1, L2]. Parameters are numbers or tensors, and
-gradients reach them and the points. Memory: O(L1 L2 D) for each pair of paths. The linear kernel needs none of this:
-:func:`sigkernel_tf.signature_kernel` forms its increments itself.
+gradients reach them and the points. Memory: O(L1 L2 D) for each pair of paths. For the linear and the RBF kernel
+:func:`sigkernel_tf.signature_kernel` needs none of it: it forms their increments itself.
 """
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from . import _checks
+
+StaticKernel = Callable[[Any, Any], tf.Tensor]
 
 _TINY = 1e-36  # under a square root: keeps its gradient finite where points coincide
 
@@ -61,7 +66,7 @@ def rational_quadratic(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any 
     return variance * tf.pow(1.0 + squared / (2.0 * alpha), -alpha)
 
 
-def increments(kappa: Callable[[Any, Any], tf.Tensor], X: Any, Y: Any) -> tf.Tensor:
+def increments(kappa: StaticKernel, X: Any, Y: Any) -> tf.Tensor:
     r"""
     Double differences of κ over each cell, κ(x_{i+1}, y_{j+1}) − κ(x_{i+1}, y_j) − κ(x_i, y_{j+1}) + κ(x_i, y_j).
 
@@ -75,6 +80,35 @@ def increments(kappa: Callable[[Any, Any], tf.Tensor], X: Any, Y: Any) -> tf.Ten
     K = kappa(X, Y)
     along = K[..., 1:, :] - K[..., :-1, :]
     return along[..., 1:] - along[..., :-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class FusedForm:
+    """A static kernel as the compiled operations know it: one of ``name`` of the points times ``scale``."""
+
+    name: str
+    scale: tf.Tensor | None
+    variance: tf.Tensor
+
+    def scaled(self, points: tf.Tensor) -> tf.Tensor:
+        return points if self.scale is None else points * self.scale
+
+
+def fused_form(kappa: StaticKernel | None, like: tf.Tensor) -> FusedForm | None:
+    """The form of :func:`linear` (None, too), :func:`rbf` and their ``functools.partial`` by keywords; else None."""
+    function, keywords = kappa, dict[str, Any]()
+    if isinstance(kappa, functools.partial) and not kappa.args:
+        function, keywords = kappa.func, kappa.keywords
+    one = tf.ones([], like.dtype)
+    variance = _number(keywords.get("variance", 1.0), like, "variance")
+    if function is None:
+        return FusedForm("linear", None, one)
+    if function is linear and keywords.keys() <= {"variance"}:
+        return FusedForm("linear", tf.sqrt(variance) if keywords else None, one)
+    if function is rbf and keywords.keys() <= {"lengthscale", "variance"}:
+        scale = 1.0 / _number(keywords["lengthscale"], like, "lengthscale") if "lengthscale" in keywords else None
+        return FusedForm("rbf", scale, variance)
+    return None
 
 
 def _points(X: Any, Y: Any) -> tuple[tf.Tensor, tf.Tensor]:

@@ -22,7 +22,6 @@ struct Solver {
 using Plan = int32_t;
 constexpr Plan kOverflow = -1;     // the kernel is beyond the largest number of its type
 constexpr Plan kUnreached = -2;    // increments too large to meet the tolerance
-constexpr Plan kOutOfMemory = -3;  // no room for the sweep's scratch memory
 
 // Which pairs of paths: (X_b, Y_b); all (X_a, Y_b); all (X_a, X_b), half of them computed; or (X_a, X_a), half of each
 // grid computed. The last two take Y = X.
@@ -37,17 +36,23 @@ struct Paths {
   int64_t size() const { return count * length * channels; }
 };
 
-// The linear static kernel: p_ij = <dx_i, dy_j>.
+// Linear: p_ij = <dx_i, dy_j>. RBF: kappa = variance exp(-|x - y|²/2), and p is its double difference over a cell.
+enum class StaticKernel { kLinear, kRbf };
+
 template <class T>
 struct KernelProblem {
   Paths<T> X, Y;
   Pairing pairing = Pairing::kPairs;
+  StaticKernel static_kernel = StaticKernel::kLinear;
+  T variance = 1;  // RBF
   Solver solver;
 
   bool is_gram() const { return pairing == Pairing::kGram || pairing == Pairing::kSymmetricGram; }
   bool is_symmetric() const { return pairing == Pairing::kSymmetricGram || pairing == Pairing::kDiagonal; }
   int64_t pairs() const { return is_gram() ? X.count * Y.count : X.count; }
 };
+
+// All of the following throw OutOfMemory (memory.h) or std::bad_alloc where memory runs out; their results are undefined then.
 
 // k, plan: [pairs], overwritten.
 template <class T>
@@ -60,11 +65,11 @@ void signature_kernel_directional(const KernelProblem<T>& problem, const T* dire
                                   T* k, T* tangent, Plan* plan);
 
 // upstream, plan: [pairs]. dX, dY: the shapes of X and Y, overwritten; for a symmetric pairing dX holds the derivative
-// by both arguments and dY is not touched. Sums run in an order that depends on shapes alone. Returns false, leaving
-// the gradients undefined, where memory runs out.
+// by both arguments and dY is not touched. d_variance: one number, overwritten; 0 for the linear static kernel. Sums run
+// in an order that depends on shapes alone.
 template <class T>
-bool signature_kernel_backward(const KernelProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
-                               const T* upstream, T* dX, T* dY);
+void signature_kernel_backward(const KernelProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
+                               const T* upstream, T* dX, T* dY, T* d_variance);
 
 // Any static kernel: p given, [count, rows, columns], not divided by a refinement.
 template <class T>
@@ -78,9 +83,9 @@ struct GoursatProblem {
 template <class T>
 void solve_goursat(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan);
 
-// d_increments: [count, rows, columns], overwritten. Returns false where memory runs out.
+// d_increments: [count, rows, columns], overwritten.
 template <class T>
-bool solve_goursat_backward(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
+void solve_goursat_backward(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
                             const T* upstream, T* d_increments);
 
 }  // namespace sigkernel

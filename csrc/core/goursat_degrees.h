@@ -5,7 +5,7 @@
 
 namespace sigkernel {
 
-constexpr int kDegrees[] = {4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48};
+constexpr int kDegrees[] = {4, 5, 6, 7, 8, 9, 10, 12, 16, 20, 24, 32, 40, 48};
 // float stops where p^K and r^K still fit its range.
 template <class T>
 constexpr int kLargestDegree = sizeof(T) == 4 ? 20 : 48;
@@ -15,8 +15,11 @@ template <class T, class Visitor>
 auto visit_degree(int degree, const Visitor& visitor) {
   switch (degree) {
     case 4: return visitor.template visit<PowerSeries<4>>();
+    case 5: return visitor.template visit<PowerSeries<5>>();
     case 6: return visitor.template visit<PowerSeries<6>>();
+    case 7: return visitor.template visit<PowerSeries<7>>();
     case 8: return visitor.template visit<PowerSeries<8>>();
+    case 9: return visitor.template visit<PowerSeries<9>>();
     case 10: return visitor.template visit<PowerSeries<10>>();
     case 12: return visitor.template visit<PowerSeries<12>>();
     case 16: return visitor.template visit<PowerSeries<16>>();

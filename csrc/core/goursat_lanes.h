@@ -10,8 +10,8 @@ namespace sigkernel {
 
 constexpr int kMaxLanes = 16;
 
-// Where a block's increments p come from: the increments of two paths in each lane, or numbers that are given.
-enum class IncrementsKind { kLinear, kGiven };
+// Where a block's increments p come from: two paths in each lane, under either static kernel, or numbers that are given.
+enum class IncrementsKind { kLinear, kRbf, kGiven };
 
 // Arrays with a lane axis hold the lanes of an element side by side and are aligned to 64 bytes.
 template <class T>
@@ -19,11 +19,12 @@ struct Block {
   IncrementsKind kind = IncrementsKind::kLinear;
   int64_t rows = 0, columns = 0;  // of the coarse grid
   bool symmetric = false;         // x against itself: half of the grid is swept
-  // kLinear: increments [rows or columns][channels][lanes].
+  // kLinear: the paths' increments, [rows or columns][channels][lanes]; kRbf: their points, one more of each.
   int64_t channels = 0;
-  const T *dx = nullptr, *dy = nullptr;
-  // With a direction: increments [rows][channels][lanes] of the displacement of x.
-  const T* dx_direction = nullptr;
+  const T *x = nullptr, *y = nullptr;
+  // With a direction: likewise of x's displacement.
+  const T* direction = nullptr;
+  T variance = 1;  // kRbf
   // kGiven: [rows][columns] for each lane.
   const T* given[kMaxLanes] = {};
 };
@@ -38,9 +39,18 @@ struct PathPair {
 // Accumulated into.
 template <class T>
 struct BlockGradient {
-  T *dx = nullptr, *dy = nullptr;    // as in Block
+  T *x = nullptr, *y = nullptr;      // as in Block
+  T* variance = nullptr;             // kRbf: [lanes]
   T* given[kMaxLanes] = {};          // null for a lane without a problem
 };
+
+// How far the increments along a problem's rows and columns reach, for goursat_plan.h.
+template <class T>
+struct Reach {
+  T largest = 0;  // range of the partial sums of p along a row or column
+  T moment = 0;   // the sum over all rows and columns of the kReachMoment-th powers of their ranges
+};
+constexpr int kReachMoment = 5;
 
 // How a block is solved.
 struct Scheme {
@@ -63,15 +73,16 @@ template <class T>
 struct LaneKernels {
   const char* name;
   int lanes;
-  // r of goursat_plan.h for each lane, at no refinement. scratch: reach_scratch(block) bytes.
-  void (*reach)(const Block<T>& block, void* scratch, T* reach);
+  // At no refinement: for each lane, what its lines reach, and the ranges of the block's rows and then of its columns,
+  // [rows + columns][lanes]. scratch: reach_scratch(block) bytes.
+  void (*reach)(const Block<T>& block, void* scratch, T* ranges, Reach<T>* reach);
   int64_t (*reach_scratch)(const Block<T>& block);
-  // reach: of the whole block, refined.
-  void (*forward)(const Block<T>& block, const Scheme& scheme, T reach, void* scratch, Outcome<T>* outcome);
+  // ranges: as reach leaves them; for a power series alone.
+  void (*forward)(const Block<T>& block, const Scheme& scheme, const T* ranges, void* scratch, Outcome<T>* outcome);
   int64_t (*forward_scratch)(const Block<T>& block, const Scheme& scheme);
-  // One pair over all lanes; scheme.refinement is 0. What was seen stands in the first lane's place. scratch:
-  // forward_alone_scratch bytes.
-  T (*reach_alone)(const PathPair<T>& pair, void* scratch);
+  // One pair over all lanes; scheme.refinement is 0. reach: the largest. What was seen stands in the first lane's place.
+  // scratch: forward_alone_scratch bytes.
+  Reach<T> (*reach_alone)(const PathPair<T>& pair, void* scratch);
   void (*forward_alone)(const PathPair<T>& pair, const Scheme& scheme, T reach, void* scratch, Outcome<T>* outcome);
   int64_t (*forward_alone_scratch)(const PathPair<T>& pair, const Scheme& scheme);
   // upstream: one number for each lane.

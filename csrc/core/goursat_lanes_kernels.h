@@ -28,9 +28,26 @@ class Kernels {
     for (int lane = 0; lane < W; ++lane) numbers[lane] = pack[lane];
   }
 
-  static const Increments<V>& choose(bool is_first, const Increments<V>& first, const Increments<V>& second) {
-    return is_first ? first : second;
-  }
+  // A block's increments, of whichever kind.
+  class BlockIncrements {
+   public:
+    BlockIncrements(const Block<T>& block, const BlockGradient<T>* gradient)
+        : kind_(block.kind), linear_(block, gradient), rbf_(block, gradient), given_(block, gradient) {}
+
+    const Increments<V>& get() const {
+      switch (kind_) {
+        case IncrementsKind::kLinear: return linear_;
+        case IncrementsKind::kRbf: return rbf_;
+        default: return given_;
+      }
+    }
+
+   private:
+    const IncrementsKind kind_;
+    const LinearIncrements<V> linear_;
+    const RbfIncrements<V, V> rbf_;
+    const GivenIncrements<V> given_;
+  };
 
   // Calls task.template run<Rule>() for the scheme's rule.
   template <class Task>
@@ -49,13 +66,11 @@ class Kernels {
   template <class Rule>
   struct Inspector {
     NoInspection inspection;
-    explicit Inspector(T) {}
     void report(Outcome<T>*) const {}
   };
   template <int K>
   struct Inspector<PowerSeries<K>> {
     Inspection<PowerSeries<K>, V> inspection;
-    explicit Inspector(T reach) : inspection(reach) {}
     void report(Outcome<T>* outcome) const {
       store(inspection.scale, outcome->scale);
       store(inspection.amplitude, outcome->amplitude);
@@ -66,33 +81,33 @@ class Kernels {
   struct Forward {
     const Block<T>& block;
     const Scheme& scheme;
-    T reach;
+    const T* ranges;
     void* scratch;
     Outcome<T>* outcome;
 
     template <class Rule>
     int64_t run() const {
-      if (block.dx_direction != nullptr) return directed<Rule>();
-      const LinearIncrements<V> linear(block, nullptr);
-      const GivenIncrements<V> given(block, nullptr);
-      const bool is_given = block.kind == IncrementsKind::kGiven;
+      if (block.direction != nullptr) {
+        if (block.kind == IncrementsKind::kRbf) return directed<Rule>(RbfIncrements<Dual<V>, V>(block, nullptr));
+        return directed<Rule>(DirectedIncrements<V>(block));
+      }
+      const BlockIncrements increments(block, nullptr);
       Arena arena(scratch);
-      Sweep<Rule, V> sweep(grid_of(block, scheme.refinement), choose(is_given, given, linear), 0, arena);
+      Sweep<Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), 0, arena);
       if (scratch == nullptr) return arena.used();
-      Inspector<Rule> inspector(reach);
-      store(sweep.forward(inspector.inspection), outcome->value);
+      Inspector<Rule> inspector;
+      store(sweep.forward(inspector.inspection, reinterpret_cast<const V*>(ranges)), outcome->value);
       inspector.report(outcome);
       return 0;
     }
 
     template <class Rule>
-    int64_t directed() const {
+    int64_t directed(const Increments<Dual<V>>& increments) const {
       Arena arena(scratch);
-      const DirectedIncrements<V> increments(block);
       Sweep<Rule, Dual<V>> sweep(grid_of(block, scheme.refinement), increments, 0, arena);
       if (scratch == nullptr) return arena.used();
       NoInspection none;
-      const Dual<V> k = sweep.forward(none);
+      const Dual<V> k = sweep.forward(none, nullptr);
       store(k.value, outcome->value);
       store(k.tangent, outcome->tangent);
       return 0;
@@ -110,8 +125,8 @@ class Kernels {
       Arena arena(scratch);
       SkewedSweep<Rule, V> sweep(pair, arena);
       if (scratch == nullptr) return arena.used();
-      Inspector<Rule> inspector(reach);
-      const T value = sweep.forward(inspector.inspection);
+      Inspector<Rule> inspector;
+      const T value = sweep.forward(inspector.inspection, V(reach));
       inspector.report(outcome);
       for (int lane = 0; lane < W; ++lane) outcome->value[lane] = value;
       for (int lane = 1; lane < W; ++lane) {  // what the lanes saw is of one problem
@@ -142,12 +157,9 @@ class Kernels {
 
     template <class Policy>
     int64_t with() const {
-      const LinearIncrements<V> linear(block, gradient);
-      const GivenIncrements<V> given(block, gradient);
-      const bool is_given = block.kind == IncrementsKind::kGiven;
+      const BlockIncrements increments(block, gradient);
       Arena arena(scratch);
-      Sweep<typename Policy::Rule, V> sweep(grid_of(block, scheme.refinement), choose(is_given, given, linear),
-                                            Policy::kTape, arena);
+      Sweep<typename Policy::Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), Policy::kTape, arena);
       sweep.template reserve<Policy>();
       if (scratch == nullptr) return arena.used();
       sweep.template backward<Policy>(load(upstream));
@@ -161,26 +173,30 @@ class Kernels {
     return tile * static_cast<int64_t>(sizeof(V)) + block.columns * static_cast<int64_t>(sizeof(Range<V>)) + 128;
   }
 
-  static void reach(const Block<T>& block, void* scratch, T* result) {
-    const LinearIncrements<V> linear(block, nullptr);
-    const GivenIncrements<V> given(block, nullptr);
-    reach_of(choose(block.kind == IncrementsKind::kGiven, given, linear), block, scratch, result);
+  static void reach(const Block<T>& block, void* scratch, T* ranges, Reach<T>* result) {
+    const BlockIncrements increments(block, nullptr);
+    reach_of(increments.get(), block, scratch, reinterpret_cast<V*>(ranges), result);
   }
 
   static int64_t forward_scratch(const Block<T>& block, const Scheme& scheme) {
-    return with_rule(scheme, Forward{block, scheme, T(0), nullptr, nullptr});
+    return with_rule(scheme, Forward{block, scheme, nullptr, nullptr, nullptr});
   }
 
-  static void forward(const Block<T>& block, const Scheme& scheme, T reach, void* scratch, Outcome<T>* outcome) {
-    with_rule(scheme, Forward{block, scheme, reach, scratch, outcome});
+  static void forward(const Block<T>& block, const Scheme& scheme, const T* ranges, void* scratch,
+                      Outcome<T>* outcome) {
+    with_rule(scheme, Forward{block, scheme, ranges, scratch, outcome});
   }
 
-  static T reach_alone(const PathPair<T>& pair, void* scratch) {
+  static Reach<T> reach_alone(const PathPair<T>& pair, void* scratch) {
     V* increments = static_cast<V*>(scratch);
-    const V largest = max(row_reach(pair, increments),
-                          row_reach(PathPair<T>{pair.y, pair.x, pair.columns, pair.rows, pair.channels}, increments));
-    T reach = 0;
-    for (int lane = 0; lane < W; ++lane) reach = ForwardAlone::larger_of(reach, largest[lane]);
+    LaneReach<V> lanes;
+    add_rows(pair, increments, &lanes);
+    add_rows(PathPair<T>{pair.y, pair.x, pair.columns, pair.rows, pair.channels}, increments, &lanes);
+    Reach<T> reach;
+    for (int lane = 0; lane < W; ++lane) {
+      reach.largest = ForwardAlone::larger_of(reach.largest, lanes.largest[lane]);
+      reach.moment += lanes.moment[lane];
+    }
     return reach;
   }
 
@@ -206,12 +222,12 @@ class Kernels {
   static constexpr int64_t kReachTile = 16;
 
   // Of the whole grid also where half of it is swept.
-  static void reach_of(const Increments<V>& increments, const Block<T>& block, void* scratch, T* result) {
+  static void reach_of(const Increments<V>& increments, const Block<T>& block, void* scratch, V* ranges,
+                       Reach<T>* result) {
     Arena arena(scratch);
     V* p = arena.take<V>(smaller(block.columns, kReachTile) * kReachTile);
     Range<V>* columns = arena.take<Range<V>>(block.columns);
     for (int64_t j = 0; j < block.columns; ++j) columns[j] = Range<V>();
-    V largest(0);
     for (int64_t i = 0; i < block.rows; i += kReachTile) {
       const int64_t height = smaller(kReachTile, block.rows - i);
       Range<V> rows[kReachTile];
@@ -224,10 +240,12 @@ class Kernels {
             columns[j + b].add(p[a * width + b]);
           }
       }
-      for (int64_t a = 0; a < height; ++a) largest = max(largest, rows[a].high - rows[a].low);
+      for (int64_t a = 0; a < height; ++a) ranges[i + a] = rows[a].width();
     }
-    for (int64_t j = 0; j < block.columns; ++j) largest = max(largest, columns[j].high - columns[j].low);
-    store(largest, result);
+    for (int64_t j = 0; j < block.columns; ++j) ranges[block.rows + j] = columns[j].width();
+    LaneReach<V> lanes;
+    for (int64_t i = 0; i < block.rows + block.columns; ++i) lanes.add(ranges[i]);
+    for (int lane = 0; lane < W; ++lane) result[lane] = {lanes.largest[lane], lanes.moment[lane]};
   }
 };
 

@@ -2,9 +2,10 @@
 //
 // Before a sweep: where p has one sign, the coefficients along an edge obey a_k <= r^k / (k!)² times the solution for |p|,
 // r being the largest row or column sum of |p|. Where signs alternate, sums of p weighted by U stay near the range of
-// p's partial sums along the row or column, so r is the largest such range (for one sign they are the same). What one
-// edge drops shifts U at its end, and the shifts of all edges on the way to the last corner add up, so K is the smallest
-// degree of a ladder with (rows + columns) r^(K+1) / ((K+1)!)² <= tolerance.
+// p's partial sums along the row or column, so r is such a range (for one sign they are the same). What one edge drops
+// shifts U at its end, and the shifts of all edges on the way to the last corner add up, so K is the smallest degree of a
+// ladder with sum r^(K+1) / ((K+1)!)² <= tolerance, the sum over all rows and columns. It is taken from their fifth powers
+// and the largest r, which is a bound for every degree of the ladder, and close, for few lines matter.
 // After it: the sweep's own coefficients are looked at, for U can be far smaller than the solution for |p|, and weights
 // uneven. Too large a tail calls for the next degree; coefficients so large that their rounding shows call for a
 // refinement, which halves every increment and with it r.
@@ -22,6 +23,7 @@
 namespace sigkernel {
 
 constexpr int kLargestRefinement = 8;
+static_assert(kReachMoment == kDegrees[0] + 1);
 
 struct Resolution {
   int degree = 0;
@@ -35,11 +37,9 @@ struct Resolution {
 template <class T>
 class ResolutionSearch {
  public:
-  // reach: r, the largest range of partial sums; edges: rows + columns of the coarse grid.
-  ResolutionSearch(double tolerance, double reach, int64_t edges)
-      : tolerance_(std::max(tolerance / kMargin, double(std::numeric_limits<T>::epsilon()))), reach_(reach), edges_(edges) {}
-
-  double reach(int refinement) const { return std::ldexp(reach_, -refinement); }
+  // reach: of the grid at no refinement.
+  ResolutionSearch(double tolerance, const Reach<T>& reach)
+      : tolerance_(std::max(tolerance / kMargin, double(std::numeric_limits<T>::epsilon()))), reach_(reach) {}
 
   Resolution first() const { return at_least(0, 0); }
 
@@ -60,6 +60,8 @@ class ResolutionSearch {
   Resolution with_next_refinement(const Resolution& now) const { return at_least(0, now.refinement + 1); }
 
  private:
+  double largest_reach(int refinement) const { return std::ldexp(double(reach_.largest), -refinement); }
+
   // The smallest degree, at the smallest refinement from the one given, that meets the bound.
   Resolution at_least(int degree, int refinement) const {
     for (; refinement <= kLargestRefinement; ++refinement, degree = 0) {
@@ -72,16 +74,18 @@ class ResolutionSearch {
   }
 
   bool meets_bound(int degree, int refinement) const {
-    double bound = std::ldexp(static_cast<double>(edges_), refinement);
-    for (int k = 1; k <= degree + 1; ++k) bound *= reach(refinement) / (double(k) * k);
+    // A refinement doubles the number of lines and halves their ranges.
+    double bound = std::ldexp(double(reach_.moment), (1 - kReachMoment) * refinement);
+    for (int k = 1; k <= kReachMoment; ++k) bound /= double(k) * k;
+    for (int k = kReachMoment + 1; k <= degree + 1; ++k) bound *= largest_reach(refinement) / (double(k) * k);
     return bound <= tolerance_;
   }
 
   // Both looks are estimates: on paths with jumps and spikes the error came to three times what they promised.
   static constexpr double kMargin = 8;
 
-  const double tolerance_, reach_;
-  const int64_t edges_;
+  const double tolerance_;
+  const Reach<T> reach_;
 };
 
 }  // namespace sigkernel

@@ -21,15 +21,17 @@ class SkewedSweep {
       : pair_(pair), row_(arena.take<T>(pair.columns * kSize)), dx_(arena.take<V>(pair.channels)),
         dy_(arena.take<V>(pair.channels)) {}
 
-  // Returns k. `inspection` sees some of the edges, and takes what one row or column drops from what they do.
+  // Returns k. `inspection` sees some of the edges, and takes what one row or column drops from what they do. reach: the
+  // largest range.
   template <class Inspect>
-  T forward(Inspect& inspection) {
+  T forward(Inspect& inspection, V reach) {
     V axis[kSize];
     Rule::axis(axis);
     for (int64_t j = 0; j < pair_.columns; ++j)
       for (int k = 0; k < kSize; ++k) row_[j * kSize + k] = axis[k][0];
     const int64_t strips = (pair_.rows + V::kLanes - 1) / V::kLanes;
     V left[kSize], across(0);
+    Rule::axis(left);
     for (int64_t strip = 0; strip < strips; ++strip) {
       read_rows(strip * V::kLanes - (strips * V::kLanes - pair_.rows));
       V top[kSize], along(0);
@@ -38,9 +40,9 @@ class SkewedSweep {
       for (int64_t step = 0; step < pair_.columns + V::kLanes - 1; ++step) {
         advance(step, top, left);
         if (step % kLook == 0) {
-          inspection.look_at(top, 1, &along);
+          inspection.look_at(top, reach, &along);
           V dropped(0);
-          inspection.look_at(left, 1, &dropped);
+          inspection.look_at(left, reach, &dropped);
           across = max(across, dropped);
         }
       }
@@ -101,12 +103,24 @@ struct Range {
     low = min(low, sum);
     high = max(high, sum);
   }
+  SIGKERNEL_INLINE V width() const { return high - low; }
 };
 
-// The largest range of partial sums along a row, rows of x in the lanes.
+// What Reach gathers, in every lane.
 template <class V>
-V row_reach(const PathPair<typename V::Scalar>& pair, V* dx) {
-  V largest(0);
+struct LaneReach {
+  V largest{0.0}, moment{0.0};
+  SIGKERNEL_INLINE void add(V range) {
+    largest = max(largest, range);
+    V power = range;
+    SIGKERNEL_UNROLL for (int k = 1; k < kReachMoment; ++k) power *= range;
+    moment += power;
+  }
+};
+
+// Of a pair's rows, a row of x in each lane; the last row stands in for those that a last register lacks.
+template <class V>
+void add_rows(const PathPair<typename V::Scalar>& pair, V* dx, LaneReach<V>* reach) {
   for (int64_t first = 0; first < pair.rows; first += V::kLanes) {
     for (int64_t d = 0; d < pair.channels; ++d)
       for (int lane = 0; lane < V::kLanes; ++lane) {
@@ -120,9 +134,8 @@ V row_reach(const PathPair<typename V::Scalar>& pair, V* dx) {
       for (int64_t d = 0; d < pair.channels; ++d) p += dx[d] * V(y[d + pair.channels] - y[d]);
       row.add(p);
     }
-    largest = max(largest, row.high - row.low);
+    reach->add(row.width());
   }
-  return largest;
 }
 
 }  // namespace

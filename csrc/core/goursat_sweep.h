@@ -3,14 +3,12 @@
 #pragma once
 
 #include "core/goursat_cell.h"
+#include "core/goursat_increments.h"
 #include "core/goursat_lanes.h"
 #include "core/simd.h"
 
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
-
-SIGKERNEL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-SIGKERNEL_INLINE int64_t larger(int64_t a, int64_t b) { return a < b ? b : a; }
 
 // Hands out a piece of memory bit by bit. Without memory it only counts.
 class Arena {
@@ -43,177 +41,10 @@ struct Grid {
   double cell_area() const { return 1.0 / static_cast<double>(int64_t{1} << (2 * refinement)); }
 };
 
-// A rectangle of coarse cells.
-struct Cells {
-  int64_t row, rows, column, columns;
-};
-
-// Where a sweep reads its increments p and leaves their gradient, some cells at a time.
-template <class V>
-class Increments {
- public:
-  // p: [cells.rows][cells.columns], overwritten.
-  virtual void read(const Cells& cells, V* p) const = 0;
-  // p_bar: likewise.
-  virtual void add_gradient(const Cells& cells, const V* p_bar) const = 0;
-
- protected:
-  ~Increments() = default;
-};
-
-// p_ij = <dx_i, dy_j>, four rows by four columns at a time.
-template <class V>
-class LinearIncrements final : public Increments<V> {
- public:
-  LinearIncrements(const Block<typename V::Scalar>& block, const BlockGradient<typename V::Scalar>* gradient)
-      : dx_(reinterpret_cast<const V*>(block.dx)), dy_(reinterpret_cast<const V*>(block.dy)), channels_(block.channels),
-        dx_bar_(gradient == nullptr ? nullptr : reinterpret_cast<V*>(gradient->dx)),
-        dy_bar_(gradient == nullptr ? nullptr : reinterpret_cast<V*>(gradient->dy)) {}
-
-  void read(const Cells& cells, V* p) const override {
-    for (int64_t i = 0; i < cells.rows; i += kBlock)
-      for (int64_t j = 0; j < cells.columns; j += kBlock) {
-        const int64_t rows = smaller(kBlock, cells.rows - i), columns = smaller(kBlock, cells.columns - j);
-        const V *x = dx_ + (cells.row + i) * channels_, *y = dy_ + (cells.column + j) * channels_;
-        V* out = p + i * cells.columns + j;
-        if (rows == kBlock && columns == kBlock) {
-          read_block<kBlock, kBlock>(x, y, out, cells.columns);
-        } else {
-          for (int64_t a = 0; a < rows; ++a)
-            for (int64_t b = 0; b < columns; ++b)
-              read_block<1, 1>(x + a * channels_, y + b * channels_, out + a * cells.columns + b, cells.columns);
-        }
-      }
-  }
-
-  void add_gradient(const Cells& cells, const V* p_bar) const override {
-    add_products(cells.rows, cells.columns, p_bar, cells.columns, 1, dy_ + cells.column * channels_,
-                 dx_bar_ + cells.row * channels_);
-    add_products(cells.columns, cells.rows, p_bar, 1, cells.columns, dx_ + cells.row * channels_,
-                 dy_bar_ + cells.column * channels_);
-  }
-
- private:
-  static constexpr int kBlock = 4;
-
-  template <int R, int C>
-  SIGKERNEL_INLINE void read_block(const V* x, const V* y, V* p, int64_t stride) const {
-    V sum[R][C];
-    SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
-      SIGKERNEL_UNROLL for (int b = 0; b < C; ++b) sum[a][b] = x[a * channels_] * y[b * channels_];
-    for (int64_t d = 1; d < channels_; ++d)
-      SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
-        SIGKERNEL_UNROLL for (int b = 0; b < C; ++b) sum[a][b] += x[a * channels_ + d] * y[b * channels_ + d];
-    SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
-      SIGKERNEL_UNROLL for (int b = 0; b < C; ++b) p[a * stride + b] = sum[a][b];
-  }
-
-  // to_i += sum_j g_ij from_j, where g_ij = g[i * row_stride + j * column_stride].
-  void add_products(int64_t rows, int64_t columns, const V* g, int64_t row_stride, int64_t column_stride,
-                    const V* from, V* to) const {
-    for (int64_t i = 0; i < rows; i += kBlock)
-      for (int64_t d = 0; d < channels_; d += kBlock) {
-        const int64_t height = smaller(kBlock, rows - i), depth = smaller(kBlock, channels_ - d);
-        const V* g_i = g + i * row_stride;
-        V* to_i = to + i * channels_ + d;
-        if (height == kBlock) {
-          switch (depth) {
-            case 1: add_block<kBlock, 1>(columns, g_i, row_stride, column_stride, from + d, to_i); break;
-            case 2: add_block<kBlock, 2>(columns, g_i, row_stride, column_stride, from + d, to_i); break;
-            case 3: add_block<kBlock, 3>(columns, g_i, row_stride, column_stride, from + d, to_i); break;
-            default: add_block<kBlock, 4>(columns, g_i, row_stride, column_stride, from + d, to_i);
-          }
-        } else {
-          for (int64_t a = 0; a < height; ++a)
-            for (int64_t e = 0; e < depth; ++e)
-              add_block<1, 1>(columns, g_i + a * row_stride, row_stride, column_stride, from + d + e,
-                              to_i + a * channels_ + e);
-        }
-      }
-  }
-
-  template <int R, int D>
-  SIGKERNEL_INLINE void add_block(int64_t columns, const V* g, int64_t row_stride, int64_t column_stride,
-                                  const V* from, V* to) const {
-    V sum[R][D];
-    SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
-      SIGKERNEL_UNROLL for (int d = 0; d < D; ++d) sum[a][d] = to[a * channels_ + d];
-    for (int64_t j = 0; j < columns; ++j)
-      SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
-        SIGKERNEL_UNROLL for (int d = 0; d < D; ++d)
-          sum[a][d] += g[a * row_stride + j * column_stride] * from[j * channels_ + d];
-    SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
-      SIGKERNEL_UNROLL for (int d = 0; d < D; ++d) to[a * channels_ + d] = sum[a][d];
-  }
-
-  const V *dx_, *dy_;
-  int64_t channels_;
-  V *dx_bar_, *dy_bar_;
-};
-
-// p and its derivative as x moves in a direction.
-template <class V>
-class DirectedIncrements final : public Increments<Dual<V>> {
- public:
-  explicit DirectedIncrements(const Block<typename V::Scalar>& block)
-      : dx_(reinterpret_cast<const V*>(block.dx)), direction_(reinterpret_cast<const V*>(block.dx_direction)),
-        dy_(reinterpret_cast<const V*>(block.dy)), channels_(block.channels) {}
-
-  void read(const Cells& cells, Dual<V>* p) const override {
-    for (int64_t i = 0; i < cells.rows; ++i)
-      for (int64_t j = 0; j < cells.columns; ++j) {
-        const int64_t x = (cells.row + i) * channels_, y = (cells.column + j) * channels_;
-        Dual<V> sum(0.0);
-        for (int64_t d = 0; d < channels_; ++d) {
-          sum.value += dx_[x + d] * dy_[y + d];
-          sum.tangent += direction_[x + d] * dy_[y + d];
-        }
-        p[i * cells.columns + j] = sum;
-      }
-  }
-
-  void add_gradient(const Cells&, const Dual<V>*) const override {}  // forward only
-
- private:
-  const V *dx_, *direction_, *dy_;
-  int64_t channels_;
-};
-
-template <class V>
-class GivenIncrements final : public Increments<V> {
- public:
-  using Scalar = typename V::Scalar;
-
-  GivenIncrements(const Block<Scalar>& block, const BlockGradient<Scalar>* gradient)
-      : block_(block), gradient_(gradient) {}
-
-  void read(const Cells& cells, V* p) const override {
-    for (int lane = 0; lane < V::kLanes; ++lane)
-      for (int64_t i = 0; i < cells.rows; ++i) {
-        const Scalar* row = block_.given[lane] + (cells.row + i) * block_.columns + cells.column;
-        for (int64_t j = 0; j < cells.columns; ++j) p[i * cells.columns + j].set(lane, row[j]);
-      }
-  }
-
-  void add_gradient(const Cells& cells, const V* p_bar) const override {
-    for (int lane = 0; lane < V::kLanes; ++lane) {
-      if (gradient_->given[lane] == nullptr) continue;
-      for (int64_t i = 0; i < cells.rows; ++i) {
-        Scalar* row = gradient_->given[lane] + (cells.row + i) * block_.columns + cells.column;
-        for (int64_t j = 0; j < cells.columns; ++j) row[j] += p_bar[i * cells.columns + j][lane];
-      }
-    }
-  }
-
- private:
-  const Block<Scalar>& block_;
-  const BlockGradient<Scalar>* gradient_;
-};
-
 // Looks at nothing.
 struct NoInspection {
   template <class V>
-  void look_at(const V*, int64_t, V*) {}
+  void look_at(const V*, V, V*) {}
   template <class V>
   void take_tail(V) {}
 };
@@ -222,22 +53,16 @@ struct NoInspection {
 template <class Rule, class V>
 class Inspection {
  public:
-  // reach: r of goursat_plan.h.
-  explicit Inspection(double reach) : next_(reach / kNext), second_next_(reach * reach / (kNext * K * K)) {}
-
-  // Edges one after the other. Accumulates the first coefficient that each drops, judged by the last one kept and,
-  // should that vanish by symmetry, by the one before.
-  void look_at(const V* edges, int64_t count, V* dropped) {
+  // range: of the partial sums of p along the row or column that the edge lies across. Accumulates the first coefficient
+  // that it drops, judged by the last one kept and, should that vanish by symmetry, by the one before.
+  void look_at(const V* edge, V range, V* dropped) {
     constexpr InverseFactorials<K> inverse{};
-    for (int64_t j = 0; j < count; ++j) {
-      const V* edge = edges + j * Rule::kCoefficients;
-      V sum = abs(edge[0]);
-      scale = max(scale, sum);
-      SIGKERNEL_UNROLL for (int k = 1; k <= K; ++k) sum += abs(edge[k]) * V(inverse.value[k]);
-      amplitude = max(amplitude, sum);
-      *dropped += max(abs(edge[K]) * V(inverse.value[K]) * next_,
-                      abs(edge[K - 1]) * V(inverse.value[K - 1]) * second_next_);
-    }
+    V sum = abs(edge[0]);
+    scale = max(scale, sum);
+    SIGKERNEL_UNROLL for (int k = 1; k <= K; ++k) sum += abs(edge[k]) * V(inverse.value[k]);
+    amplitude = max(amplitude, sum);
+    *dropped += range * max(abs(edge[K]) * V(inverse.value[K] / kNext),
+                            abs(edge[K - 1]) * range * V(inverse.value[K - 1] / (kNext * K * K)));
   }
 
   // What the edges along one row or column drop.
@@ -248,8 +73,6 @@ class Inspection {
  private:
   static constexpr int K = Rule::kDegree;
   static constexpr double kNext = (K + 1.0) * (K + 1.0);
-
-  V next_, second_next_;
 };
 
 // A sweep of `Rule` over a grid.
@@ -274,15 +97,16 @@ class Sweep {
   }
 
   // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends.
+  // ranges: of the coarse rows and then columns; for an inspection that looks.
   template <class Inspect>
-  V forward(Inspect& inspection) {
+  V forward(Inspect& inspection, const V* ranges) {
     start();
     for (int64_t J = 0; J < tile_columns(); ++J) dropped_[J] = V(0);
     for (int64_t I = 0; I < tile_row_count(); ++I) {
-      sweep_tile_row(I, [&](const Tile& t, int64_t J) { inspection.look_at(column_, t.rows, dropped_ + J); });
+      sweep_tile_row(I, [&](const Tile& t, int64_t J) { look_at(column_, t.row, t.rows, ranges, inspection, dropped_ + J); });
       const int64_t first = grid_.symmetric ? tile(I, I).row : 0;
       V dropped(0);
-      inspection.look_at(row_ + first * kSize, columns_ - first, &dropped);
+      look_at(row_ + first * kSize, first, columns_ - first, ranges + grid_.rows, inspection, &dropped);
       inspection.take_tail(dropped);
     }
     for (int64_t J = 0; J < tile_columns(); ++J) inspection.take_tail(dropped_[J]);
@@ -369,6 +193,16 @@ class Sweep {
 
   void start() {
     for (int64_t j = 0; j < columns_; ++j) Rule::axis(row_ + j * kSize);
+  }
+
+  // Edges across the fine lines first .. first + count - 1.
+  template <class Inspect>
+  void look_at(const V* edges, int64_t first, int64_t count, const V* ranges, Inspect& inspection, V* dropped) const {
+    if constexpr (!std::is_same_v<Inspect, NoInspection>) {
+      const V refined(1.0 / static_cast<double>(int64_t{1} << grid_.refinement));
+      for (int64_t i = 0; i < count; ++i)
+        inspection.look_at(edges + i * kSize, ranges[(first + i) >> grid_.refinement] * refined, dropped);
+    }
   }
 
   V result() const {

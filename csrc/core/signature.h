@@ -18,20 +18,17 @@ struct SignatureProblem {
   int64_t rows() const { return stream ? length : 1; }  // signatures for each path
 };
 
-struct SignatureOutcome {
-  bool has_memory = true;       // false: the results are undefined
-  int64_t first_overflow = -1;  // the first path whose signature is not finite, or -1
-};
+// Both throw std::bad_alloc where memory runs out; their results are undefined then.
 
-// result: [count, rows, num_words], overwritten.
+// result: [count, rows, num_words], overwritten. Returns the first path whose signature is not finite, or -1.
 template <class T>
-SignatureOutcome signature(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, T* result);
+int64_t signature(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, T* result);
 
 // result: what the forward function computed; upstream: the same shape. d_paths: the paths' shape, overwritten.
 // Without a stream the path is walked back from its end, S exp(-dx), so that memory is that of a few signatures
-// whatever the length. Returns false, leaving d_paths undefined, where memory runs out.
+// whatever the length.
 template <class T>
-bool signature_backward(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, const T* result,
+void signature_backward(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, const T* result,
                         const T* upstream, T* d_paths);
 
 }  // namespace sigkernel

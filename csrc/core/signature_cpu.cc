@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <new>
 #include <vector>
 
 #include "core/tensor_algebra.h"
@@ -204,25 +203,19 @@ class OneChannelWalk {
   const SignatureProblem<T>& problem_;
 };
 
-// Calls visit(walk, first path of a block) for all blocks; false where memory runs out.
+// Calls visit(walk, first path of a block) for all blocks.
 template <class WalkType, class T, class Visit>
-bool for_blocks(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, const Visit& visit) {
-  std::atomic<bool> has_memory{true};
+void for_blocks(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, const Visit& visit) {
   const int64_t blocks = (problem.count + WalkType::kLanes - 1) / WalkType::kLanes;
   const int64_t cost = std::min<int64_t>(problem.length * problem.num_words, int64_t{1} << 40) * WalkType::kLanes;
-  parallel_for(blocks, cost, [&](int64_t begin, int64_t end) {
-    try {
-      WalkType walk(problem);
-      for (int64_t block = begin; block < end; ++block) visit(walk, block * WalkType::kLanes);
-    } catch (const std::bad_alloc&) {
-      has_memory = false;
-    }
+  run_and_rethrow(parallel_for, blocks, cost, [&](int64_t begin, int64_t end) {
+    WalkType walk(problem);
+    for (int64_t block = begin; block < end; ++block) visit(walk, block * WalkType::kLanes);
   });
-  return has_memory;
 }
 
 template <class T, class Visit>
-bool visit_blocks(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, const Visit& visit) {
+void visit_blocks(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, const Visit& visit) {
   constexpr int64_t kWordsInCache = 1 << 14;  // beyond it the lanes' signatures would crowd each other out
   if (problem.channels == 1) return for_blocks<OneChannelWalk<T>>(problem, parallel_for, visit);
   if (problem.count >= Lanes<T>::kCount && problem.num_words <= kWordsInCache) {
@@ -234,27 +227,27 @@ bool visit_blocks(const SignatureProblem<T>& problem, const ParallelFor& paralle
 }  // namespace
 
 template <class T>
-SignatureOutcome signature(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, T* result) {
+int64_t signature(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, T* result) {
   Smallest overflow;
-  const bool has_memory = visit_blocks(problem, parallel_for, [&](auto& walk, int64_t first_path) {
+  visit_blocks(problem, parallel_for, [&](auto& walk, int64_t first_path) {
     walk.forward(first_path, result, overflow);
   });
-  return {has_memory, overflow.get()};
+  return overflow.get();
 }
 
 template <class T>
-bool signature_backward(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, const T* result,
+void signature_backward(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, const T* result,
                         const T* upstream, T* d_paths) {
-  return visit_blocks(problem, parallel_for, [&](auto& walk, int64_t first_path) {
+  visit_blocks(problem, parallel_for, [&](auto& walk, int64_t first_path) {
     walk.backward(first_path, result, upstream, d_paths);
   });
 }
 
-template SignatureOutcome signature<float>(const SignatureProblem<float>&, const ParallelFor&, float*);
-template SignatureOutcome signature<double>(const SignatureProblem<double>&, const ParallelFor&, double*);
-template bool signature_backward<float>(const SignatureProblem<float>&, const ParallelFor&, const float*, const float*,
+template int64_t signature<float>(const SignatureProblem<float>&, const ParallelFor&, float*);
+template int64_t signature<double>(const SignatureProblem<double>&, const ParallelFor&, double*);
+template void signature_backward<float>(const SignatureProblem<float>&, const ParallelFor&, const float*, const float*,
                                         float*);
-template bool signature_backward<double>(const SignatureProblem<double>&, const ParallelFor&, const double*,
+template void signature_backward<double>(const SignatureProblem<double>&, const ParallelFor&, const double*,
                                          const double*, double*);
 
 }  // namespace sigkernel

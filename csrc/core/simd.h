@@ -47,6 +47,28 @@ SIGKERNEL_INLINE Pack<T, W> shift_in(Pack<T, W> pack, T first) {
   return __builtin_shuffle(pack.value, Pack<T, W>(first).value, from);
 }
 
+// e^x to an ulp or two for x <= 0; what would be denormal is 0. As 2^n e^f, |f| <= ln 2 / 2, by e^f's Taylor polynomial.
+template <class T, int W>
+SIGKERNEL_INLINE Pack<T, W> exp_of_negative(Pack<T, W> x) {
+  using V = Pack<T, W>;
+  using Bits = typename Pack<std::conditional_t<sizeof(T) == 8, int64_t, int32_t>, W>::Register;
+  constexpr int kMantissa = sizeof(T) == 8 ? 52 : 23, kTerms = sizeof(T) == 8 ? 13 : 7;
+  constexpr double kSmallest = sizeof(T) == 8 ? -708.0 : -87.0;
+  constexpr double kShift = 1.5 * static_cast<double>(int64_t{1} << kMantissa);  // added, it rounds to a whole number
+  // ln 2 in two parts: products of the first with n are exact.
+  constexpr double kHigh = sizeof(T) == 8 ? 0x1.62e42fee00000p-1 : 0x1.63p-1;
+  constexpr double kLow = sizeof(T) == 8 ? 0x1.a39ef35793c76p-33 : -0x1.bd0105c610ca8p-13;
+  const V clamped = max(x, V(kSmallest));
+  const V shifted = clamped * V(1.4426950408889634074) + V(kShift);
+  const V n = shifted - V(kShift);
+  const V f = clamped - n * V(kHigh) - n * V(kLow);
+  V sum(1);
+  SIGKERNEL_UNROLL for (int k = kTerms; k >= 1; --k) sum = V(1) + sum * f * V(1.0 / k);
+  const V power(reinterpret_cast<typename V::Register>((reinterpret_cast<Bits>(shifted.value) << kMantissa) +
+                                                       reinterpret_cast<Bits>(V(1).value)));
+  return x.value < V(kSmallest).value ? V(0).value : (sum * power).value;
+}
+
 // A value and its derivative in one direction: a rule evaluated on it gives the derivative of the rule.
 template <class V>
 struct Dual {
@@ -64,5 +86,11 @@ struct Dual {
     return {a.value * b.value, a.value * b.tangent + a.tangent * b.value};
   }
 };
+
+template <class V>
+SIGKERNEL_INLINE Dual<V> exp_of_negative(Dual<V> x) {
+  const V value = exp_of_negative(x.value);
+  return {value, value * x.tangent};
+}
 
 }  // namespace sigkernel

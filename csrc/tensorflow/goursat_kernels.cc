@@ -43,10 +43,16 @@ absl::Status ReadPairing(OpKernelConstruction* context, Pairing* pairing) {
   return absl::OkStatus();
 }
 
-absl::Status OutOfMemory() {
-  return errors::ResourceExhausted(
-      "sigkernel_tf ran out of memory for the sweep over the grid: pass fewer paths at a time, shorter ones, or a "
-      "smaller dyadic_order.");
+absl::Status ReadStaticKernel(OpKernelConstruction* context, StaticKernel* static_kernel) {
+  std::string name;
+  TF_RETURN_IF_ERROR(context->GetAttr("static_kernel", &name));
+  *static_kernel = name == "linear" ? StaticKernel::kLinear : StaticKernel::kRbf;
+  return absl::OkStatus();
+}
+
+absl::Status MemoryError(const std::bad_alloc& failure) {
+  return OutOfMemoryError(failure, "the sweep over a grid",
+                          "Pass fewer paths at a time, shorter ones, or a smaller dyadic_order");
 }
 
 template <class T>
@@ -80,8 +86,13 @@ absl::Status ReadProblem(OpKernelContext* context, KernelProblem<T>* problem) {
     return errors::InvalidArgument("X and Y must hold the same number of paths, got ", x.dim_size(0), " and ",
                                    y.dim_size(0), "; signature_kernel_gram takes all pairs.");
   }
+  const Tensor& variance = context->input(2);
+  if (variance.dims() != 0 || !std::isfinite(variance.scalar<T>()())) {
+    return errors::InvalidArgument("variance must be one finite number, got ", variance.DebugString());
+  }
   problem->X = AsPaths<T>(x);
   problem->Y = AsPaths<T>(y);
+  problem->variance = variance.scalar<T>()();
   return absl::OkStatus();
 }
 
@@ -107,9 +118,9 @@ template <class T, class Describe>
 absl::Status CheckPlans(const Plan* plan, int64_t count, const Describe& describe) {
   const Plan* failed = std::find_if(plan, plan + count, [](Plan p) { return p < 0; });
   if (failed == plan + count) return absl::OkStatus();
-  if (*failed == kOutOfMemory) return OutOfMemory();
   const std::string where = describe(failed - plan);
-  const char* cure = ". Rescale or normalize: divide the paths by a constant, standardize them, or raise the lengthscales.";
+  const char* cure = ". Rescale or normalize: divide the paths by a constant, standardize them, raise the lengthscales, or "
+                     "lower a static kernel's variance.";
   const char* dtype = sizeof(T) == 4 ? "float32" : "float64";
   if (*failed == kOverflow) {
     return errors::InvalidArgument("the signature kernel of ", where, " overflows ", dtype, cure);
@@ -118,9 +129,17 @@ absl::Status CheckPlans(const Plan* plan, int64_t count, const Describe& describ
                                  ", or cancels so far that the power series does not reach its tolerance", cure);
 }
 
-std::string DescribePair(int64_t a, int64_t b, const char* second, double largest) {
-  return tensorflow::strings::StrCat("X[", a, "] and ", second, "[", b,
-                                     "], whose increments have inner products up to ", largest, ",");
+template <class T>
+std::string DescribePair(const KernelProblem<T>& problem, int64_t pair) {
+  const int64_t a = problem.is_gram() ? pair / problem.Y.count : pair;
+  const int64_t b = problem.is_gram() ? pair % problem.Y.count : pair;
+  const std::string names =
+      tensorflow::strings::StrCat("X[", a, "] and ", problem.is_symmetric() ? "X" : "Y", "[", b, "]");
+  if (problem.static_kernel == StaticKernel::kRbf) {
+    return tensorflow::strings::StrCat(names, ", under an RBF static kernel of variance ", problem.variance, ",");
+  }
+  return tensorflow::strings::StrCat(names, ", whose increments have inner products up to ",
+                                     LargestIncrement(problem, a, b), ",");
 }
 
 template <class T>
@@ -128,6 +147,7 @@ class SignatureKernelOp : public OpKernel {
  public:
   explicit SignatureKernelOp(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, ReadSolver(context, &problem_.solver));
+    OP_REQUIRES_OK(context, ReadStaticKernel(context, &problem_.static_kernel));
     OP_REQUIRES_OK(context, ReadPairing(context, &problem_.pairing));
   }
 
@@ -144,12 +164,10 @@ class SignatureKernelOp : public OpKernel {
     Plan* plans = plan->flat<Plan>().data();
     signature_kernel<T>(problem, WorkerThreads(context), k->flat<T>().data(), plans);
     OP_REQUIRES_OK(context, CheckPlans<T>(plans, problem.pairs(), [&](int64_t pair) {
-                     const int64_t a = problem.is_gram() ? pair / problem.Y.count : pair;
-                     const int64_t b = problem.is_gram() ? pair % problem.Y.count : pair;
-                     return DescribePair(a, b, problem.is_symmetric() ? "X" : "Y", LargestIncrement(problem, a, b));
+                     return DescribePair(problem, pair);
                    }));
-  } catch (const std::bad_alloc&) {
-    context->SetStatus(OutOfMemory());
+  } catch (const std::bad_alloc& failure) {
+    context->SetStatus(MemoryError(failure));
   }
 
  private:
@@ -161,12 +179,13 @@ class DirectionalDerivativeOp : public OpKernel {
  public:
   explicit DirectionalDerivativeOp(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, ReadSolver(context, &problem_.solver));
+    OP_REQUIRES_OK(context, ReadStaticKernel(context, &problem_.static_kernel));
   }
 
   void Compute(OpKernelContext* context) override try {
     KernelProblem<T> problem = problem_;
     OP_REQUIRES_OK(context, ReadProblem(context, &problem));
-    const Tensor& direction = context->input(2);
+    const Tensor& direction = context->input(3);
     OP_REQUIRES(context, direction.shape() == context->input(0).shape(),
                 errors::InvalidArgument("direction must have X's shape ", context->input(0).shape().DebugString(),
                                         ", got ", direction.shape().DebugString()));
@@ -180,10 +199,10 @@ class DirectionalDerivativeOp : public OpKernel {
     signature_kernel_directional<T>(problem, direction.flat<T>().data(), WorkerThreads(context), k->flat<T>().data(),
                                     derivative->flat<T>().data(), plan.data());
     OP_REQUIRES_OK(context, CheckPlans<T>(plan.data(), problem.pairs(), [&](int64_t pair) {
-                     return DescribePair(pair, pair, "Y", LargestIncrement(problem, pair, pair));
+                     return DescribePair(problem, pair);
                    }));
-  } catch (const std::bad_alloc&) {
-    context->SetStatus(OutOfMemory());
+  } catch (const std::bad_alloc& failure) {
+    context->SetStatus(MemoryError(failure));
   }
 
  private:
@@ -195,27 +214,29 @@ class SignatureKernelGradOp : public OpKernel {
  public:
   explicit SignatureKernelGradOp(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, ReadSolver(context, &problem_.solver));
+    OP_REQUIRES_OK(context, ReadStaticKernel(context, &problem_.static_kernel));
     OP_REQUIRES_OK(context, ReadPairing(context, &problem_.pairing));
   }
 
-  void Compute(OpKernelContext* context) override {
+  void Compute(OpKernelContext* context) override try {
     KernelProblem<T> problem = problem_;
     OP_REQUIRES_OK(context, ReadProblem(context, &problem));
-    const Tensor &plan = context->input(2), &upstream = context->input(3);
+    const Tensor &plan = context->input(3), &upstream = context->input(4);
     OP_REQUIRES(context, plan.NumElements() == problem.pairs() && upstream.NumElements() == problem.pairs(),
                 errors::InvalidArgument("plan and upstream must hold one number for each of ", problem.pairs(),
                                         " pairs, got shapes ", plan.shape().DebugString(), " and ",
                                         upstream.shape().DebugString()));
-    Tensor *dx = nullptr, *dy = nullptr;
+    Tensor *dx = nullptr, *dy = nullptr, *d_variance = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, context->input(0).shape(), &dx));
     // For a symmetric pairing the first output holds both arguments' gradient; the second is not read.
     const tensorflow::TensorShape empty({0, 0, 0});
     OP_REQUIRES_OK(context, context->allocate_output(
                                 1, problem.is_symmetric() ? empty : context->input(1).shape(), &dy));
-    const bool has_memory =
-        signature_kernel_backward<T>(problem, WorkerThreads(context), plan.flat<Plan>().data(),
-                                     upstream.flat<T>().data(), dx->flat<T>().data(), dy->flat<T>().data());
-    OP_REQUIRES(context, has_memory, OutOfMemory());
+    OP_REQUIRES_OK(context, context->allocate_output(2, {}, &d_variance));
+    signature_kernel_backward<T>(problem, WorkerThreads(context), plan.flat<Plan>().data(), upstream.flat<T>().data(),
+                                 dx->flat<T>().data(), dy->flat<T>().data(), d_variance->flat<T>().data());
+  } catch (const std::bad_alloc& failure) {
+    context->SetStatus(MemoryError(failure));
   }
 
  private:
@@ -253,7 +274,7 @@ class SolveGoursatOp : public OpKernel {
     OP_REQUIRES_OK(context, ReadSolver(context, &problem_.solver));
   }
 
-  void Compute(OpKernelContext* context) override {
+  void Compute(OpKernelContext* context) override try {
     GoursatProblem<T> problem = problem_;
     OP_REQUIRES_OK(context, ReadIncrements(context, &problem));
     OP_REQUIRES_OK(context, CheckIncrements(problem));
@@ -269,6 +290,8 @@ class SolveGoursatOp : public OpKernel {
                      for (int64_t i = 0; i < size; ++i) largest = std::max(largest, std::abs(p[i]));
                      return tensorflow::strings::StrCat("increments[", n, "], which reach ", largest, ",");
                    }));
+  } catch (const std::bad_alloc& failure) {
+    context->SetStatus(MemoryError(failure));
   }
 
  private:
@@ -282,7 +305,7 @@ class SolveGoursatGradOp : public OpKernel {
     OP_REQUIRES_OK(context, ReadSolver(context, &problem_.solver));
   }
 
-  void Compute(OpKernelContext* context) override {
+  void Compute(OpKernelContext* context) override try {
     GoursatProblem<T> problem = problem_;
     OP_REQUIRES_OK(context, ReadIncrements(context, &problem));
     const Tensor &plan = context->input(1), &upstream = context->input(2);
@@ -291,10 +314,10 @@ class SolveGoursatGradOp : public OpKernel {
                                         " problems"));
     Tensor* d_increments = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, context->input(0).shape(), &d_increments));
-    const bool has_memory =
-        solve_goursat_backward<T>(problem, WorkerThreads(context), plan.flat<Plan>().data(), upstream.flat<T>().data(),
-                                  d_increments->flat<T>().data());
-    OP_REQUIRES(context, has_memory, OutOfMemory());
+    solve_goursat_backward<T>(problem, WorkerThreads(context), plan.flat<Plan>().data(), upstream.flat<T>().data(),
+                              d_increments->flat<T>().data());
+  } catch (const std::bad_alloc& failure) {
+    context->SetStatus(MemoryError(failure));
   }
 
  private:

@@ -16,6 +16,8 @@ absl::Status KernelShape(InferenceContext* c) {
   TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 3, &x));
   TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 3, &y));
   DimensionHandle channels, pairs;
+  ShapeHandle variance;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(2), 0, &variance));
   TF_RETURN_IF_ERROR(c->Merge(c->Dim(x, 2), c->Dim(y, 2), &channels));
   std::string pairing;
   TF_RETURN_IF_ERROR(c->GetAttr("pairing", &pairing));
@@ -34,7 +36,7 @@ absl::Status DirectionalShape(InferenceContext* c) {
   ShapeHandle x, y, direction;
   TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 3, &x));
   TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 3, &y));
-  TF_RETURN_IF_ERROR(c->Merge(x, c->input(2), &direction));
+  TF_RETURN_IF_ERROR(c->Merge(x, c->input(3), &direction));
   DimensionHandle channels, pairs;
   TF_RETURN_IF_ERROR(c->Merge(c->Dim(x, 2), c->Dim(y, 2), &channels));
   TF_RETURN_IF_ERROR(c->Merge(c->Dim(x, 0), c->Dim(y, 0), &pairs));
@@ -60,6 +62,7 @@ absl::Status KernelGradientShape(InferenceContext* c) {
   TF_RETURN_IF_ERROR(c->GetAttr("pairing", &pairing));
   c->set_output(0, c->input(0));
   c->set_output(1, IsSymmetric(pairing) ? c->MakeShape({0, 0, 0}) : c->input(1));
+  c->set_output(2, c->Scalar());
   return absl::OkStatus();
 }
 
@@ -71,33 +74,43 @@ absl::Status KernelGradientShape(InferenceContext* c) {
       .Attr("tolerance: float")                            \
       .Attr("dyadic_order: int >= 0")                      \
       .Attr("gradient: {'adjoint', 'theorem_4_1'}")
+#define SIGKERNEL_STATIC_KERNEL "static_kernel: {'linear', 'rbf'}"
 #define SIGKERNEL_PAIRING "pairing: {'pairs', 'gram', 'symmetric_gram', 'diagonal'}"
+
+// Inputs `variance`: a number, of the RBF static kernel.
 
 REGISTER_OP("SigkernelTfSignatureKernel")
     .Input("x: T")
     .Input("y: T")
+    .Input("variance: T")
     .Output("k: T")
     .Output("plan: int32")
-    .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_PAIRING)
+    .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
+    .Attr(SIGKERNEL_PAIRING)
     .SetShapeFn(KernelShape);
 
 REGISTER_OP("SigkernelTfSignatureKernelGrad")
     .Input("x: T")
     .Input("y: T")
+    .Input("variance: T")
     .Input("plan: int32")
     .Input("upstream: T")
     .Output("dx: T")
     .Output("dy: T")
-    .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_PAIRING)
+    .Output("d_variance: T")
+    .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
+    .Attr(SIGKERNEL_PAIRING)
     .SetShapeFn(KernelGradientShape);
 
 REGISTER_OP("SigkernelTfDirectionalDerivative")
     .Input("x: T")
     .Input("y: T")
+    .Input("variance: T")
     .Input("direction: T")
     .Output("k: T")
     .Output("derivative: T")
-    .SIGKERNEL_SOLVER_ATTRS.SetShapeFn(DirectionalShape);
+    .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
+    .SetShapeFn(DirectionalShape);
 
 REGISTER_OP("SigkernelTfSolveGoursat")
     .Input("increments: T")

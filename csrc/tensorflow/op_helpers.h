@@ -3,8 +3,10 @@
 
 #include <cmath>
 #include <limits>
+#include <new>
 #include <string>
 
+#include "core/memory.h"
 #include "core/parallel.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/lib/core/threadpool.h"
@@ -17,6 +19,14 @@ inline ParallelFor WorkerThreads(tensorflow::OpKernelContext* context) {
   return [workers](int64_t count, int64_t cost, const std::function<void(int64_t, int64_t)>& body) {
     workers->ParallelFor(count, cost, body);
   };
+}
+
+// what: for instance "a sweep over the grid"; cure: what takes less.
+inline absl::Status OutOfMemoryError(const std::bad_alloc& failure, const char* what, const char* cure) {
+  const auto* sized = dynamic_cast<const OutOfMemory*>(&failure);
+  const std::string needed = sized == nullptr ? "" : tensorflow::strings::StrCat(" another ", sized->needed >> 20, " MB");
+  return tensorflow::errors::ResourceExhausted("sigkernel_tf ran out of memory: no room for", needed, " of ", what,
+                                               ". ", cure, ".");
 }
 
 // Names the path, time step and channel of the first NaN or infinity in paths [N, L, D].

@@ -17,9 +17,8 @@ using tensorflow::Tensor;
 using tensorflow::TensorShape;
 namespace errors = tensorflow::errors;
 
-absl::Status OutOfMemory() {
-  return errors::ResourceExhausted(
-      "sigkernel_tf ran out of memory for the signatures: pass fewer paths at a time or fewer words.");
+absl::Status MemoryError(const std::bad_alloc& failure) {
+  return OutOfMemoryError(failure, "the signatures' scratch", "Pass fewer paths at a time or fewer words");
 }
 
 template <class T>
@@ -66,7 +65,7 @@ class SignatureOp : public OpKernel {
     OP_REQUIRES_OK(context, ReadAttributes(context, &problem_));
   }
 
-  void Compute(OpKernelContext* context) override {
+  void Compute(OpKernelContext* context) override try {
     SignatureProblem<T> problem = problem_;
     OP_REQUIRES_OK(context, ReadPaths(context->input(0), &problem));
     OP_REQUIRES_OK(context, CheckFinite<T>(context->input(0), "X"));
@@ -74,13 +73,14 @@ class SignatureOp : public OpKernel {
     OP_REQUIRES_OK(context, OutputShape(problem, &shape));
     Tensor* result = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, shape, &result));
-    const SignatureOutcome outcome = signature<T>(problem, WorkerThreads(context), result->flat<T>().data());
-    OP_REQUIRES(context, outcome.has_memory, OutOfMemory());
-    OP_REQUIRES(context, outcome.first_overflow < 0,
-                errors::InvalidArgument("the signature of X[", outcome.first_overflow, "] overflows ",
+    const int64_t first_overflow = signature<T>(problem, WorkerThreads(context), result->flat<T>().data());
+    OP_REQUIRES(context, first_overflow < 0,
+                errors::InvalidArgument("the signature of X[", first_overflow, "] overflows ",
                                         sizeof(T) == 4 ? "float32" : "float64",
                                         ". Rescale the paths (divide them by a constant, or standardize them), or "
                                         "lower the depth."));
+  } catch (const std::bad_alloc& failure) {
+    context->SetStatus(MemoryError(failure));
   }
 
  private:
@@ -94,7 +94,7 @@ class SignatureGradOp : public OpKernel {
     OP_REQUIRES_OK(context, ReadAttributes(context, &problem_));
   }
 
-  void Compute(OpKernelContext* context) override {
+  void Compute(OpKernelContext* context) override try {
     SignatureProblem<T> problem = problem_;
     OP_REQUIRES_OK(context, ReadPaths(context->input(0), &problem));
     const Tensor &result = context->input(1), &upstream = context->input(2);
@@ -105,10 +105,10 @@ class SignatureGradOp : public OpKernel {
                                         result.shape().DebugString(), " and ", upstream.shape().DebugString()));
     Tensor* d_paths = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, context->input(0).shape(), &d_paths));
-    const bool has_memory =
-        signature_backward<T>(problem, WorkerThreads(context), result.flat<T>().data(), upstream.flat<T>().data(),
-                              d_paths->flat<T>().data());
-    OP_REQUIRES(context, has_memory, OutOfMemory());
+    signature_backward<T>(problem, WorkerThreads(context), result.flat<T>().data(), upstream.flat<T>().data(),
+                          d_paths->flat<T>().data());
+  } catch (const std::bad_alloc& failure) {
+    context->SetStatus(MemoryError(failure));
   }
 
  private:

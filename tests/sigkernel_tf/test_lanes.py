@@ -1,5 +1,7 @@
 """How problems are dealt to SIMD lanes, blocks and threads: it must not show in the results."""
 
+import functools
+import re
 import subprocess
 import sys
 import textwrap
@@ -16,6 +18,7 @@ SETS = [
     "avx2",
     "baseline",
 ]  # one that the machine lacks is not taken: the comparison is then of a set with itself
+RBF = functools.partial(sk.static_kernels.rbf, lengthscale=0.6, variance=1.5)
 SOLVERS = [
     sk.PowerSeries(),
     sk.PowerSeries(1e-6),
@@ -55,14 +58,17 @@ def test_every_instruction_set_gives_the_same(
         (lambda x: sk.signature_kernel_gram(x, solver=solver), (X,)),
         (lambda x: sk.signature_kernel_diag(x, solver=solver), (X,)),
         (lambda p: sk.solve_goursat(p, solver=solver), (np.einsum("aid,ajd->aij", *increments),)),
+        (lambda x, y: sk.signature_kernel(x, y, static_kernel=RBF, solver=solver), (X, Y)),
+        (lambda x: sk.signature_kernel_gram(x, static_kernel=RBF, solver=solver), (X,)),
         (lambda x, y: sk.directional_derivative(x, y, x * x, solver=solver)[1], (X, Y)),
+        (lambda x, y: sk.directional_derivative(x, y, x * x, static_kernel=RBF, solver=solver)[1], (X, Y)),
     ]  # fmt: skip
     tolerance = max(getattr(solver, "tolerance", None) or 0, 1e-11 if dtype == np.float64 else 3e-4)
     for number, (function, paths) in enumerate(cases):
         results = {}
         for name in SETS:
             monkeypatch.setenv("SIGKERNEL_TF_SIMD", name)
-            has_gradient = number < 7
+            has_gradient = number < len(cases) - 2
             results[name] = value_and_gradients(function, *paths) if has_gradient else [function(*paths).numpy()]
         for name in SETS[:-1]:
             for got, expected in zip(results[name], results["baseline"], strict=True):
@@ -140,6 +146,25 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
         for threads in ("1", "3")
     }
     assert len(digests) == 1
+
+
+def test_memory_that_runs_out_is_an_error_that_says_how_much() -> None:
+    script = """
+        import resource
+        import numpy as np, tensorflow as tf, sigkernel_tf as sk
+        X = np.zeros((2, 1000, 1))
+        sk.signature_kernel(X[:, :3], X[:, :3])
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, resource.RLIM_INFINITY))
+        try:
+            sk.signature_kernel(X, X, solver=sk.FiniteDifference(15))
+        except tf.errors.ResourceExhaustedError as error:
+            print(error.message)
+    """
+    output = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], check=True, capture_output=True, text=True
+    ).stdout
+    assert re.search(r"ran out of memory: no room for another \d{3,} MB of the sweep over a grid. Pass fewer", output)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 
 import gpflow
+import mpmath
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -95,6 +96,88 @@ def test_gradient_is_finite_where_points_coincide(name: str, rng: np.random.Gene
     assert np.isfinite(tape.gradient(k, x)).all()
 
 
+# The linear and the RBF static kernel inside the sweep, against the same functions in disguise, whose increments are
+# formed and handed over.
+FUSED = {
+    "linear": (static_kernels.linear, {}),
+    "linear with a variance": (static_kernels.linear, {"variance": 1.3}),
+    "rbf": (static_kernels.rbf, {}),
+    "rbf with parameters": (static_kernels.rbf, {"lengthscale": [0.5, 0.9, 1.4], "variance": 1.3}),
+}
+PAIRINGS = {
+    "pairs": lambda x, y, kappa, solver: sk.signature_kernel(x, y, static_kernel=kappa, solver=solver),
+    "gram": lambda x, y, kappa, solver: sk.signature_kernel_gram(x, y, static_kernel=kappa, solver=solver),
+    "symmetric": lambda x, y, kappa, solver: sk.signature_kernel_gram(x, static_kernel=kappa, solver=solver),
+    "diagonal": lambda x, y, kappa, solver: sk.signature_kernel_diag(x, static_kernel=kappa, solver=solver),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("pairing", PAIRINGS)
+@pytest.mark.parametrize("lengths", [(1, 4), (2, 2), (40, 17), (1, 1)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("solver", [sk.PowerSeries(), sk.FiniteDifference(1)], ids=repr)
+def test_fused_kernels_are_those_of_their_increments(
+    name: str, pairing: str, lengths: tuple[int, int], dtype: type, solver: sk.Solver, rng: np.random.Generator
+) -> None:
+    function, values = FUSED[name]
+    tensors = [tf.constant(walks(rng, 11, length, 3), dtype) for length in lengths]
+    tensors += [tf.constant(value, dtype) for value in values.values()]
+    weights = tf.constant(rng.normal(size=121), dtype)
+    results = []
+    for is_fused in (True, False):
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            kappa = functools.partial(function, **dict(zip(values, tensors[2:], strict=True)))
+            disguised = lambda x, y, kappa=kappa: kappa(x, y)  # noqa: E731
+            k = tf.reshape(PAIRINGS[pairing](*tensors[:2], kappa if is_fused else disguised, solver), [-1])
+            total = tf.reduce_sum(k * weights[: len(k)])
+        results.append([k, *tape.gradient(total, tensors, unconnected_gradients="zero")])
+    tolerance = 1e-11 if dtype == np.float64 else 1e-3
+    for fused, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(fused, expected, rtol=0, atol=tolerance * max(1.0, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_fused_rbf_of_single_segments_is_a_bessel_function(dtype: type, rng: np.random.Generator) -> None:
+    """One cell, so that nothing but κ's double difference enters: near points, far ones, and those beyond e^-708."""
+    X = rng.normal(size=(200, 2, 2)).astype(dtype)
+    Y = (X + rng.normal(size=X.shape) * 10.0 ** rng.uniform(-2, 2, size=(200, 1, 1))).astype(dtype)
+    got = sk.signature_kernel(X, Y, static_kernel=functools.partial(static_kernels.rbf, variance=2.0)).numpy()
+    for x, y, k in zip(X, Y, got, strict=True):
+        kappa = [[2 * mpmath.exp(-sum((mpmath.mpf(float(a)) - float(b)) ** 2 for a, b in zip(u, v, strict=True)) / 2)
+                  for v in y] for u in x]  # fmt: skip
+        p = kappa[1][1] - kappa[1][0] - kappa[0][1] + kappa[0][0]
+        expected = mpmath.besseli(0, 2 * mpmath.sqrt(p)) if p >= 0 else mpmath.besselj(0, 2 * mpmath.sqrt(-p))
+        assert abs(k - float(expected)) <= (4e-15 if dtype == np.float64 else 3e-6)
+
+
+@pytest.mark.parametrize("solver", [sk.PowerSeries(), sk.FiniteDifference(1)], ids=repr)
+def test_directional_derivative_through_fused_kernels(solver: sk.Solver, rng: np.random.Generator) -> None:
+    X, Y, direction = walks(rng, 11, 20, 2), walks(rng, 11, 9, 2), walks(rng, 11, 20, 2)
+    for function in (static_kernels.linear, functools.partial(static_kernels.rbf, lengthscale=[0.5, 0.8])):
+        kappa = functools.partial(function, variance=1.3)
+        x = tf.constant(X)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            k = sk.signature_kernel(x, Y, static_kernel=kappa, solver=solver)
+        expected = tf.reduce_sum(tape.gradient(k, x) * direction, axis=[1, 2])
+        value, derivative = sk.directional_derivative(X, Y, direction, static_kernel=kappa, solver=solver)
+        np.testing.assert_allclose(value, k, rtol=1e-12)
+        np.testing.assert_allclose(derivative, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_fused_rbf_invariances(rng: np.random.Generator) -> None:
+    """Padding changes not a bit; a symmetric Gram matrix is positive semi-definite to rounding."""
+    X = walks(rng, 20, 12, 2)
+    K = sk.signature_kernel_gram(X, static_kernel=static_kernels.rbf).numpy()
+    padded = np.concatenate([X, np.repeat(X[:, -1:], 3, axis=1)], axis=1)
+    np.testing.assert_allclose(sk.signature_kernel_gram(padded, static_kernel=static_kernels.rbf), K, rtol=1e-14)
+    np.testing.assert_array_equal(K, K.T)
+    assert np.linalg.eigvalsh(K)[0] > -1e-12 * np.trace(K)
+    np.testing.assert_allclose(sk.signature_kernel_diag(X, static_kernel=static_kernels.rbf), np.diag(K), rtol=1e-12)
+
+
 def test_float32_and_unknown_shapes_in_a_function(rng: np.random.Generator) -> None:
     X, Y = walks(rng, 3, 5, 2).astype(np.float32), walks(rng, 3, 6, 2).astype(np.float32)
 
@@ -104,6 +187,18 @@ def test_float32_and_unknown_shapes_in_a_function(rng: np.random.Generator) -> N
 
     expected = sk.solve_goursat(static_kernels.increments(static_kernels.rbf, X.astype(float), Y.astype(float)))
     np.testing.assert_allclose(kernel(X, Y), expected, rtol=1e-5)
+
+
+def test_faults_of_fused_kernels_are_explained(rng: np.random.Generator) -> None:
+    X = walks(rng, 3, 5, 2)
+    with pytest.raises(ValueError, match="directional_derivative takes the linear static kernel"):
+        sk.directional_derivative(X, X, X, static_kernel=static_kernels.matern52)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="variance must be one finite number"):
+        sk.signature_kernel(X, X, static_kernel=functools.partial(static_kernels.rbf, variance=np.nan))
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=r"variance|rank 0"):
+        sk.signature_kernel(X, X, static_kernel=functools.partial(static_kernels.rbf, variance=[1.0, 2.0]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="under an RBF static kernel of variance 1e"):
+        sk.signature_kernel(X, X, static_kernel=functools.partial(static_kernels.rbf, variance=1e7))
 
 
 def test_faults_are_explained(rng: np.random.Generator) -> None:
