@@ -138,7 +138,7 @@ def _number(value: Any, like: tf.Tensor, name: str) -> tf.Tensor:
     """A parameter in the points' dtype; a tensor or variable of another is refused, not cast."""
     try:
         return tf.convert_to_tensor(value, like.dtype)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise TypeError(
             f"{name} must be a number or a tensor of the points' dtype {like.dtype.name}, got {value!r}."
         ) from error

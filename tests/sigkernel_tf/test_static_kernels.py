@@ -211,3 +211,5 @@ def test_faults_are_explained(rng: np.random.Generator) -> None:
         static_kernels.linear(X, X.astype(np.float32))
     with pytest.raises(TypeError, match="lengthscale must be a number or a tensor of the points' dtype float64"):
         static_kernels.rbf(X, X, lengthscale=tf.constant(1.0, tf.float32))
+    with pytest.raises(TypeError, match="variance must be a number or a tensor of the points' dtype float64, got 'a'"):
+        static_kernels.rbf(X, X, variance="a")
