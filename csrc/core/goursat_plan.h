@@ -11,8 +11,6 @@
 // refinement, which halves every increment and with it r.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 
@@ -34,25 +32,55 @@ struct Resolution {
   static Resolution of(Plan plan) { return {plan & 0xff, plan >> 8, true}; }
 };
 
+// Whether what a degree drops stays below the tolerance, where a grid's lines reach that far at no refinement.
+SIGKERNEL_HOST_DEVICE inline bool bound_is_met(int degree, int refinement, double largest, double moment,
+                                               double tolerance) {
+  double half = 1;
+  for (int n = 0; n < refinement; ++n) half *= 0.5;  // a refinement doubles the number of lines and halves their ranges
+  double bound = moment;
+  for (int k = 1; k < kReachMoment; ++k) bound *= half;
+  for (int k = 1; k <= kReachMoment; ++k) bound /= double(k) * k;
+  for (int k = kReachMoment + 1; k <= degree + 1; ++k) bound *= largest * half / (double(k) * k);
+  return bound <= tolerance;
+}
+
+// Both looks at a sweep are estimates: on paths with jumps and spikes the error came to three times what they promised.
+constexpr double kResolutionMargin = 8;
+
+template <class T>
+SIGKERNEL_HOST_DEVICE inline double tolerance_with_margin(double tolerance) {
+  constexpr double kEpsilon = std::numeric_limits<T>::epsilon();
+  return tolerance / kResolutionMargin < kEpsilon ? kEpsilon : tolerance / kResolutionMargin;
+}
+
+// What a sweep saw. tolerance: with its margin. Errors travel along rows and columns: twice a row's.
+SIGKERNEL_HOST_DEVICE inline bool is_small_tail(double tail, double scale, double tolerance) {
+  return 2 * tail <= tolerance * scale;
+}
+
+// Rounding in a coefficient is relative to its own size; this many times U's size still leaves it below the error asked
+// for, or loses no more than two to three digits.
+template <class T>
+SIGKERNEL_HOST_DEVICE inline bool is_small_rounding(double amplitude, double scale, double tolerance) {
+  constexpr double kEpsilon = std::numeric_limits<T>::epsilon();
+  return amplitude <= (tolerance / kEpsilon < 256.0 ? 256.0 : tolerance / kEpsilon) * scale;
+}
+
 template <class T>
 class ResolutionSearch {
  public:
   // reach: of the grid at no refinement.
   ResolutionSearch(double tolerance, const Reach<T>& reach)
-      : tolerance_(std::max(tolerance / kMargin, double(std::numeric_limits<T>::epsilon()))), reach_(reach) {}
+      : tolerance_(tolerance_with_margin<T>(tolerance)), reach_(reach) {}
 
   Resolution first() const { return at_least(0, 0); }
 
   // What a sweep at that resolution saw, in one lane.
   bool tail_is_small(const Outcome<T>& seen, int lane) const {
-    return 2 * seen.tail[lane] <= tolerance_ * seen.scale[lane];  // errors travel along rows and columns: twice a row's
+    return is_small_tail(seen.tail[lane], seen.scale[lane], tolerance_);
   }
-
-  // Rounding in a coefficient is relative to its own size; this many times U's size still leaves it below the error
-  // asked for, or loses no more than two to three digits.
   bool rounding_is_small(const Outcome<T>& seen, int lane) const {
-    const double epsilon = std::numeric_limits<T>::epsilon();
-    return seen.amplitude[lane] <= std::max(256.0, tolerance_ / epsilon) * seen.scale[lane];
+    return is_small_rounding<T>(seen.amplitude[lane], seen.scale[lane], tolerance_);
   }
 
   Resolution with_next_degree(const Resolution& now) const { return at_least(now.degree + 1, now.refinement); }
@@ -60,8 +88,6 @@ class ResolutionSearch {
   Resolution with_next_refinement(const Resolution& now) const { return at_least(0, now.refinement + 1); }
 
  private:
-  double largest_reach(int refinement) const { return std::ldexp(double(reach_.largest), -refinement); }
-
   // The smallest degree, at the smallest refinement from the one given, that meets the bound.
   Resolution at_least(int degree, int refinement) const {
     for (; refinement <= kLargestRefinement; ++refinement, degree = 0) {
@@ -74,15 +100,8 @@ class ResolutionSearch {
   }
 
   bool meets_bound(int degree, int refinement) const {
-    // A refinement doubles the number of lines and halves their ranges.
-    double bound = std::ldexp(double(reach_.moment), (1 - kReachMoment) * refinement);
-    for (int k = 1; k <= kReachMoment; ++k) bound /= double(k) * k;
-    for (int k = kReachMoment + 1; k <= degree + 1; ++k) bound *= largest_reach(refinement) / (double(k) * k);
-    return bound <= tolerance_;
+    return bound_is_met(degree, refinement, double(reach_.largest), double(reach_.moment), tolerance_);
   }
-
-  // Both looks are estimates: on paths with jumps and spikes the error came to three times what they promised.
-  static constexpr double kMargin = 8;
 
   const double tolerance_;
   const Reach<T> reach_;

@@ -4,6 +4,7 @@
 
 #include "core/goursat_cell.h"
 #include "core/goursat_increments.h"
+#include "core/goursat_inspection.h"
 #include "core/goursat_lanes.h"
 #include "core/simd.h"
 
@@ -39,40 +40,6 @@ struct Grid {
   int64_t fine_rows() const { return rows << refinement; }
   int64_t fine_columns() const { return columns << refinement; }
   double cell_area() const { return 1.0 / static_cast<double>(int64_t{1} << (2 * refinement)); }
-};
-
-// Looks at nothing.
-struct NoInspection {
-  template <class V>
-  void look_at(const V*, V, V*) {}
-  template <class V>
-  void take_tail(V) {}
-};
-
-// What some of the edges say about a power series' error: see goursat_plan.h.
-template <class Rule, class V>
-class Inspection {
- public:
-  // range: of the partial sums of p along the row or column that the edge lies across. Accumulates the first coefficient
-  // that it drops, judged by the last one kept and, should that vanish by symmetry, by the one before.
-  void look_at(const V* edge, V range, V* dropped) {
-    constexpr InverseFactorials<K> inverse{};
-    V sum = abs(edge[0]);
-    scale = max(scale, sum);
-    SIGKERNEL_UNROLL for (int k = 1; k <= K; ++k) sum += abs(edge[k]) * V(inverse.value[k]);
-    amplitude = max(amplitude, sum);
-    *dropped += range * max(abs(edge[K]) * V(inverse.value[K] / kNext),
-                            abs(edge[K - 1]) * range * V(inverse.value[K - 1] / (kNext * K * K)));
-  }
-
-  // What the edges along one row or column drop.
-  void take_tail(V dropped) { tail = max(tail, dropped); }
-
-  V scale{1.0}, amplitude{0.0}, tail{0.0};
-
- private:
-  static constexpr int K = Rule::kDegree;
-  static constexpr double kNext = (K + 1.0) * (K + 1.0);
 };
 
 // A sweep of `Rule` over a grid.
