@@ -471,7 +471,7 @@ __global__ void reduce_cells_kernel(const T* cells, int64_t count, int rows, int
   }
 }
 
-// The sum of what each thread of a block has, as a tree: for thread 0. sums: [threads], free for reuse after a barrier.
+// The sum of what each thread of a block has, as a tree. sums: [threads], free for reuse after a barrier.
 template <class T>
 __device__ T sum_of_block(T value, T* sums) {
   sums[threadIdx.x] = value;
@@ -479,6 +479,7 @@ __device__ T sum_of_block(T value, T* sums) {
     __syncthreads();
     if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
   }
+  __syncthreads();
   return sums[0];
 }
 

@@ -191,11 +191,17 @@ void run_small() {
   for (const Solver& solver : solvers(sizeof(T) == 4))
     for (const StaticKernel kernel : {StaticKernel::kLinear, StaticKernel::kRbf}) {
       run<T>({Pairing::kPairs, kernel, solver, 2, 2, 4, 7, 2});
-      run<T>({Pairing::kPairs, kernel, solver, 1, 1, 40, 21, 1});
+      run<T>({Pairing::kPairs, kernel, solver, 1, 1, 70, 21, 1});
       run<T>({Pairing::kSymmetricGram, kernel, solver, 3, 3, 5, 5, 1});
       run<T>({Pairing::kDiagonal, kernel, solver, 2, 2, 11, 11, 2});
     }
-  run_given<T>(solvers(sizeof(T) == 4)[0], 2, 3, 5);
+  const std::vector<Solver> all = solvers(sizeof(T) == 4);
+  run_given<T>(all[0], 2, 3, 5);
+  // Strips shared by the warps of a block; backward, and where a row is too long for shared memory, across blocks.
+  run<T>({Pairing::kPairs, StaticKernel::kLinear, all[0], 1, 1, 70, 150, 1});
+  run<T>({Pairing::kDiagonal, StaticKernel::kLinear, all[1], 1, 1, 140, 140, 1});
+  run<T>({Pairing::kPairs, StaticKernel::kRbf, all[1], 2, 2, 70, 150, 1});
+  if (sizeof(T) == 8) run<T>({Pairing::kPairs, StaticKernel::kLinear, all[2], 1, 1, 132, 1600, 1});
 }
 
 template <class T>

@@ -1,0 +1,92 @@
+"""Builds programs whose CUDA kernels run on the host, with g++ alone, and runs them."""
+
+import os
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+CORE = ROOT / "csrc" / "core"
+INCLUDES = [f"-I{HERE}", f"-I{ROOT / 'csrc'}", "-DSIGKERNEL_CUDA_EMULATION"]
+COMMON = ["-std=gnu++17", "-g1", "-pthread", "-no-pie", "-fno-pie", "-Wno-unknown-pragmas"]
+INSTRUCTION_SETS = {
+    "goursat_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
+    "goursat_avx2.cc": ["-mavx2", "-mfma"],
+}
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+# plain: fast. sanitized: memory errors and undefined behaviour. races: race_check.cc's hooks in place of libtsan.
+MODES = ("plain", "sanitized", "races")
+
+
+def skip_without_compiler(mode: str, folder: Path) -> None:
+    """Some machines have no g++, or not the sanitizers' libraries."""
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++")
+    if mode != "sanitized":
+        return
+    (folder / "empty.cc").write_text("int main() {}\n")
+    command = ["g++", *SANITIZERS, str(folder / "empty.cc"), "-o", str(folder / "empty")]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs g++'s address and undefined behaviour sanitizers")
+
+
+def build_core(folder: Path) -> list[Path]:
+    """The CPU core's objects, without sanitizers, which it has tests of its own for."""
+
+    def compile_one(source: Path) -> Path:
+        made = folder / f"{source.stem}.o"
+        flags = INSTRUCTION_SETS.get(source.name, [])
+        subprocess.run(["g++", *COMMON, "-O1", *flags, f"-I{ROOT / 'csrc'}", "-c", source, "-o", made], check=True)
+        return made
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(compile_one, sorted(CORE.glob("*.cc"))))
+
+
+def build(
+    mode: str,
+    kernels: list[Path],
+    others: list[Path],
+    folder: Path,
+    objects: tuple[Path, ...] = (),
+    defines: tuple[str, ...] = (),
+) -> Path:
+    """
+    A program of ``kernels`` (.cu) and ``others`` (.cc), in ``mode``, linked with ready ``objects``.
+
+    :param defines: compiler flags for the kernels' files alone.
+    """
+    skip_without_compiler(mode, folder)
+    everywhere = [*COMMON, "-O1", *(SANITIZERS if mode == "sanitized" else [])]
+    watched = ["-fsanitize=thread"] if mode == "races" else []
+
+    def compile_one(source: Path) -> Path:
+        made = folder / f"{mode}_{source.stem}.o"
+        is_kernel = source.suffix == ".cu"
+        language = ["-x", "c++", *watched, *defines] if is_kernel else []
+        subprocess.run(["g++", *everywhere, *INCLUDES, *language, "-c", source, "-o", made], check=True)
+        return made
+
+    sources = [*kernels, *others, *([HERE / "race_check.cc"] if mode == "races" else [])]
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(compile_one, sources))
+    program = folder / f"{mode}_{others[0].stem if others else kernels[0].stem}"
+    subprocess.run(["g++", *everywhere, *made, *objects, "-o", program], check=True)
+    return program
+
+
+def run(program: Path, *arguments: str, order: int = 1) -> subprocess.CompletedProcess:
+    """Runs ``program`` with its threads in the given order: see cuda_runtime.h."""
+    environment = {**os.environ, "EMULATION_ORDER": str(order)}
+    command = [str(program), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=600)
+
+
+def assert_went_well(done: subprocess.CompletedProcess) -> None:
+    assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[:4000]}"
+    assert "all went well" in done.stdout
