@@ -12,6 +12,9 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "build_backend"))  # a backend that runs this file does not put its folder there
+
+from sigkernel_tf_build import CUDA_REQUIREMENTS  # noqa: E402
 
 
 def tensorflow_folder() -> Path:
@@ -28,6 +31,18 @@ def build_environment() -> dict[str, str]:
     import ninja
 
     return {**os.environ, "PATH": os.pathsep.join([cmake.CMAKE_BIN_DIR, ninja.BIN_DIR, os.environ.get("PATH", "")])}
+
+
+def nvcc_from_pypi() -> Path:
+    """NVIDIA's compiler as PyPI installs it, for SIGKERNEL_TF_CUDA=pypi."""
+    spec = importlib.util.find_spec("nvidia")
+    for folder in spec.submodule_search_locations or [] if spec is not None else []:
+        for nvcc in sorted(Path(folder).glob("cu*/bin/nvcc")):
+            nvcc.chmod(nvcc.stat().st_mode | 0o111)  # a wheel may lose it
+            return nvcc
+    raise RuntimeError(
+        "SIGKERNEL_TF_CUDA=pypi needs NVIDIA's compiler from PyPI: pip install " + " ".join(CUDA_REQUIREMENTS)
+    )
 
 
 class CMakeBuild(build_ext):
@@ -47,6 +62,8 @@ class CMakeBuild(build_ext):
             f"-DTENSORFLOW_DIR={tensorflow_folder()}",
             f"-DSIGKERNEL_TF_OUTPUT_DIR={library.parent}",
         ]  # fmt: skip
+        if os.environ.get("SIGKERNEL_TF_CUDA") == "pypi":
+            configure.append(f"-DSIGKERNEL_TF_NVCC={nvcc_from_pypi()}")
         environment = build_environment()
         subprocess.run(configure, check=True, env=environment)
         subprocess.run(["cmake", "--build", str(build)], check=True, env=environment)

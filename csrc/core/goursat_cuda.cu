@@ -930,16 +930,23 @@ void solve_goursat_backward_cuda(const GoursatProblem<T>& problem, const CudaDev
   visit_resolutions(gpu, problem.solver, BackwardVisitor<T>{gpu, problem.solver, device, workspace, plan, upstream, nullptr, nullptr, d_variance, d_increments});
 }
 
+template <class N>
+std::vector<N> read_cuda(const N* values, int64_t count, const CudaDevice& device) {
+  std::vector<N> result(count);
+  check_cuda(cudaMemcpyAsync(result.data(), values, count * sizeof(N), cudaMemcpyDeviceToHost, device.stream), "reading results");
+  check_cuda(cudaStreamSynchronize(device.stream), "waiting for results");
+  return result;
+}
+template std::vector<Plan> read_cuda<Plan>(const Plan*, int64_t, const CudaDevice&);
+
 template <class T>
 int64_t first_not_finite_cuda(const T* values, int64_t count, const CudaDevice& device) {
-  unsigned long long* first = device.allocate_numbers<unsigned long long>(1);
-  const unsigned long long none = ~0ull;
-  fill<unsigned long long>(first, 1, none, device);
+  auto* first = device.allocate_numbers<unsigned long long>(1);
+  constexpr unsigned long long kNone = ~0ull;
+  fill<unsigned long long>(first, 1, kNone, device);
   launch("first_not_finite_kernel", first_not_finite_kernel<T>, blocks_for(count, device), kThreads, 0, device, values, count, first);
-  unsigned long long result = none;
-  check_cuda(cudaMemcpyAsync(&result, first, sizeof(result), cudaMemcpyDeviceToHost, device.stream), "reading a result");
-  check_cuda(cudaStreamSynchronize(device.stream), "waiting for a result");
-  return result == none ? -1 : static_cast<int64_t>(result);
+  const unsigned long long result = read_cuda(first, 1, device)[0];
+  return result == kNone ? -1 : static_cast<int64_t>(result);
 }
 
 #define SIGKERNEL_INSTANTIATE(T)                                                                                          \
@@ -950,6 +957,7 @@ int64_t first_not_finite_cuda(const T* values, int64_t count, const CudaDevice& 
                                                   const T*, T*, T*, T*);                                                  \
   template void solve_goursat_cuda<T>(const GoursatProblem<T>&, const CudaDevice&, T*, Plan*);                            \
   template void solve_goursat_backward_cuda<T>(const GoursatProblem<T>&, const CudaDevice&, const Plan*, const T*, T*);   \
+  template std::vector<T> read_cuda<T>(const T*, int64_t, const CudaDevice&);                                             \
   template int64_t first_not_finite_cuda<T>(const T*, int64_t, const CudaDevice&);
 SIGKERNEL_INSTANTIATE(float)
 SIGKERNEL_INSTANTIATE(double)

@@ -1,6 +1,8 @@
-// The solver on a GPU: the functions of goursat.h, for paths and results in its memory. Plain C++; nothing here waits for
-// the GPU. A kernel that cannot be solved is NaN, and its plan says why.
+// The solver on a GPU: the functions of goursat.h, for paths and results in its memory. Plain C++; what computes does not wait
+// for the GPU. A kernel that cannot be solved is NaN, and its plan says why.
 #pragma once
+
+#include <vector>
 
 #include "core/cuda_device.h"
 #include "core/goursat.h"
@@ -27,7 +29,13 @@ template <class T>
 void solve_goursat_backward_cuda(const GoursatProblem<T>& problem, const CudaDevice& device, const Plan* plan,
                                  const T* upstream, T* d_increments);
 
-// The first of `count` numbers on the device that is NaN or infinite, or -1. This one waits for the GPU.
+// The following two wait for the GPU.
+
+// Numbers on the device.
+template <class N>
+std::vector<N> read_cuda(const N* values, int64_t count, const CudaDevice& device);
+
+// The first of `count` numbers on the device that is NaN or infinite, or -1.
 template <class T>
 int64_t first_not_finite_cuda(const T* values, int64_t count, const CudaDevice& device);
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/host_device.h"
 #include "core/parallel.h"
 
 namespace sigkernel {
@@ -15,7 +16,7 @@ struct SignatureProblem {
   int64_t num_words = 1;                         // >= 1
   bool stream = false;                           // the signature of every prefix of a path, not of the whole alone
 
-  int64_t rows() const { return stream ? length : 1; }  // signatures for each path
+  SIGKERNEL_HOST_DEVICE int64_t rows() const { return stream ? length : 1; }  // signatures for each path
 };
 
 // Both throw std::bad_alloc where memory runs out; their results are undefined then.

@@ -14,6 +14,10 @@
 
 namespace sigkernel {
 
+#define SIGKERNEL_REGISTER(DEVICE, NAME, OP)                                                  \
+  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE).TypeConstraint<float>("T"), OP<float>);   \
+  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE).TypeConstraint<double>("T"), OP<double>);
+
 inline ParallelFor WorkerThreads(tensorflow::OpKernelContext* context) {
   tensorflow::thread::ThreadPool* workers = context->device()->tensorflow_cpu_worker_threads()->workers;
   return [workers](int64_t count, int64_t cost, const std::function<void(int64_t, int64_t)>& body) {
@@ -29,7 +33,16 @@ inline absl::Status OutOfMemoryError(const std::bad_alloc& failure, const char* 
                                                ". ", cure, ".");
 }
 
-// Names the path, time step and channel of the first NaN or infinity in paths [N, L, D].
+// Names the path, time step and channel of a NaN or infinity, the one at `place` in paths [N, L, D].
+inline absl::Status NotFiniteError(const tensorflow::Tensor& paths, const std::string& name, int64_t place, double value) {
+  const int64_t channels = paths.dim_size(2), length = paths.dim_size(1);
+  return tensorflow::errors::InvalidArgument(
+      name, " must hold finite numbers; path ", place / (length * channels), " has ", value, " at time step ",
+      place / channels % length, ", channel ", place % channels,
+      ". Drop or fill missing values first (sigkernel_tf.paths.pad_ragged takes trailing NaNs as padding).");
+}
+
+// Of paths in the host's memory: names the first.
 template <class T>
 absl::Status CheckFinite(const tensorflow::Tensor& paths, const std::string& name) {
   const T* values = paths.flat<T>().data();
@@ -39,11 +52,7 @@ absl::Status CheckFinite(const tensorflow::Tensor& paths, const std::string& nam
   if (is_finite) return absl::OkStatus();
   int64_t first = 0;
   while (std::isfinite(values[first])) ++first;
-  const int64_t channels = paths.dim_size(2), length = paths.dim_size(1);
-  return tensorflow::errors::InvalidArgument(
-      name, " must hold finite numbers; path ", first / (length * channels), " has ", values[first], " at time step ",
-      first / channels % length, ", channel ", first % channels,
-      ". Drop or fill missing values first (sigkernel_tf.paths.pad_ragged takes trailing NaNs as padding).");
+  return NotFiniteError(paths, name, first, values[first]);
 }
 
 }  // namespace sigkernel
