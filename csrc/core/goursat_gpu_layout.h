@@ -1,4 +1,6 @@
-// How a GPU's threads are dealt to pairs: the one place that decides, by shape alone. Plain C++.
+// How a GPU's threads are dealt to pairs: the one place that decides, by shape alone. Plain C++. The environment variable
+// SIGKERNEL_TF_GPU_LAYOUT asks for another way, to measure or test it: group, block or chain, then the lanes of a group, then
+// the rows of a lane, such as group:16:2; where a shape cannot be dealt like that, it is dealt as ever.
 //
 // A pair's rows are cut into strips of lanes × rows_per_lane. A lane sweeps rows of its own, one column behind the lane
 // before, so that each step of a strip is a piece of an antidiagonal. Rows that do not fill the strips up stand in front
@@ -7,6 +9,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <vector>
 
 namespace sigkernel {
 
@@ -29,54 +34,72 @@ struct GpuShape {
   int row_bytes = 0;                         // of one column of a row between strips
   int largest_rows_per_lane = 1;             // what kernels there are: 1, 2 or 4
   bool has_blocks = true;                    // kBlock is offered
+  int degree = 0;                            // of a power series; 0: finite differences
+  int number_bytes = 8;                      // 4: float
   int multiprocessors = 1;
 };
 
 constexpr int kStepsBehind = 48;  // roughly what a shared strip lags behind the one before
-constexpr int kMostBlockWarps = 8;
-constexpr int64_t kLargestSharedRow = 24 << 10;  // bytes
+// With these a block's tiles, row and counters stay below the 64 KB that the smallest of our GPUs offers a block.
+constexpr int kMostBlockWarps = 4;
+constexpr int64_t kLargestSharedRow = 24 << 10;  // bytes, of the row and a counter for each strip
 
-// Cycles, for comparison only: a step's overhead and each row's cell, per warp that issues them; and how long a step's
-// chain of dependent operations takes, which fewer warps than about eight per multiprocessor cannot hide.
+// How often a warp issues for a step and for each row's cell in it, about: fitted to the machine code for sm_90, forward
+// (docs/performance.md). A double's arithmetic counts twice.
+inline double step_issue(const GpuShape& shape) { return shape.number_bytes == 8 ? 25 : 14; }
+inline double cell_issue(const GpuShape& shape) {
+  const double arithmetic = 2.6 * (shape.degree + 1) * (shape.degree + 1), is_double = shape.number_bytes == 8 ? 1 : 0;
+  return shape.degree == 0 ? 16 + 11 * is_double : 60 + 45 * is_double + (1.1 + is_double) * arithmetic;
+}
+
+// Cycles, for comparison only: what a multiprocessor issues, or where warps are too few to hide it, what one pair's steps
+// take one after the other.
 inline double predicted_cycles(const GpuShape& shape, const GpuLayout& layout) {
-  constexpr double kStepIssue = 8, kCellIssue = 11, kStepLatency = 60, kCellLatency = 12;
-  constexpr double kIssuePerCycle = 4, kResidentWarps = 24;
+  constexpr double kIssuePerCycle = 4, kResidentWarps = 12, kShuffleAndWait = 60;
   const double strips = static_cast<double>(layout.strips(shape.rows));
   const double steps = static_cast<double>(shape.columns + layout.lanes - 1);
-  const double groups_in_warp = 32.0 / layout.lanes, R = layout.rows_per_lane, multiprocessors = shape.multiprocessors;
-  const double issue = (kStepIssue + kCellIssue * R) * shape.pairs / groups_in_warp * strips * steps /
-                       (kIssuePerCycle * multiprocessors);
-  const double latency = kStepLatency + kCellLatency * (R - 1);
-  const double resident = kResidentWarps * multiprocessors;
+  const double groups_in_warp = 32.0 / layout.lanes, resident = kResidentWarps * shape.multiprocessors;
+  const double step = step_issue(shape) + cell_issue(shape) * layout.rows_per_lane;
+  const double issue = step * shape.pairs / groups_in_warp * strips * steps / (kIssuePerCycle * shape.multiprocessors);
   double sequential = strips * steps, workers = shape.pairs / groups_in_warp;
   if (layout.sharing != Sharing::kGroup) {
-    const double at_once = layout.sharing == Sharing::kBlock ? std::min<double>(layout.warps, strips) : strips;
-    const double lag = layout.sharing == Sharing::kBlock ? kStepsBehind : 2 * kStepsBehind;
-    sequential = steps * strips / at_once + lag * strips;
+    const bool is_block = layout.sharing == Sharing::kBlock;
+    const double at_once = std::min(strips, is_block ? layout.warps : resident);
+    const double lag = is_block ? kStepsBehind : 2 * kStepsBehind;
+    sequential = std::max(steps * strips / at_once, steps) + lag * (strips - 1);
     workers = shape.pairs * at_once;
   }
   const double waves = std::max(1.0, workers / resident);
-  return std::max(issue, sequential * latency * waves);
+  return std::max(issue, sequential * (step + kShuffleAndWait) * waves);
 }
 
-inline GpuLayout choose_layout(const GpuShape& shape) {
-  GpuLayout best;
-  double least = -1;
-  const auto consider = [&](const GpuLayout& layout) {
-    const double cycles = predicted_cycles(shape, layout);
-    if (least >= 0 && cycles >= least) return;
-    least = cycles;
-    best = layout;
-  };
+inline std::string name_of(const GpuLayout& layout) {
+  const char* const sharing = layout.sharing == Sharing::kGroup ? "group:" : layout.sharing == Sharing::kBlock ? "block:" : "chain:";
+  return sharing + std::to_string(layout.lanes) + ":" + std::to_string(layout.rows_per_lane);
+}
+
+inline std::vector<GpuLayout> possible_layouts(const GpuShape& shape) {
+  std::vector<GpuLayout> possible;
   for (int rows = 1; rows <= shape.largest_rows_per_lane; rows *= 2) {
-    for (const int lanes : {8, 16, 32}) consider({Sharing::kGroup, lanes, rows, 1});
+    for (const int lanes : {8, 16, 32}) possible.push_back({Sharing::kGroup, lanes, rows, 1});
     const int64_t strips = GpuLayout{Sharing::kBlock, 32, rows, 1}.strips(shape.rows);
     if (strips < 2) continue;
     const int warps = static_cast<int>(std::min<int64_t>(strips, kMostBlockWarps));
-    if (shape.has_blocks && shape.columns * shape.row_bytes <= kLargestSharedRow) consider({Sharing::kBlock, 32, rows, warps});
-    consider({Sharing::kChain, 32, rows, 1});
+    const int64_t shared = shape.columns * shape.row_bytes + strips * static_cast<int64_t>(sizeof(int32_t));
+    if (shape.has_blocks && shared <= kLargestSharedRow) possible.push_back({Sharing::kBlock, 32, rows, warps});
+    possible.push_back({Sharing::kChain, 32, rows, 1});
   }
-  return best;
+  return possible;
+}
+
+inline GpuLayout choose_layout(const GpuShape& shape) {
+  const std::vector<GpuLayout> possible = possible_layouts(shape);
+  const char* const asked_for = std::getenv("SIGKERNEL_TF_GPU_LAYOUT");
+  for (const GpuLayout& layout : possible)
+    if (asked_for != nullptr && name_of(layout) == asked_for) return layout;
+  return *std::min_element(possible.begin(), possible.end(), [&](const GpuLayout& a, const GpuLayout& b) {
+    return predicted_cycles(shape, a) < predicted_cycles(shape, b);
+  });
 }
 
 }  // namespace sigkernel

@@ -53,22 +53,22 @@ void launch(const char* name, void (*kernel)(Parameters...), int64_t blocks, int
 // A counter that one warp raises and another waits for. What was written before raise() is seen after wait_for().
 // Called by all lanes of a warp together.
 #if defined(SIGKERNEL_CUDA_EMULATION)
-inline void raise_counter(int32_t* counter, int32_t value, int lane, unsigned mask) {
-  emulation::raise_counter(counter, value, lane, mask);
+inline void raise_counter(int32_t* counter, int32_t value, int lane) {
+  emulation::raise_counter(counter, value, lane, ~0u);
 }
-inline void wait_for_counter(const int32_t* counter, int32_t value, unsigned mask) {
-  emulation::wait_for_counter(counter, value, mask);
+inline void wait_for_counter(const int32_t* counter, int32_t value) {
+  emulation::wait_for_counter(counter, value, ~0u);
 }
 #else
-__device__ inline void raise_counter(int32_t* counter, int32_t value, int lane, unsigned mask) {
-  __syncwarp(mask);
+__device__ inline void raise_counter(int32_t* counter, int32_t value, int lane) {
+  __syncwarp();
   __threadfence();
   if (lane == 0) *static_cast<volatile int32_t*>(counter) = value;
 }
-__device__ inline void wait_for_counter(const int32_t* counter, int32_t value, unsigned mask) {
+__device__ inline void wait_for_counter(const int32_t* counter, int32_t value) {
   while (*static_cast<const volatile int32_t*>(counter) < value) __nanosleep(40);
   __threadfence();
-  __syncwarp(mask);
+  __syncwarp();
 }
 #endif
 

@@ -96,7 +96,9 @@ def kernels_in(log: str) -> list[tuple[str, str, int, int]]:
 
 
 def may_spill(name: str) -> bool:
-    """Backward kernels beyond degree 8 in double, and beyond 12 at all."""
+    """Backward kernels beyond degree 8 in double, and beyond 12 at all: that of refined pairs has degree 16."""
+    if "backward_refined_kernel" in name:
+        return True
     degree = re.search(r"PowerSeriesILi(\d+)E", name)
     if degree is None or "backward_kernel" not in name:
         return False

@@ -3,7 +3,8 @@
 // Each thread of a block is a fiber; several blocks are resident at once, and between points of synchronisation the
 // scheduler picks the next fiber in an order that EMULATION_ORDER sets: 0 ascending, -1 descending, else the seed of a
 // random one. EMULATION_BLOCKS: how many blocks are resident. What it finds wrong (a barrier that not all threads reach, a
-// write behind the shared memory asked for, a launch that a GPU would refuse) ends the program with code 3. Under
+// write behind the shared memory asked for, a launch that a GPU would refuse) ends the program with code 3.
+// EMULATION_LAUNCHED: a file for the addresses of the kernels that were launched, one a line. Under
 // -fsanitize=address the fibers' stacks and the shared memory are known to it; race_check.cc adds a check for races.
 // Nothing here says anything about speed.
 #pragma once
@@ -24,6 +25,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -125,6 +127,16 @@ inline std::vector<Fiber*> spinning;
 inline std::vector<std::unique_ptr<char, decltype(&free)>> stacks;
 inline std::map<char*, size_t> allocations;
 inline std::map<const void*, int> opted_in;
+inline struct Launched {
+  std::set<const void*> kernels;
+  ~Launched() {
+    const char* const path = getenv("EMULATION_LAUNCHED");
+    FILE* const file = path == nullptr ? nullptr : std::fopen(path, "a");
+    if (file == nullptr) return;
+    for (const void* kernel : kernels) std::fprintf(file, "%p\n", kernel);
+    std::fclose(file);
+  }
+} launched;
 inline std::vector<Block>* resident = nullptr;
 
 inline long setting(const char* name, long otherwise) {
@@ -208,7 +220,11 @@ EMULATION_ASIDE inline void release_warp(Block& block, Fiber& caller) {
     const Fiber& other = lanes[lane];
     if (other.waits == Waits::kDone) fail("a lane named in a warp's mask has exited");
     if (other.waits != Waits::kForWarp || other.mask != caller.mask) return;
-    if (other.collective != caller.collective) fail("lanes of one mask are in different collectives");
+    if (other.collective != caller.collective) {
+      static const char* const names[] = {"__syncwarp", "__shfl_up_sync", "__shfl_down_sync", "__shfl_xor_sync", "__shfl_sync", "__ballot_sync"};
+      fail("lanes of one mask are in different collectives: lane " + std::to_string(lane) + " in " + names[int(other.collective)] +
+           ", lane " + std::to_string(caller.lane) + " in " + names[int(caller.collective)]);
+    }
     if (other.predicate != 0) ballot |= uint64_t{1} << lane;
   }
   if (caller.collective == Collective::kSyncWarp && observer.warp_barrier != nullptr)
@@ -481,6 +497,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   const auto asked = emulation::opted_in.find(reinterpret_cast<const void*>(kernel));
   const size_t allowed = asked == emulation::opted_in.end() ? emulation::kSharedUnasked : size_t(asked->second);
   if (config->dynamicSmemBytes > std::max(allowed, emulation::kSharedUnasked)) return cudaErrorInvalidValue;
+  emulation::launched.kernels.insert(reinterpret_cast<const void*>(kernel));
   emulation::run(*config, [&] { kernel(Parameters(arguments)...); });
   return cudaSuccess;
 }

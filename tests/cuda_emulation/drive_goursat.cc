@@ -1,6 +1,10 @@
 // Runs the solver's CUDA kernels under host emulation and compares with the CPU core: every pairing, static kernel, solver
 // and dtype, forward, backward and directional, over lengths where lanes, strips and tiles begin and end.
-// Arguments: `all`, or `small`, of launches small enough for the race check. Prints "all went well" when it did.
+// Arguments: `double` or `float`, or `small`, of launches small enough for the race check. Prints "all went well" when it did.
+
+#include <cstdlib>
+#include <limits>
+#include <set>
 
 #include "core/goursat.h"
 #include "core/goursat_cuda.h"
@@ -10,6 +14,8 @@
 using namespace sigkernel;
 
 namespace {
+
+std::set<Plan> plans_seen[2];  // by float and double
 
 struct Case {
   Pairing pairing;
@@ -60,6 +66,7 @@ void run(const Case& c) {
   Plan* device_plan = memory.numbers<Plan>(pairs);
   signature_kernel_cuda<T>(on_device, variance, memory.device, device_k, device_plan);
   expect_close(memory.read(device_k, pairs), k, tolerance, what + "k");
+  for (const Plan one : memory.read(device_plan, pairs)) plans_seen[!is_float].insert(one);
   signature_kernel_backward_cuda<T>(on_device, variance, memory.device, device_plan, memory.copy(upstream), device_dX,
                                     device_dY, device_d_variance);
   expect_close(memory.read(device_dX, X.size()), dX, 10 * tolerance, what + "dX");
@@ -146,6 +153,45 @@ void run_all() {
   run<T>({Pairing::kPairs, StaticKernel::kLinear, solvers(sizeof(T) == 4)[0], 200, 200, 5, 5, 2});
 }
 
+// Every way of dealing threads to pairs, whatever a shape would get by itself.
+template <class T>
+void run_layouts(bool is_small) {
+  for (const char* const layout : {"group:8:1", "group:8:2", "group:8:4", "group:16:1", "group:16:2", "group:16:4", "group:32:1",
+                                   "group:32:2", "group:32:4", "block:32:1", "block:32:2", "block:32:4", "chain:32:1",
+                                   "chain:32:2", "chain:32:4"}) {
+    setenv("SIGKERNEL_TF_GPU_LAYOUT", layout, 1);
+    const bool has_rows = std::string(layout).back() != '1';  // more than one a lane: finite differences alone
+    const bool is_strip = layout[0] != 'g';                   // shared: of long pairs alone
+    for (const Solver& solver : solvers(sizeof(T) == 4)) {
+      if (has_rows && solver.power_series) continue;
+      const int64_t x = is_strip ? (has_rows ? 270 : 70) : 19, y = is_small ? 5 : 41;
+      run<T>({Pairing::kPairs, StaticKernel::kLinear, solver, 3, 3, x, y, 3});
+      if (is_small) continue;
+      run<T>({Pairing::kPairs, StaticKernel::kLinear, solver, 2, 2, y, x, 1});
+      run<T>({Pairing::kPairs, StaticKernel::kRbf, solver, 2, 2, x, 9, 2});
+      run<T>({Pairing::kDiagonal, StaticKernel::kLinear, solver, 3, 3, x, x, 2});
+      run<T>({Pairing::kSymmetricGram, StaticKernel::kLinear, solver, 3, 3, x, x, 2});
+      run_given<T>(solver, 3, x, 11);
+    }
+  }
+  unsetenv("SIGKERNEL_TF_GPU_LAYOUT");
+}
+
+// Increments of all sizes, so that pairs of one call need all degrees, and refinements.
+template <class T>
+void run_degrees() {
+  const Solver series = solvers(sizeof(T) == 4)[0];
+  for (const double scale : {0.01, 0.1, 0.3, 0.6, 1.0, 1.5, 2.5, 4.0, 6.0, 9.0})
+    for (const StaticKernel kernel : {StaticKernel::kLinear, StaticKernel::kRbf})
+      run<T>({Pairing::kPairs, kernel, series, 5, 5, 5, 6, 2, scale});
+  run<T>({Pairing::kSymmetricGram, StaticKernel::kLinear, series, 4, 4, 7, 7, 2, 6.0});
+  run<T>({Pairing::kDiagonal, StaticKernel::kLinear, series, 4, 4, 12, 12, 2, 5.0});
+  for (const int degree : {4, 6, 8, 10, 12, 16})
+    if (plans_seen[sizeof(T) == 8].count(degree) == 0) ++failures, std::printf("no pair of degree %d\n", degree);
+  for (const int refinement : {1, 2})
+    if (plans_seen[sizeof(T) == 8].count(16 | refinement << 8) == 0) ++failures, std::printf("no pair of refinement %d\n", refinement);
+}
+
 // Long paths, few at a time: strips shared within a block and across blocks.
 template <class T>
 void run_long() {
@@ -155,32 +201,115 @@ void run_long() {
   run<T>({Pairing::kPairs, StaticKernel::kRbf, all[0], 2, 2, 130, 200, 1});
   run<T>({Pairing::kDiagonal, StaticKernel::kLinear, all[2], 1, 1, 300, 300, 2});
   run<T>({Pairing::kDiagonal, StaticKernel::kLinear, all[0], 2, 2, 150, 150, 2});
-  run<T>({Pairing::kPairs, StaticKernel::kLinear, all[2], 1, 1, 5000, 60, 1});
-  run<T>({Pairing::kPairs, StaticKernel::kLinear, all[1], 1, 1, 40, 5000, 1});
+  for (const Solver& solver : all)
+    for (const auto& [x, y] : std::vector<std::pair<int64_t, int64_t>>{{1025, 33}, {33, 1025}, {5000, 33}, {2, 5000}, {5000, 1}})
+      run<T>({Pairing::kPairs, StaticKernel::kLinear, solver, 1, 1, x, y, 1});
 }
 
-void expect_layout(const GpuShape& shape, const GpuLayout& expected, const char* what) {
-  const GpuLayout got = choose_layout(shape);
-  if (got.sharing == expected.sharing && got.lanes == expected.lanes && got.rows_per_lane == expected.rows_per_lane &&
-      got.warps == expected.warps)
-    return;
-  ++failures;
-  std::printf("%s: dealt as sharing %d, %d lanes, %d rows a lane, %d warps\n", what, int(got.sharing), got.lanes,
-              got.rows_per_lane, got.warps);
+// What is not solved is not a number, and so is what depends on it; all else is as if alone.
+template <class T>
+void run_failures() {
+  for (const Solver& solver : solvers(sizeof(T) == 4)) {
+    std::vector<T> X = walks<T>(3, 4, 2, 1), upstream(3, T(1));
+    X[8] = std::numeric_limits<T>::quiet_NaN();            // of the second path
+    for (int n = 16; n < 24; ++n) X[n] *= T(1e30 * 1e30);  // the third overflows
+    KernelProblem<T> problem;
+    problem.solver = solver;
+    problem.pairing = Pairing::kDiagonal;
+    DeviceMemory memory;
+    problem.X = problem.Y = {memory.copy(X), 3, 4, 2};
+    T *k = memory.numbers<T>(3), *dX = memory.numbers<T>(24), *one = memory.copy(std::vector<T>{1});
+    Plan* plan = memory.numbers<Plan>(3);
+    signature_kernel_cuda<T>(problem, one, memory.device, k, plan);
+    signature_kernel_backward_cuda<T>(problem, one, memory.device, plan, memory.copy(upstream), dX, nullptr, memory.numbers<T>(1));
+    const std::vector<T> values = memory.read(k, 3), gradient = memory.read(dX, 24);
+    bool is_right = std::isfinite(values[0]) && std::isnan(values[1]) && std::isnan(values[2]);
+    for (int n = 0; n < 24; ++n) is_right = is_right && std::isfinite(gradient[n]) == (n < 8);
+    if (!is_right) ++failures, std::printf("a NaN or an overflow did not stay where it was\n");
+  }
+}
+
+// What the operations look for when they are asked to check.
+template <class T>
+void run_search() {
+  DeviceMemory memory;
+  std::vector<T> values(5000, T(1));
+  const auto expect_first = [&](int64_t expected) {
+    const int64_t first = first_not_finite_cuda<T>(memory.copy(values), values.size(), memory.device);
+    if (first != expected) ++failures, std::printf("the first not finite is %d, not %d\n", int(first), int(expected));
+  };
+  expect_first(-1);
+  values[4999] = std::numeric_limits<T>::infinity();
+  expect_first(4999);
+  values[700] = std::numeric_limits<T>::quiet_NaN();
+  expect_first(700);
+}
+
+struct LayoutCase {
+  int64_t pairs, rows, columns;
+  int degree, largest_rows_per_lane;
+  Sharing sharing;
+  int lanes, rows_per_lane;  // 0: whatever it is
+};
+
+// In double, on a GPU of 132 multiprocessors.
+void check_layouts() {
+  const std::vector<LayoutCase> cases = {
+      {50, 7, 7, 0, 4, Sharing::kGroup, 8, 1},          // PenDigits
+      {50, 29, 29, 10, 1, Sharing::kGroup, 32, 1},       // whale calls
+      {1024, 45, 45, 0, 4, Sharing::kGroup, 16, 4},      // one strip
+      {1024, 45, 45, 10, 1, Sharing::kGroup, 16, 1},
+      {65536, 45, 45, 0, 4, Sharing::kGroup, 8, 2},     // many pairs: the fewest idle lanes
+      {128, 255, 255, 0, 4, Sharing::kBlock, 32, 0},
+      {32, 1023, 1023, 0, 4, Sharing::kChain, 32, 4},    // few pairs
+      {128, 255, 255, 10, 1, Sharing::kBlock, 32, 1},
+      {1, 9999, 9999, 0, 4, Sharing::kChain, 32, 4},    // a row does not fit a block's shared memory
+      {1, 9999, 9999, 10, 1, Sharing::kChain, 32, 1},
+      {1, 2000000, 100, 0, 4, Sharing::kChain, 32, 4},  // nor would a counter for each strip
+  };
+  for (const LayoutCase& c : cases) {
+    GpuShape shape;
+    shape.pairs = c.pairs;
+    shape.rows = c.rows;
+    shape.columns = c.columns;
+    shape.degree = c.degree;
+    shape.row_bytes = c.degree == 0 ? 16 : 8 * (c.degree + 1);
+    shape.largest_rows_per_lane = c.largest_rows_per_lane;
+    shape.multiprocessors = 132;
+    const GpuLayout got = choose_layout(shape);
+    if (got.sharing == c.sharing && (c.lanes == 0 || got.lanes == c.lanes) && (c.rows_per_lane == 0 || got.rows_per_lane == c.rows_per_lane)) continue;
+    ++failures;
+    std::printf("%d pairs of %d by %d: sharing %d, %d lanes, %d rows a lane, %d warps\n", int(c.pairs), int(c.rows),
+                int(c.columns), int(got.sharing), got.lanes, got.rows_per_lane, got.warps);
+  }
+}
+
+template <class T>
+void run_everything() {
+  run_all<T>();
+  run_layouts<T>(false);
+  run_degrees<T>();
+  run_long<T>();
+  run_failures<T>();
+  run_search<T>();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string what = argc > 1 ? argv[1] : "all";
+  const std::string what = argc > 1 ? argv[1] : "";
+  check_layouts();
   if (what == "small") {
     run_small<double>();
     run_small<float>();
+    run_layouts<double>(true);
+  } else if (what == "double") {
+    run_everything<double>();
+  } else if (what == "float") {
+    run_everything<float>();
   } else {
-    run_all<double>();
-    run_all<float>();
-    run_long<double>();
-    run_long<float>();
+    std::printf("needs an argument: double, float or small\n");
+    return 2;
   }
   if (failures > 0) return 1;
   std::printf("all went well\n");

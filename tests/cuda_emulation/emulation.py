@@ -1,6 +1,9 @@
 """Builds programs whose CUDA kernels run on the host, with g++ alone, and runs them."""
 
+import fcntl
+import functools
 import os
+import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -35,17 +38,21 @@ def skip_without_compiler(mode: str, folder: Path) -> None:
         pytest.skip("needs g++'s address and undefined behaviour sanitizers")
 
 
-def build_core(folder: Path) -> list[Path]:
-    """The CPU core's objects, without sanitizers, which it has tests of its own for."""
+def build_core(folder: Path) -> tuple[Path, ...]:
+    """The CPU core's objects, without sanitizers, which it has tests of its own for. Made once in ``folder``."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of another test process
+        with ThreadPoolExecutor(2) as pool:
+            return tuple(pool.map(functools.partial(_build_core_object, folder), sorted(CORE.glob("*.cc"))))
 
-    def compile_one(source: Path) -> Path:
-        made = folder / f"{source.stem}.o"
+
+def _build_core_object(folder: Path, source: Path) -> Path:
+    made = folder / f"{source.stem}.o"
+    if not made.exists():
         flags = INSTRUCTION_SETS.get(source.name, [])
         subprocess.run(["g++", *COMMON, "-O1", *flags, f"-I{ROOT / 'csrc'}", "-c", source, "-o", made], check=True)
-        return made
-
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(compile_one, sorted(CORE.glob("*.cc"))))
+    return made
 
 
 def build(
@@ -80,9 +87,9 @@ def build(
     return program
 
 
-def run(program: Path, *arguments: str, order: int = 1) -> subprocess.CompletedProcess:
+def run(program: Path, *arguments: str, order: int = 1, **environment: str) -> subprocess.CompletedProcess:
     """Runs ``program`` with its threads in the given order: see cuda_runtime.h."""
-    environment = {**os.environ, "EMULATION_ORDER": str(order)}
+    environment = {**os.environ, "EMULATION_ORDER": str(order), **environment}
     command = [str(program), *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=600)
 
@@ -90,3 +97,12 @@ def run(program: Path, *arguments: str, order: int = 1) -> subprocess.CompletedP
 def assert_went_well(done: subprocess.CompletedProcess) -> None:
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[:4000]}"
     assert "all went well" in done.stdout
+
+
+def kernels_in(program: Path) -> dict[int, str]:
+    """The kernels that ``program`` was compiled with, by their addresses."""
+    listed = subprocess.run(["nm", "-C", "--defined-only", program], capture_output=True, text=True, check=True).stdout
+    kernel = r"sigkernel::(?:\(anonymous namespace\)::)?\w+_kernel<.*"
+    found = re.findall(rf"^(\w+) [tTwW] (?:void )?({kernel})$", listed, re.M)
+    # The core's functions for the CPU, signature_kernel among them, take a std::function, as no kernel can.
+    return {int(address, 16): name for address, name in found if "std::function" not in name}

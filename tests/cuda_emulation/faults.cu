@@ -38,14 +38,14 @@ __global__ void relay_kernel(const float* input, int count, float* relay, int32_
 #if FAULT == 6
   if (thread < 40) __syncthreads();
 #endif
-  if (block > 0) wait_for_counter(counter + (block - 1) * 2 + thread / kWarp, 1, ~0u);
+  if (block > 0) wait_for_counter(counter + (block - 1) * 2 + thread / kWarp, 1);
   value += block > 0 ? relay[thread] : 0.0f;
 #if FAULT == 5
-  raise_counter(counter + block * 2 + thread / kWarp, 1, lane, ~0u);
+  raise_counter(counter + block * 2 + thread / kWarp, 1, lane);
   relay[thread] = value;
 #else
   relay[thread] = value;
-  raise_counter(counter + block * 2 + thread / kWarp, 1, lane, ~0u);
+  raise_counter(counter + block * 2 + thread / kWarp, 1, lane);
 #endif
   output[block * kThreads + thread] = value;
 #if FAULT == 4

@@ -1,41 +1,62 @@
 """The CUDA kernels' own source, run on the host and compared with the CPU core."""
 
+import fcntl
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cuda_emulation.emulation import CORE, HERE, assert_went_well, build, build_core, run
+from cuda_emulation.emulation import CORE, HERE, assert_went_well, build, build_core, kernels_in, run
+
+PROGRAMS = ("goursat", "signature")
+Programs = Callable[[str, str], Path]
+programs = pytest.mark.parametrize("name", PROGRAMS)
 
 
-@pytest.fixture(scope="module")
-def core_objects(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
-    return tuple(build_core(tmp_path_factory.mktemp("core")))
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    """``program(mode, name)`` is a driver, built once for all test processes."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
 
+    def make(mode: str, name: str) -> Path:
+        made = folder / f"{mode}_{name}"
+        made.mkdir(exist_ok=True)
+        with (made / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            kernels, driver = CORE / f"{name}_cuda.cu", HERE / f"drive_{name}.cc"
+            done = made / f"{mode}_{driver.stem}"
+            return done if done.exists() else build(mode, [kernels], [driver], made, build_core(folder / "core"))
 
-PROGRAMS = {"goursat": "goursat_cuda.cu", "signature": "signature_cuda.cu"}
-programs = pytest.mark.parametrize("name", [n for n in PROGRAMS if (HERE / f"drive_{n}.cc").exists()])
-
-
-def build_driver(mode: str, name: str, folder: Path, objects: tuple[Path, ...]) -> Path:
-    return build(mode, [CORE / PROGRAMS[name]], [HERE / f"drive_{name}.cc"], folder, objects)
+    return make
 
 
 @programs
-def test_kernels_agree_with_the_cpu_in_every_order(name: str, tmp_path: Path, core_objects: tuple[Path, ...]) -> None:
-    program = build_driver("plain", name, tmp_path, core_objects)
-    assert_went_well(run(program, "all"))
+@pytest.mark.parametrize("dtype", ["double", "float"])
+def test_every_kernel_agrees_with_the_cpu(name: str, dtype: str, program: Programs, tmp_path: Path) -> None:
+    driver, launched = program("plain", name), tmp_path / "launched"
+    assert_went_well(run(driver, dtype, EMULATION_LAUNCHED=str(launched)))
+    addresses = {int(line, 16) for line in launched.read_text().split()}
+    compiled = {address: kernel for address, kernel in kernels_in(driver).items() if dtype in kernel}
+    assert len(compiled) >= {"goursat": 25, "signature": 4}[name]
+    assert sorted(kernel for address, kernel in compiled.items() if address not in addresses) == []
+
+
+@programs
+def test_kernels_agree_with_the_cpu_in_every_order(name: str, program: Programs) -> None:
     for order in (0, -1, 2, 3):
-        assert_went_well(run(program, "small", order=order))
+        assert_went_well(run(program("plain", name), "small", order=order))
 
 
 @pytest.mark.slow
 @programs
-def test_kernels_are_clean_under_sanitizers(name: str, tmp_path: Path, core_objects: tuple[Path, ...]) -> None:
-    assert_went_well(run(build_driver("sanitized", name, tmp_path, core_objects), "small"))
+def test_kernels_are_clean_under_sanitizers(name: str, program: Programs) -> None:
+    assert_went_well(run(program("sanitized", name), "small"))
 
 
 @pytest.mark.slow
 @programs
-def test_kernels_do_not_race(name: str, tmp_path: Path, core_objects: tuple[Path, ...]) -> None:
-    program = build_driver("races", name, tmp_path, core_objects)
+def test_kernels_do_not_race(name: str, program: Programs) -> None:
     for order in (1, -1):
-        assert_went_well(run(program, "small", order=order))
+        assert_went_well(run(program("races", name), "small", order=order))
