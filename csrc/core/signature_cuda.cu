@@ -14,10 +14,37 @@ namespace {
 
 constexpr int kResidentBlocks = 8;  // of a multiprocessor: as many as there is scratch memory for
 
+// Division by the number of channels, for what is below 2^31: a product with the reciprocal, rounded up, is exact there.
+struct Divisor {
+  uint32_t by = 1, reciprocal = 0;
+  int shift = 0;
+
+  explicit Divisor(int64_t channels) : by(static_cast<uint32_t>(channels)) {
+    while (int64_t{1} << shift < channels) ++shift;
+    reciprocal = static_cast<uint32_t>(((uint64_t{1} << (31 + shift)) + by - 1) / by);
+  }
+  __device__ uint32_t divide(uint32_t number) const {
+    return static_cast<uint32_t>(uint64_t{number} * reciprocal >> (31 + shift));
+  }
+};
+
+// What the words' arithmetic needs.
+template <class T>
+struct Algebra {
+  Words words;
+  Divisor channels;
+  T inverse[Words::kMaxDepth + 1];  // 1 / k
+
+  explicit Algebra(const SignatureProblem<T>& problem)
+      : words(std::max<int64_t>(problem.channels, 2), problem.channels == 1 ? 1 : problem.num_words), channels(problem.channels) {
+    for (int k = 1; k <= Words::kMaxDepth; ++k) inverse[k] = T(1.0 / k);
+  }
+};
+
 template <class T>
 struct SignatureArguments {
   SignatureProblem<T> problem;
-  Words words;
+  Algebra<T> algebra;
   T* work;           // global memory, [blocks][work_numbers], where shared memory has no room; else null
   int64_t work_numbers;
   T* result;         // forward: overwritten
@@ -26,33 +53,37 @@ struct SignatureArguments {
   T* d_paths;
 };
 
-// h_j of level n for the word at `place` of level j: of the formula there.
+// h_j of level n (tensor_algebra.h's Horner recursion) for the word at `place` of level j, unrolled from its last letter:
+// the sum over its prefixes of S times the product of the other letters' dx, each by 1 / (n - the letters before it).
 template <class T>
-__device__ T horner_of_word(const Words& words, int n, int j, int64_t place, const T* dx, const T* S) {
-  const int64_t channels = words.channels();
-  int64_t power = 1;
-  for (int level = 1; level < j; ++level) power *= channels;
-  T h = S[0];
-  int64_t rest = place, prefix = 0;
-  for (int level = 0; level < j; ++level) {
-    const int64_t letter = rest / power;
-    rest -= letter * power;
-    power /= channels;
-    prefix = prefix * channels + letter;
-    h = S[words.offset(level + 1) + prefix] + h * dx[letter] * T(1.0 / (n - level));
+__device__ T horner_of_word(const Algebra<T>& algebra, int n, int j, int64_t place, const T* dx, const T* S) {
+  const Words& words = algebra.words;
+  uint32_t prefix = static_cast<uint32_t>(place);
+  T sum = S[words.offset(j) + prefix], product = 1;
+  for (int level = j - 1; level >= 0; --level) {
+    const uint32_t shorter = algebra.channels.divide(prefix);
+    product *= dx[prefix - shorter * algebra.channels.by] * algebra.inverse[n - level];
+    sum += product * S[words.offset(level) + shorter];
+    prefix = shorter;
   }
-  return h;
+  return sum;
 }
 
-// One segment more: S is overwritten by S exp(dx). From the last level down, as each word reads its prefixes' old
-// values: level n of the product is h_n of Horner's recursion (tensor_algebra.h), which a thread runs for one word.
+// One segment more: `next` is overwritten by S exp(dx), whose level n is h_n.
 template <class T>
-__device__ void multiply_exponential_in_block(const Words& words, const T* dx, T* S) {
-  for (int n = words.depth(); n > 0; --n) {
+__device__ void multiply_exponential_in_block(const Algebra<T>& algebra, const T* dx, const T* S, T* next) {
+  const Words& words = algebra.words;
+  for (int n = 0; n <= words.depth(); ++n)
     for (int64_t place = threadIdx.x; place < words.size(n); place += blockDim.x)
-      S[words.offset(n) + place] = horner_of_word(words, n, n, place, dx, S);
-    __syncthreads();
-  }
+      next[words.offset(n) + place] = horner_of_word(algebra, n, n, place, dx, S);
+  __syncthreads();
+}
+
+template <class T>
+__device__ void swap(T*& a, T*& b) {
+  T* const before = a;
+  a = b;
+  b = before;
 }
 
 template <class T>
@@ -66,9 +97,9 @@ template <class T>
 __global__ void signature_kernel(SignatureArguments<T> arguments) {
   SIGKERNEL_SHARED_MEMORY(memory);
   const SignatureProblem<T>& problem = arguments.problem;
-  const Words& words = arguments.words;
+  const Words& words = arguments.algebra.words;
   T* S = arguments.work == nullptr ? reinterpret_cast<T*>(memory) : arguments.work + blockIdx.x * arguments.work_numbers;
-  T* dx = S + problem.num_words;
+  T *next = S + problem.num_words, *dx = next + problem.num_words;
   for (int64_t path = blockIdx.x; path < problem.count; path += gridDim.x) {
     const auto write_row = [&](int64_t row) {
       T* to = arguments.result + (path * problem.rows() + row) * problem.num_words;
@@ -78,7 +109,8 @@ __global__ void signature_kernel(SignatureArguments<T> arguments) {
     for (int64_t segment = 0; segment + 1 < problem.length; ++segment) {
       if (problem.stream) write_row(segment);
       read_increment(problem, path, segment, T(1), dx);
-      multiply_exponential_in_block(words, dx, S);
+      multiply_exponential_in_block(arguments.algebra, dx, S, next);
+      swap(S, next);
     }
     write_row(problem.rows() - 1);
     __syncthreads();
@@ -97,18 +129,19 @@ struct LetterParts {
 // The adjoint of multiply_exponential_in_block, as multiply_exponential_backward of tensor_algebra.h. h, h_bar:
 // [words.scratch_size()]. Accumulates into `gathered`.
 template <class T>
-__device__ void multiply_exponential_backward_in_block(const Words& words, const T* dx, const T* S, T* S_bar, T* h, T* h_bar,
+__device__ void multiply_exponential_backward_in_block(const Algebra<T>& algebra, const T* dx, const T* S, T* S_bar, T* h, T* h_bar,
                                                        const LetterParts& letters, T* gathered) {
+  const Words& words = algebra.words;
   const int64_t channels = words.channels();
   for (int n = 1; n <= words.depth(); ++n) {  // from the first level up: each adds to the ones below, already read
     for (int j = 0; j < n; ++j)
       for (int64_t place = threadIdx.x; place < words.prefixes(j, n); place += blockDim.x)
-        h[words.offset(j) + place] = horner_of_word(words, n, j, place, dx, S);
+        h[words.offset(j) + place] = horner_of_word(algebra, n, j, place, dx, S);
     __syncthreads();
     const T* out_bar = S_bar + words.offset(n);
     for (int j = n - 1; j >= 0; --j) {
       const int64_t at = words.offset(j), count = words.prefixes(j, n), longer = words.prefixes(j + 1, n);
-      const T scale = T(1.0 / (n - j));
+      const T scale = algebra.inverse[n - j];
       for (int64_t slot = threadIdx.x; slot < letters.numbers(); slot += blockDim.x) {
         const int64_t letter = slot % channels;
         T sum = 0;
@@ -133,10 +166,11 @@ template <class T>
 __global__ void signature_backward_kernel(SignatureArguments<T> arguments) {
   SIGKERNEL_SHARED_MEMORY(memory);
   const SignatureProblem<T>& problem = arguments.problem;
-  const Words& words = arguments.words;
+  const Words& words = arguments.algebra.words;
   const LetterParts letters(blockDim.x, problem.channels);
   T* S = arguments.work == nullptr ? reinterpret_cast<T*>(memory) : arguments.work + blockIdx.x * arguments.work_numbers;
-  T *S_bar = S + problem.num_words, *h = S_bar + problem.num_words, *h_bar = h + words.scratch_size();
+  T *next = S + problem.num_words, *S_bar = next + problem.num_words;
+  T *h = S_bar + problem.num_words, *h_bar = h + words.scratch_size();
   T *dx = h_bar + words.scratch_size(), *gathered = dx + problem.channels;
   const int64_t rows = problem.rows(), channels = problem.channels;
   for (int64_t path = blockIdx.x; path < problem.count; path += gridDim.x) {
@@ -158,11 +192,12 @@ __global__ void signature_backward_kernel(SignatureArguments<T> arguments) {
         read_row(segment);
       } else {
         read_increment(problem, path, segment, T(-1), dx);
-        multiply_exponential_in_block(words, dx, S);
+        multiply_exponential_in_block(arguments.algebra, dx, S, next);
+        swap(S, next);
       }
       for (int64_t slot = threadIdx.x; slot < letters.numbers(); slot += blockDim.x) gathered[slot] = 0;
       read_increment(problem, path, segment, T(1), dx);
-      multiply_exponential_backward_in_block(words, dx, S, S_bar, h, h_bar, letters, gathered);
+      multiply_exponential_backward_in_block(arguments.algebra, dx, S, S_bar, h, h_bar, letters, gathered);
       for (int64_t d = threadIdx.x; d < channels; d += blockDim.x) {
         T sum = 0;
         for (int64_t part = 0; part < letters.parts; ++part) sum += gathered[part * channels + d];
@@ -222,8 +257,7 @@ void launch_over_paths(const char* name, Kernel kernel, SignatureArguments<T>& a
 
 template <class T>
 SignatureArguments<T> arguments_of(const SignatureProblem<T>& problem) {
-  return {problem, Words(std::max<int64_t>(problem.channels, 2), problem.channels == 1 ? 1 : problem.num_words), nullptr, 0,
-          nullptr, nullptr, nullptr, nullptr};
+  return {problem, Algebra<T>(problem), nullptr, 0, nullptr, nullptr, nullptr, nullptr};
 }
 
 int64_t blocks_for(int64_t numbers, int threads, const CudaDevice& device) {
@@ -240,7 +274,7 @@ void signature_cuda(const SignatureProblem<T>& problem, const CudaDevice& device
     launch("one_channel_kernel", one_channel_kernel<T>, blocks_for(problem.count * problem.rows(), 128, device), 128, 0, device, arguments);
     return;
   }
-  launch_over_paths("signature_kernel", signature_kernel<T>, arguments, problem.num_words + problem.channels,
+  launch_over_paths("signature_kernel", signature_kernel<T>, arguments, 2 * problem.num_words + problem.channels,
                     threads_for(problem.num_words), device);
 }
 
@@ -256,7 +290,7 @@ void signature_backward_cuda(const SignatureProblem<T>& problem, const CudaDevic
     return;
   }
   const int threads = threads_for(problem.num_words);
-  const int64_t work = 2 * problem.num_words + 2 * arguments.words.scratch_size() + problem.channels +
+  const int64_t work = 3 * problem.num_words + 2 * arguments.algebra.words.scratch_size() + problem.channels +
                        LetterParts(threads, problem.channels).numbers();
   launch_over_paths("signature_backward_kernel", signature_backward_kernel<T>, arguments, work, threads, device);
 }

@@ -27,7 +27,11 @@ class Words {
       size = size <= num_words / channels ? size * channels : num_words;  // no more than matters, for it might overflow
     }
     offset_[depth_ + 1] = num_words;
+    prefixes_of_last_[depth_] = this->size(depth_);
+    for (int k = depth_; k > 0; --k) prefixes_of_last_[k - 1] = (prefixes_of_last_[k] + channels - 1) / channels;
   }
+
+  static constexpr int kMaxDepth = 63;  // levels at least double, so that more would hold over 2^63 words
 
   SIGKERNEL_HOST_DEVICE int64_t channels() const { return channels_; }
   SIGKERNEL_HOST_DEVICE int64_t num_words() const { return offset_[depth_ + 1]; }
@@ -39,17 +43,14 @@ class Words {
 
   // How many words of `level` are prefixes of a word of level `of`.
   SIGKERNEL_HOST_DEVICE int64_t prefixes(int level, int of) const {
-    if (of < depth_ || level == of) return size(level);
-    int64_t count = size(of);
-    for (int k = of; k > level; --k) count = (count + channels_ - 1) / channels_;
-    return count;
+    return of < depth_ ? size(level) : prefixes_of_last_[level];
   }
 
  private:
-  static constexpr int kMaxDepth = 63;  // levels at least double, so that more would hold over 2^63 words
   int64_t channels_;
   int depth_;
   int64_t offset_[kMaxDepth + 2];
+  int64_t prefixes_of_last_[kMaxDepth + 1];  // by level
 };
 
 // The first `count` words (p, i) of a level: out_pi = a_pi + scale h_p dx_i. Overwrites out, which may be a.
