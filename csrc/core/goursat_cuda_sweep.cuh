@@ -130,18 +130,24 @@ struct LaneEdges {
   }
 };
 
-// A tile in shared memory, a warp's own: the increments of its cells, and for each group the edges that enter and leave a
-// strip at its first and last lane, [groups][steps][kSize] each.
+// A tile in shared memory, a warp's own: the increments of its cells; the segments that they are formed of; and for each group
+// the edges that enter and leave a strip at its first and last lane, [groups][steps][kSize] each.
 template <class Rule, class T, int R, int kSteps>
 struct Tile {
   static constexpr int kSize = Rule::kCoefficients;
-  static constexpr int numbers(int lanes) { return kSteps * (R * kWarp + 2 * kSize * (kWarp / lanes)); }
+  using Staged = StagedSegments<T>;
+  static constexpr int numbers(int lanes) {
+    return kSteps * R * kWarp + Staged::column_numbers(kSteps, lanes) + kSteps * 2 * kSize * (kWarp / lanes);
+  }
   RowNumbers<T, R>* p;
-  T *entering, *leaving;  // the group's
+  Staged staged;          // the group's, as are
+  T *entering, *leaving;
   T* end;                 // of the tile
 
-  __device__ Tile(T* memory, const Lanes& lanes) : p(reinterpret_cast<RowNumbers<T, R>*>(memory)) {
-    T* edges = memory + kSteps * R * kWarp;
+  __device__ Tile(T* memory, const Lanes& lanes) : p(reinterpret_cast<RowNumbers<T, R>*>(memory)), staged() {
+    T* segments = memory + kSteps * R * kWarp;
+    staged.columns = reinterpret_cast<Chunk<T>*>(segments) + lanes.group * (kSteps + lanes.count - 1);
+    T* edges = segments + Staged::column_numbers(kSteps, lanes.count);
     entering = edges + lanes.group * kSteps * kSize;
     leaving = edges + (lanes.groups + lanes.group) * kSteps * kSize;
     end = edges + 2 * lanes.groups * kSteps * kSize;
@@ -179,7 +185,7 @@ struct ForwardStrip {
       const int steps = end - first < kSteps ? end - first : kSteps;
       if (row.before != nullptr) wait_for_counter(row.before, first + steps < strip.columns ? first + steps : strip.columns);
       tile.read_row(row.read, strip, lanes, first, steps);
-      form_increments<R>(increments, problem, strip, lanes, first, steps, factor, tile.p);
+      form_increments<R>(increments, problem, strip, lanes, first, steps, factor, tile.staged, tile.p);
       __syncwarp();
       SIGKERNEL_ROLLED for (int c = 0; c < steps; ++c) {
         const int column = first + c - lanes.lane;
@@ -221,7 +227,9 @@ class BackwardStrip {
   static constexpr int kSize = Rule::kCoefficients;
   static constexpr int kSteps = tile_steps<T, R, Backward::kTape + 1>(24 << 10, 16);
   using WarpTile = Tile<Rule, T, R, kSteps>;
-  static constexpr int tile_numbers(int lanes) { return WarpTile::numbers(lanes) + kSteps * R * Backward::kTape * kWarp; }
+  static constexpr int tile_numbers(int lanes) {
+    return WarpTile::numbers(lanes) + StagedSegments<T>::row_numbers(R) + kSteps * R * Backward::kTape * kWarp;
+  }
   // What a warp saves of a strip.
   static int64_t saved_numbers(int64_t columns, int lanes) {
     return ((columns + lanes - 1 + kSteps - 1) / kSteps) * Edges::kNumbers * kWarp;
@@ -231,7 +239,10 @@ class BackwardStrip {
   __device__ BackwardStrip(const PairIncrements<T>& increments, const GpuProblem<T>& problem, const GpuStrip& strip,
                            const Lanes& lanes, T* memory, T* saved)
       : increments_(increments), problem_(problem), strip_(strip), lanes_(lanes), tile_(memory, lanes),
-        tape_(tile_.end + lanes.thread), saved_(saved + lanes.thread), factor_(increments.factor(strip.refinement)) {}
+        tape_(tile_.end + StagedSegments<T>::row_numbers(R) + lanes.thread), saved_(saved + lanes.thread),
+        factor_(increments.factor(strip.refinement)) {
+    tile_.staged.rows = reinterpret_cast<Chunk<T>*>(tile_.end) + lanes.group * lanes.count * R;
+  }
 
   // entered: the row that entered the strip forward, or null. bars: what the derivatives by rows of edges pass through;
   // progress counts columns from the last. above_first_column: of the strip above, or the number of columns. scale: of the
@@ -264,7 +275,7 @@ class BackwardStrip {
         for (int n = lanes_.lane; n < steps * kSize; n += lanes_.count)
           if (first + n / kSize < strip_.columns) bars.write[int64_t{first} * kSize + n] = tile_.leaving[n];
       }
-      add_gradient<R>(increments_, problem_, strip_, lanes_, first, steps, is_live, tile_.p, gradient);
+      TileGradient<R, T>(increments_, problem_, strip_, lanes_, first, steps, is_live, tile_.p, gradient).add(tile_.staged);
       if (t == 0 && problem_.increments == GpuIncrements::kRbf) {  // before the strip below is let go to add its own
         by_variance = sum_of_lanes(lanes_, by_variance);
         if (is_live && lanes_.is_first()) *gradient.variance += by_variance;
@@ -278,7 +289,7 @@ class BackwardStrip {
  private:
   __device__ void read_tile(const T* entered, int first, int steps) const {
     tile_.read_row(entered, strip_, lanes_, first, steps);
-    form_increments<R>(increments_, problem_, strip_, lanes_, first, steps, T(1), tile_.p);
+    form_increments<R>(increments_, problem_, strip_, lanes_, first, steps, T(1), tile_.staged, tile_.p);
     __syncwarp();
   }
 
@@ -369,7 +380,7 @@ class BackwardStrip {
   const GpuProblem<T>& problem_;
   const GpuStrip strip_;
   const Lanes& lanes_;
-  const WarpTile tile_;
+  WarpTile tile_;
   T* const tape_;
   T* const saved_;
   const T factor_;

@@ -46,10 +46,10 @@ constexpr int64_t kLargestSharedRow = 24 << 10;  // bytes, of the row and a coun
 
 // How often a warp issues for a step and for each row's cell in it, about: fitted to the machine code for sm_90, forward
 // (docs/performance.md). A double's arithmetic counts twice.
-inline double step_issue(const GpuShape& shape) { return shape.number_bytes == 8 ? 25 : 14; }
+inline double step_issue(const GpuShape& shape) { return shape.number_bytes == 8 ? 36 : 27; }
 inline double cell_issue(const GpuShape& shape) {
   const double arithmetic = 2.6 * (shape.degree + 1) * (shape.degree + 1), is_double = shape.number_bytes == 8 ? 1 : 0;
-  return shape.degree == 0 ? 16 + 11 * is_double : 60 + 45 * is_double + (1.1 + is_double) * arithmetic;
+  return shape.degree == 0 ? 20 + 17 * is_double : 60 + 45 * is_double + 1.1 * (1 + is_double) * arithmetic;
 }
 
 // Cycles, for comparison only: what a multiprocessor issues, or where warps are too few to hide it, what one pair's steps
