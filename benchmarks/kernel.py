@@ -2,7 +2,8 @@
 The signature kernel against pySigLib: speed, error and memory.
 
 ``python -m benchmarks.kernel`` prints ratios of speed and peak memory; ``python -m benchmarks.kernel accuracy`` prints
-error against time of both libraries' solvers, as tables for the documentation. Needs the extra ``bench``.
+error against time of both libraries' solvers, as tables for the documentation. ``--device gpu`` compares the speed of
+both on a GPU. Needs the extra ``bench``.
 """
 
 import argparse
@@ -58,9 +59,10 @@ WORKS = (
 )
 
 
-def ours(X: np.ndarray, Y: np.ndarray, solver: sk.Solver, *, gram: bool, backward: bool) -> Call:
+def ours(X: np.ndarray, Y: np.ndarray, solver: sk.Solver, *, gram: bool, backward: bool, device: str = "cpu") -> Call:
     """Our kernel, and with ``backward`` its gradient by both arguments, on tensors made beforehand."""
-    x, y = tf.constant(X), tf.constant(Y)
+    with tf.device(f"{device}:0"):
+        x, y = tf.constant(X), tf.constant(Y)
 
     def forward() -> tf.Tensor:
         return sk.signature_kernel_gram(x, solver=solver) if gram else sk.signature_kernel(x, y, solver=solver)
@@ -71,18 +73,38 @@ def ours(X: np.ndarray, Y: np.ndarray, solver: sk.Solver, *, gram: bool, backwar
             k = forward()
         return tape.gradient(k, [x, y])
 
-    return both if backward else forward
+    return waiting(both if backward else forward, device, tf.test.experimental.sync_devices)
 
 
-def peers(X: np.ndarray, Y: np.ndarray, *, gram: bool, backward: bool, **method: object) -> list[Call]:
+def waiting(function: Call, device: str, wait: Call) -> Call:
+    """On a GPU ``function`` and then ``wait``, for a call there returns before its work is done."""
+    if device == "cpu":
+        return function
+
+    def run() -> object:
+        result = function()
+        wait()
+        return result
+
+    return run
+
+
+def peers(
+    X: np.ndarray, Y: np.ndarray, *, gram: bool, backward: bool, device: str = "cpu", **method: object
+) -> list[Call]:
     """The peer's ways to do the same, on all cores: it can keep its forward grid for the way back, or not."""
-    x, y = torch.tensor(X), torch.tensor(Y)
+    ways = _peers(X, Y, gram=gram, backward=backward, device="cuda" if device == "gpu" else "cpu", **method)
+    return [waiting(way, device, torch.cuda.synchronize) for way in ways]
+
+
+def _peers(X: np.ndarray, Y: np.ndarray, *, gram: bool, backward: bool, device: str, **method: object) -> list[Call]:
+    x, y = torch.tensor(X, device=device), torch.tensor(Y, device=device)
     every = {"n_jobs": -1, **method}
     if gram:
         return [lambda: pysiglib.sig_kernel_gram(x, y, **every)]
     if not backward:
         return [lambda: pysiglib.sig_kernel(x, y, **every)]
-    upstream = torch.ones(len(X), dtype=x.dtype)
+    upstream = torch.ones(len(X), dtype=x.dtype, device=device)
     both = {"left_deriv": True, "right_deriv": True, **every}
 
     def plain() -> object:
@@ -128,9 +150,14 @@ def reference(X: np.ndarray, Y: np.ndarray, degree: int = 24) -> np.ndarray:
     return np.array(values)
 
 
+def as_array(k: object) -> np.ndarray:
+    """``k`` of either library, from either device."""
+    return np.asarray(k.cpu() if isinstance(k, torch.Tensor) else k)
+
+
 def relative_error(k: object, exact: np.ndarray) -> float:
     """Largest error relative to max(1, |k|), of the pairs that ``exact`` has."""
-    values = np.asarray(k)[: len(exact)]
+    values = as_array(k)[: len(exact)]
     return float(np.max(np.abs(values - exact) / np.maximum(1, np.abs(exact))))
 
 
@@ -148,7 +175,7 @@ def _row(name: str, mine: float, theirs: float, target: float | None, note: str 
     print(f"{name:52} {mine * 1e3:9.2f} {theirs * 1e3:9.2f} {theirs / mine:7.1f} {asked:>6}  {note}", flush=True)
 
 
-def compare(work: Work, repeats: int) -> None:
+def compare(work: Work, repeats: int, device: str) -> None:
     """Prints a work's rows."""
     X, Y = work.paths()
     kinds = (("forward", False), ("forward + backward", True))
@@ -156,11 +183,11 @@ def compare(work: Work, repeats: int) -> None:
         for (kind, backward), target in zip(kinds, work.finite_differences, strict=True):
             if backward and target is None:
                 continue
-            mine = ours(X, Y, sk.FiniteDifference(), gram=work.gram, backward=backward)
-            theirs = fastest(peers(X, Y, gram=work.gram, backward=backward, dyadic_order=0))
+            mine = ours(X, Y, sk.FiniteDifference(), gram=work.gram, backward=backward, device=device)
+            theirs = fastest(peers(X, Y, gram=work.gram, backward=backward, device=device, dyadic_order=0))
             note = ""
             if not backward:
-                a, b = (np.asarray(call()).ravel() for call in (mine, theirs))
+                a, b = (as_array(call()).ravel() for call in (mine, theirs))
                 note = f"differ by {relative_error(a, b):.0e}"
             seconds = alternately([mine, theirs], repeats)
             _row(f"{work}, finite differences, {kind}", *seconds, target, note)
@@ -168,9 +195,9 @@ def compare(work: Work, repeats: int) -> None:
         exact = reference(X[:2], Y[:2])
         order = order_at(_SAME_ERROR, X, Y, exact)
         for (kind, backward), target in zip(kinds, work.power_series, strict=True):
-            mine = ours(X, Y, sk.PowerSeries(_SAME_ERROR), gram=False, backward=backward)
+            mine = ours(X, Y, sk.PowerSeries(_SAME_ERROR), gram=False, backward=backward, device=device)
             method = {"method": "polynomial", "order": order}
-            theirs = fastest(peers(X, Y, gram=False, backward=backward, **method))
+            theirs = fastest(peers(X, Y, gram=False, backward=backward, device=device, **method))
             note = f"order {order}"
             if not backward:
                 note += f"; errors {relative_error(mine(), exact):.0e}, {relative_error(theirs(), exact):.0e}"
@@ -178,12 +205,12 @@ def compare(work: Work, repeats: int) -> None:
             _row(f"{work}, power series, {kind}", *seconds, target, note)
 
 
-def compare_dtypes(repeats: int) -> None:
+def compare_dtypes(repeats: int, device: str) -> None:
     """float32 against float64, ours."""
     X, Y = Work(1024, 64, 3).paths()
     for solver, name in ((sk.FiniteDifference(), "finite differences"), (sk.PowerSeries(1e-5), "power series at 1e-5")):
         single, double = (
-            ours(X.astype(dtype), Y.astype(dtype), solver, gram=False, backward=False)
+            ours(X.astype(dtype), Y.astype(dtype), solver, gram=False, backward=False, device=device)
             for dtype in (np.float32, np.float64)
         )
         seconds = alternately([single, double], repeats)
@@ -264,16 +291,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kernel", description=__doc__)
     parser.add_argument("what", nargs="?", default="speed", choices=["speed", "accuracy"])
     parser.add_argument("--repeats", type=int, default=7, help="timings of each, of which the median counts")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "gpu"], help="where both compute; for speed")
     options = parser.parse_args()
+    if options.device == "gpu" and not (tf.config.list_physical_devices("GPU") and torch.cuda.is_available()):
+        parser.error("--device gpu needs a GPU that both TensorFlow and PyTorch see, and there is none")
     if options.what == "accuracy":
         accuracy(options.repeats)
         return
     print(f"pySigLib {pysiglib.__version__ if hasattr(pysiglib, '__version__') else ''}, {os.cpu_count()} cores\n")
     print(f"{'work, float64':52} {'ours, ms':>9} {'peer, ms':>9} {'ratio':>7} {'asked':>6}")
     for work in WORKS:
-        compare(work, options.repeats)
-    compare_dtypes(options.repeats)
-    compare_memory()
+        compare(work, options.repeats, options.device)
+    compare_dtypes(options.repeats, options.device)
+    if options.device == "cpu":
+        compare_memory()
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ struct GpuShape {
 constexpr int kStepsBehind = 48;  // roughly what a shared strip lags behind the one before
 // With these a block's tiles, row and counters stay below the 64 KB that the smallest of our GPUs offers a block.
 constexpr int kMostBlockWarps = 4;
-constexpr int64_t kLargestSharedRow = 24 << 10;  // bytes, of the row and a counter for each strip
+constexpr int64_t kLargestSharedRow = 20 << 10;  // bytes, of the row and a counter for each strip
 
 // How often a warp issues for a step and for each row's cell in it, about: fitted to the machine code for sm_90, forward
 // (docs/performance.md). A double's arithmetic counts twice.

@@ -72,7 +72,7 @@ struct cudaLaunchConfig_t {
 
 namespace emulation {
 
-constexpr size_t kSharedAtMost = 96 << 10, kSharedUnasked = 48 << 10, kGuard = 256;
+constexpr size_t kSharedAtMost = 64 << 10, kSharedUnasked = 48 << 10, kGuard = 256;
 constexpr int kWarpLanes = 32;
 
 enum class Waits { kNot, kForBlock, kForWarp, kSpinning, kDone };

@@ -262,7 +262,7 @@ void check_layouts() {
       {65536, 45, 45, 0, 4, Sharing::kGroup, 8, 2},     // many pairs: the fewest idle lanes
       {128, 255, 255, 0, 4, Sharing::kBlock, 32, 0},
       {32, 1023, 1023, 0, 4, Sharing::kChain, 32, 4},    // few pairs
-      {128, 255, 255, 10, 1, Sharing::kBlock, 32, 1},
+      {128, 255, 255, 8, 1, Sharing::kBlock, 32, 1},
       {1, 9999, 9999, 0, 4, Sharing::kChain, 32, 0},    // a row does not fit a block's shared memory
       {1, 9999, 9999, 10, 1, Sharing::kChain, 32, 1},
       {1, 2000000, 100, 0, 4, Sharing::kChain, 32, 4},  // nor would a counter for each strip

@@ -1,0 +1,329 @@
+"""
+How fast the CUDA kernels should be on an H100, from their machine code. A prediction: nothing here was timed on a GPU.
+
+``python -m benchmarks.gpu_model`` counts the instructions of the loops that each kernel spends its time in, as compiled
+for sm_90, asks the CUDA code for its tiles and for how it deals shapes to threads, and predicts times from both, as the
+tables of docs/performance.md. Needs g++, a library built with CUDA, and on the PATH ``cuobjdump`` and ``nvdisasm``
+(on PyPI ``nvidia-cuda-cuobjdump`` and ``nvidia-cuda-nvdisasm``).
+"""
+
+import argparse
+import math
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# An H100 SXM: data sheet, and CUDA programming guide, compute capability 9.0.
+MULTIPROCESSORS, CLOCK, BANDWIDTH = 132, 1.755e9, 3.35e12  # -, Hz, bytes a second
+REGISTERS, SHARED_BYTES, MOST_WARPS, MOST_BLOCKS = 65536, 227 << 10, 64, 32  # of a multiprocessor
+ISSUED_PER_CYCLE = 4
+FLOATING_PER_CYCLE = {"float": 4, "double": 2}  # instructions of a warp
+# Guesses. A lone warp issues at most an instruction a cycle, and in each step waits for a shuffle and what hangs on it;
+# a strip starts this many steps after the one before; a launch that finds nothing to do takes this long.
+WAIT_PER_STEP, STEPS_BEHIND, SECONDS_PER_LAUNCH = 60, {"group": 0, "block": 48, "chain": 96}, 2e-6
+CHANNELS_AT_ONCE = 4  # kChunk of goursat_cuda_tile.cuh
+FLOATING = ("DFMA", "DMUL", "DADD", "FFMA", "FMUL", "FADD")
+
+SHAPES = {  # pairs, segments, channels
+    "PenDigits, a batch": (50, 7, 3),
+    "whale calls, a batch": (50, 29, 29),
+    "satellite, a batch": (200, 45, 2),
+    "Gram of 45 paths": (1024, 45, 2),
+    "128 pairs, L256, D8": (128, 255, 8),
+    "32 pairs, L1000, D8": (32, 999, 8),
+    "1 pair, L1000, D8": (1, 999, 8),
+}
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop without another one inside: how many instructions of each kind it has."""
+
+    kinds: Counter
+
+    @property
+    def instructions(self) -> int:
+        return sum(self.kinds.values())
+
+    @property
+    def floating(self) -> int:
+        return sum(self.kinds[kind] for kind in FLOATING)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel as compiled for sm_90; ``rule`` as printed by gpu_layouts.cc."""
+
+    direction: str
+    rule: str
+    degree: int
+    dtype: str
+    rows_per_lane: int
+    registers: int
+    loops: tuple[Loop, ...]
+
+    @property
+    def name(self) -> str:
+        rule = self.rule if self.degree == 0 else f"{self.rule} {self.degree}"
+        return f"{self.direction}, {rule}, {self.dtype}, {self.rows_per_lane} a lane"
+
+    @property
+    def sweeps(self) -> tuple[Loop, ...]:
+        """The loops over a tile's steps: forward one, backward edges between strips, edges, tape and the way back."""
+        found = tuple(
+            x for x in self.loops if x.kinds["SHFL"] and 8 * x.floating > x.instructions
+        )  # others wait, if ever
+        expected = 1 if self.direction == "forward" else 4
+        assert len(found) == expected, f"{self.name}: {len(found)} loops with shuffles, not {expected}"
+        return found
+
+    def _linear(self, has_store: bool) -> list[Loop]:
+        """Loops over a tile's steps that handle four channels of the linear static kernel."""
+        return [
+            loop
+            for loop in self.loops
+            if loop.kinds["LDS"] and not loop.kinds["SHFL"] and not loop.kinds["LDG"]
+            if loop.floating == CHANNELS_AT_ONCE * self.rows_per_lane and bool(loop.kinds["STS"]) == has_store
+        ]
+
+    def step(self, channels: int, is_kept: bool) -> tuple[float, float]:
+        """
+        Instructions of a step, and floating ones among them, under the linear static kernel.
+
+        :param is_kept: backward, whether several strips' rows must be computed first, which is one more sweep.
+        """
+        sweeps = self.sweeps if is_kept or self.direction == "forward" else self.sweeps[1:]
+        forming = self._linear(has_store=True)[: len(sweeps) if self.direction == "forward" else len(sweeps) - 1]
+        chunks = math.ceil(channels / CHANNELS_AT_ONCE)
+        linear = [*forming, *(self._linear(has_store=False) if self.direction == "backward" else [])]
+        return (
+            sum(loop.instructions for loop in sweeps) + chunks * sum(loop.instructions for loop in linear),
+            sum(loop.floating for loop in sweeps) + chunks * sum(loop.floating for loop in linear),
+        )
+
+    def resident_warps(self, shared_bytes: int) -> int:
+        """Of a multiprocessor, with a warp to a block."""
+        registers = math.ceil(self.registers / 8) * 8 * 32
+        return min(MOST_WARPS, MOST_BLOCKS, REGISTERS // registers, SHARED_BYTES // (shared_bytes + 1024))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one shape is dealt to threads: goursat_gpu_layout.h."""
+
+    sharing: str
+    lanes: int
+    rows_per_lane: int
+    warps: int
+
+
+class Code:
+    """What the CUDA code says of itself: tiles by (direction, rule, degree, dtype, rows), layouts by shape."""
+
+    def __init__(self, shapes: Iterable[tuple[int, int]]) -> None:
+        self.tiles: dict[tuple[str, str, int, str, int], tuple[int, int]] = {}  # steps, bytes of shared memory
+        self.layouts: dict[tuple[str, str, int, str, int, int], Layout] = {}
+        for line in self._print(shapes):
+            kind, direction, rule, degree, dtype, *rest = line.split()
+            if kind == "tile":
+                rows_per_lane, steps, shared = map(int, rest)
+                self.tiles[direction, rule, int(degree), dtype, rows_per_lane] = steps, shared
+            else:
+                pairs, segments, sharing, lanes, rows, warps = rest
+                layout = Layout(sharing, int(lanes), int(rows), int(warps))
+                self.layouts[direction, rule, int(degree), dtype, int(pairs), int(segments)] = layout
+
+    @staticmethod
+    def _print(shapes: Iterable[tuple[int, int]]) -> list[str]:
+        with tempfile.TemporaryDirectory() as folder:
+            program = str(Path(folder) / "gpu_layouts")
+            flags = ["-std=gnu++17", "-DSIGKERNEL_CUDA_EMULATION", "-Wno-unknown-pragmas"]
+            includes = [f"-I{ROOT / 'tests' / 'cuda_emulation'}", f"-I{ROOT / 'csrc'}"]
+            source = str(ROOT / "benchmarks" / "gpu_layouts.cc")
+            subprocess.run(["g++", *flags, *includes, source, "-o", program], check=True)
+            arguments = [str(number) for shape in shapes for number in shape]
+            return subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def dump(library: Path, what: str) -> str:
+    """cuobjdump's output for sm_90."""
+    if shutil.which("cuobjdump") is None or shutil.which("nvdisasm") is None:
+        raise SystemExit(
+            "needs cuobjdump and nvdisasm on the PATH: pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm, "
+            "and add site-packages/nvidia/cu13/bin to the PATH"
+        )
+    command = ["cuobjdump", "-arch", "sm_90", what, str(library)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def kernels_of(library: Path) -> tuple[list[Kernel], dict[str, tuple[int, tuple[Loop, ...]]]]:
+    """The solver's forward and backward kernels; and all others, by name: registers, loops."""
+    functions = re.split(r"\n\s*Function : ", dump(library, "-sass"))[1:]
+    if not functions:
+        raise SystemExit(
+            f"{library} holds no machine code for sm_90: build it with CUDA, without SIGKERNEL_TF_CUDA_ARCHS"
+        )
+    registers = dict(re.findall(r"Function (\S+):\s+REG:(\d+)", dump(library, "-res-usage")))
+    solver, others = [], {}
+    for function in functions:
+        symbol = function.split("\n", 1)[0].strip()
+        used, loops = int(registers[symbol]), innermost_loops(function)
+        found = re.match(
+            r"_ZN9sigkernel\d+(forward|backward)_kernelI(?:NS_\d+AdjointI)?NS_\d+(\D+?\d*?)(?:ILi(\d+)E)?E+([fd])Li(\d)E",
+            symbol,
+        )
+        if found:
+            direction, rule, degree, dtype, rows = found.groups()
+            solver.append(
+                Kernel(direction, rule, int(degree or 0), {"f": "float", "d": "double"}[dtype], int(rows), used, loops)
+            )
+        elif found := re.search(r"\d([a-z_]+_kernel)I([fd])E", symbol):
+            others[f"{found[1]}<{'float' if found[2] == 'f' else 'double'}>"] = used, loops
+    order = {"forward": 0, "backward": 1}
+    return sorted(solver, key=lambda k: (order[k.direction], k.dtype, k.degree, k.rule, k.rows_per_lane)), others
+
+
+def innermost_loops(machine_code: str) -> tuple[Loop, ...]:
+    """What lies between a jump backwards and where it goes, with no other such pair inside; in the code's order."""
+    lines = [(int(at, 16), text) for at, text in re.findall(r"/\*([0-9a-f]{4,5})\*/\s+(.*?);", machine_code)]
+    place = {at: n for n, (at, _) in enumerate(lines)}
+    jumps = []
+    for n, (at, text) in enumerate(lines):
+        to = re.search(r"\bBRA\b.*?0x([0-9a-f]+)", text)
+        if to and int(to[1], 16) < at and int(to[1], 16) in place:
+            jumps.append((place[int(to[1], 16)], n))
+    inner = [j for j in jumps if not any(j[0] <= a and b <= j[1] and (a, b) != j for a, b in jumps)]
+    names = [re.sub(r"^@!?U?P\w+\s+", "", text).split()[0].split(".")[0] for _, text in lines]
+    return tuple(Loop(Counter(names[first : last + 1])) for first, last in sorted(inner))
+
+
+def predicted_seconds(kernel: Kernel, layout: Layout, code: Code, pairs: int, segments: int, channels: int) -> float:
+    """The largest of three: instructions issued, the floating-point pipes, and one pair's steps in sequence."""
+    shared = code.tiles[kernel.direction, kernel.rule, kernel.degree, kernel.dtype, kernel.rows_per_lane][1]
+    strips = math.ceil(segments / (layout.lanes * layout.rows_per_lane))
+    steps = segments + layout.lanes - 1
+    instructions, floating = kernel.step(channels, is_kept=strips > 1)
+    warp_steps = math.ceil(pairs * layout.lanes / 32) * strips * steps
+    at_once = MULTIPROCESSORS * kernel.resident_warps(shared)
+    shared_by = {"group": 1, "block": min(strips, layout.warps), "chain": min(strips, at_once)}[layout.sharing]
+    sequential = max(steps * strips / shared_by, steps) + STEPS_BEHIND[layout.sharing] * (strips - 1)
+    waves = max(1.0, math.ceil(pairs * layout.lanes / 32) * shared_by / at_once)
+    cycles = max(
+        warp_steps * instructions / ISSUED_PER_CYCLE / MULTIPROCESSORS,
+        warp_steps * floating / FLOATING_PER_CYCLE[kernel.dtype] / MULTIPROCESSORS,
+        sequential * (instructions + WAIT_PER_STEP) * waves,
+    )
+    return cycles / CLOCK
+
+
+def scheme_of_pysiglib_seconds(sweep: Kernel, pairs: int, segments: int) -> float:
+    """
+    pySigLib's published scheme for the same finite differences, with as many instructions a step as our sweep at one
+    row a lane: a warp to a pair, its strips in turn; increments read from a matrix that was written to global memory.
+    """
+    size = 4 if sweep.dtype == "float" else 8
+    instructions = sweep.sweeps[0].instructions
+    strips, steps = math.ceil(segments / 32), segments + 31
+    issue = pairs * strips * steps * instructions / ISSUED_PER_CYCLE / MULTIPROCESSORS
+    waves = max(1.0, pairs / (MOST_BLOCKS * MULTIPROCESSORS))
+    return (
+        max(issue, strips * steps * (instructions + WAIT_PER_STEP) * waves) / CLOCK
+        + 2 * pairs * segments**2 * size / BANDWIDTH
+    )
+
+
+def row_bytes_per_cell(kernel: Kernel) -> float:
+    """Of global memory, where there are several strips: the rows of edges between them, and backward their bars."""
+    size, edge = (4 if kernel.dtype == "float" else 8), (kernel.degree + 1 if kernel.degree else 2)
+    return (2 if kernel.direction == "forward" else 5) * edge * size / (32 * kernel.rows_per_lane)
+
+
+def print_kernels(kernels: list[Kernel], code: Code) -> None:
+    """A line for each kernel."""
+    print(
+        "| kernel | registers | shared memory of a warp | warps at once | instructions a cell: sweep | D = 2 | D = 8 |",
+        end="",
+    )
+    print(" floating, D = 2 | bytes a cell |\n|---|---|---|---|---|---|---|---|---|")
+    for kernel in kernels:
+        shared = code.tiles[kernel.direction, kernel.rule, kernel.degree, kernel.dtype, kernel.rows_per_lane][1]
+        sweeps = kernel.sweeps if kernel.direction == "forward" else kernel.sweeps[1:]
+        per_cell = [sum(loop.instructions for loop in sweeps)] + [kernel.step(d, is_kept=False)[0] for d in (2, 8)]
+        listed = " | ".join(f"{n / kernel.rows_per_lane:.0f}" for n in [*per_cell, kernel.step(2, is_kept=False)[1]])
+        print(
+            f"| {kernel.name} | {kernel.registers} | {shared} | {kernel.resident_warps(shared)} | {listed} "
+            f"| {row_bytes_per_cell(kernel):.2g} |"
+        )
+
+
+def print_others(others: dict[str, tuple[int, tuple[Loop, ...]]]) -> None:
+    """A line for each of the other kernels: the loops that compute."""
+    print("\n| kernel | registers | instructions of its loops (floating ones, loads) |\n|---|---|---|")
+    for name, (registers, loops) in sorted(others.items()):
+        if not name.startswith(("reach", "reduce", "signature", "one_channel")):
+            continue  # those of refined pairs are those of the last degree; the rest does next to nothing
+        distinct = {str(loop.kinds): loop for loop in loops if loop.floating}
+        listed = "; ".join(
+            f"{loop.instructions} ({loop.floating}, {loop.kinds['LDS'] + loop.kinds['LD'] + loop.kinds['LDG']})"
+            for loop in distinct.values()
+        )
+        print(f"| `{name}` | {registers} | {listed} |")
+
+
+def as_text(microseconds: float) -> str:
+    """Two digits."""
+    return f"{microseconds:.2g}" if microseconds < 100 else f"{float(f'{microseconds:.2g}'):.0f}"
+
+
+def print_times(kernels: list[Kernel], code: Code) -> None:
+    """A line for each shape."""
+    columns = {
+        "finite differences": ("forward", "FiniteDifference", 0),
+        "backward": ("backward", "FiniteDifference", 0),
+        "power series, 8": ("forward", "PowerSeries", 8),
+        "backward, 8": ("backward", "PowerSeries", 8),
+        "power series, 12": ("forward", "PowerSeries", 12),
+        "backward, 12": ("backward", "PowerSeries", 12),
+    }
+    by_key = {(k.direction, k.rule, k.degree, k.dtype, k.rows_per_lane): k for k in kernels}
+    print(f"\n| pairs × segments × channels | {' | '.join(columns)} | finite differences by pySigLib's scheme |")
+    print("|---|" + "---|" * (len(columns) + 1))
+    for name, (pairs, segments, channels) in SHAPES.items():
+        cells = []
+        for key in columns.values():
+            pair = []
+            for dtype in ("float", "double"):
+                where = (*key, dtype, pairs, segments)
+                layout = code.layouts[where]
+                which = (*key, dtype, layout.rows_per_lane)
+                kernel = by_key[which]
+                pair.append(predicted_seconds(kernel, layout, code, pairs, segments, channels) * 1e6)
+            cells.append(" / ".join(map(as_text, pair)))
+        peer = [
+            scheme_of_pysiglib_seconds(by_key["forward", "FiniteDifference", 0, dtype, 1], pairs, segments) * 1e6
+            for dtype in ("float", "double")
+        ]
+        print(f"| {name}: {pairs} × {segments} × {channels} | {' | '.join(cells)} | {' / '.join(map(as_text, peer))} |")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_model", description=__doc__)
+    parser.add_argument("--library", type=Path, help="a library built with CUDA; the installed one unless given")
+    library = parser.parse_args().library or ROOT / "sigkernel_tf" / "_ops.so"
+    kernels, others = kernels_of(library)
+    code = Code({(pairs, segments) for pairs, segments, _ in SHAPES.values()})
+    print_kernels(kernels, code)
+    print_others(others)
+    print_times(kernels, code)
+
+
+if __name__ == "__main__":
+    main()
