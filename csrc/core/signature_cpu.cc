@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <limits>
 
 #include "core/memory.h"
 #include "core/signature_lanes.h"
@@ -26,12 +28,11 @@ class Smallest {
   std::atomic<int64_t> value_{-1};
 };
 
-// The multiplication takes an infinity and a NaN to NaN, and anything else to 0, without branches.
 template <class T>
 bool all_finite(const T* values, int64_t count) {
-  T sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += values[i] * T(0);
-  return sum == 0;
+  bool are_finite = true;
+  for (int64_t i = 0; i < count; ++i) are_finite &= std::abs(values[i]) <= std::numeric_limits<T>::max();  // no branch
+  return are_finite;
 }
 
 int64_t cost_of(int64_t numbers) { return std::min<int64_t>(numbers, int64_t{1} << 50); }
@@ -100,7 +101,7 @@ class Walks {
 
  private:
   static constexpr int64_t kMostWordsInLanes = 1 << 14;
-  static constexpr int64_t kWantedItems = 1024;     // enough for many threads
+  static constexpr int64_t kWantedItems = 256;      // enough for many threads
   static constexpr int64_t kMostNumbers = 1 << 22;  // in the signatures of all stretches
   static constexpr int64_t kStepsALevel = 32;       // a product costs about as much as two steps for each level
 

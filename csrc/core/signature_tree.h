@@ -123,7 +123,7 @@ class SignatureTree {
   }
 
  private:
-  static constexpr int kSiblings = 2;  // nodes above the leaves are taken in pairs
+  static constexpr int kSiblings = 3;  // nodes above the leaves are taken up to as many at once
   static constexpr bool kGoesBack = kSteps > 1;
 
   // The increments by letter, divided by 1 .. depth.
@@ -135,129 +135,171 @@ class SignatureTree {
 
   int64_t letter(int k, int64_t i) const { return ((k - 1) * channels_ + i) * kSteps; }
 
-  // Of a node of level j: its messages for the level n = j + k, at the k-th place, and those of its siblings behind.
-  int64_t messages(int j) const { return (depth_ - j) * kSteps; }
-
   // The children of the node at `place` of level j.
   void visit(int j, int64_t place) {
     if (j + 1 == depth_) return leaves<1>(place, m_[j]);
-    int64_t i = 0;
-    if (j + 2 == depth_) {
-      for (; i + kSiblings <= channels_; i += kSiblings) {
-        advance<kSiblings>(j, place, i);
-        leaves<kSiblings>(place * channels_ + i, m_[j + 1]);
-      }
-    }
-    for (; i < channels_; ++i) {
-      advance<1>(j, place, i);
+    if (j + 2 == depth_) return by_siblings(ForwardAboveLeaves{*this, place});
+    for (int64_t i = 0; i < channels_; ++i) {
+      advance(j, place, i);
       visit(j + 1, place * channels_ + i);
     }
   }
 
   void visit_back(int j, int64_t place) {
     if (j + 1 == depth_) return leaves_back<1>(place, m_[j], m_bar_[j]);
-    int64_t i = 0;
-    if (j + 2 == depth_) {
-      for (; i + kSiblings <= channels_; i += kSiblings) {
-        retreat<kSiblings>(j, place, i);
-        leaves_back<kSiblings>(place * channels_ + i, m_[j + 1], m_bar_[j + 1]);
-        collect<kSiblings>(j, place, i);
-      }
-    }
-    for (; i < channels_; ++i) {
-      retreat<1>(j, place, i);
+    if (j + 2 == depth_) return by_siblings(BackwardAboveLeaves{*this, place});
+    for (int64_t i = 0; i < channels_; ++i) {
+      retreat(j, place, i);
       visit_back(j + 1, place * channels_ + i);
-      collect<1>(j, place, i);
+      collect(j, place, i);
     }
   }
 
-  // P children, from letter i on, of the node at `place` of level j: their steps, and their messages.
-  template <int P>
+  // The child by letter i of the node at `place` of level j: its steps, and its messages.
   void advance(int j, int64_t place, int64_t i) {
     V* node = S + words_.offset[j + 1] + place * channels_ + i;
-    const V* parent = m_[j];
-    V before[P][kSteps];
-    SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) {
-      const V* dx = dx_ + letter(1, i + p);
-      V now = node[p];
-      SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) {
-        before[p][t] = now;
-        now += parent[t] * dx[t];
-      }
-      node[p] = now;
+    const V *parent = m_[j], *dx = dx_ + letter(1, i);
+    V before[kSteps], now = *node;
+    SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) {
+      before[t] = now;
+      now += parent[t] * dx[t];
     }
-    append<P>(before, parent, j, i, depth_ - j, m_[j + 1]);
+    *node = now;
+    append(before, j, i);
   }
 
-  // The messages of P children of a node of level j, for the levels j + 2 .. j + last.
-  template <int P>
-  SIGKERNEL_INLINE void append(const V (&S_of)[P][kSteps], const V* parent, int j, int64_t i, int last, V* children) {
-    for (int k = 2; k <= last; ++k)
-      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) {
-        const V *dx = dx_ + letter(k, i + p), *from = parent + (k - 1) * kSteps;
-        V* to = children + p * messages(j + 1) + (k - 2) * kSteps;
-        SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) to[t] = S_of[p][t] + from[t] * dx[t];
-      }
+  void append(const V (&before)[kSteps], int j, int64_t i) {
+    for (int k = 2; k <= depth_ - j; ++k) {
+      const V *dx = dx_ + letter(k, i), *from = m_[j] + (k - 1) * kSteps;
+      V* to = m_[j + 1] + (k - 2) * kSteps;
+      SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) to[t] = before[t] + from[t] * dx[t];
+    }
   }
 
   // As advance, from the steps' end to their start. r: the messages of exp(-dx), of the signature after a step.
-  template <int P>
   void retreat(int j, int64_t place, int64_t i) {
     V* node = S + words_.offset[j + 1] + place * channels_ + i;
-    V before[P][kSteps];
+    V before[kSteps], now = *node;
     if constexpr (kGoesBack) {
-      V after[P][kSteps];
+      const V* dx = dx_ + letter(1, i);
+      V after[kSteps];
+      SIGKERNEL_UNROLL for (int t = kSteps - 1; t >= 0; --t) {
+        after[t] = now;
+        now -= r_[j][t] * dx[t];
+        before[t] = now;
+      }
+      *node = now;
+      for (int k = 2; k < depth_ - j; ++k) {
+        const V *dx_k = dx_ + letter(k, i), *from = r_[j] + (k - 1) * kSteps;
+        V* to = r_[j + 1] + (k - 2) * kSteps;
+        SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) to[t] = after[t] - from[t] * dx_k[t];
+      }
+    } else {
+      before[0] = now;
+    }
+    append(before, j, i);
+    for (int n = 0; n < (depth_ - j - 1) * kSteps; ++n) m_bar_[j + 1][n] = V(0);
+  }
+
+  // The adjoint of advance: from a child's derivatives to its parent's and to the increments'.
+  void collect(int j, int64_t place, int64_t i) {
+    V* node_bar = S_bar + words_.offset[j + 1] + place * channels_ + i;
+    V through[kSteps];  // what reaches S before the step by way of the messages
+    SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) through[t] = V(0);
+    for (int k = 2; k <= depth_ - j; ++k) {
+      const V *bar = m_bar_[j + 1] + (k - 2) * kSteps, *dx = dx_ + letter(k, i), *m = m_[j] + (k - 1) * kSteps;
+      V *m_bar = m_bar_[j] + (k - 1) * kSteps, *dx_bar = dx_bar_ + letter(k, i);
+      SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) {
+        through[t] += bar[t];
+        m_bar[t] += bar[t] * dx[t];
+        dx_bar[t] += bar[t] * m[t];
+      }
+    }
+    const V *dx = dx_ + letter(1, i), *m = m_[j];
+    V *m_bar = m_bar_[j], *dx_bar = dx_bar_ + letter(1, i), now = *node_bar;
+    SIGKERNEL_UNROLL for (int t = kSteps - 1; t >= 0; --t) {
+      m_bar[t] += now * dx[t];
+      dx_bar[t] += now * m[t];
+      now += through[t];
+    }
+    *node_bar = now;
+  }
+
+  // Calls task.run<P>(i) for P siblings from letter i on, until all have had their turn.
+  template <class Task>
+  void by_siblings(const Task& task) {
+    int64_t i = 0;
+    while (channels_ - i > 3 || channels_ - i == 2) task.template run<2>(i), i += 2;
+    if (channels_ - i == 3) return task.template run<3>(i);
+    if (channels_ - i == 1) task.template run<1>(i);
+  }
+
+  // The siblings above the leaves, where most of the work is: advance, with one message for each, and their leaves.
+  struct ForwardAboveLeaves {
+    SignatureTree& tree;
+    int64_t place;
+
+    template <int P>
+    void run(int64_t i) const {
+      const int j = tree.depth_ - 2;
+      V *node = tree.S + tree.words_.offset[j + 1] + place * tree.channels_ + i, *to = tree.m_[j + 1];
+      V m[2][kSteps];
+      SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) m[0][t] = tree.m_[j][t], m[1][t] = tree.m_[j][kSteps + t];
       SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) {
-        const V* dx = dx_ + letter(1, i + p);
+        const V *dx = tree.dx_ + tree.letter(1, i + p), *half = tree.dx_ + tree.letter(2, i + p);
         V now = node[p];
-        SIGKERNEL_UNROLL for (int t = kSteps - 1; t >= 0; --t) {
-          after[p][t] = now;
-          now -= r_[j][t] * dx[t];
-          before[p][t] = now;
+        SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) {
+          to[p * kSteps + t] = now + m[1][t] * half[t];
+          now += m[0][t] * dx[t];
         }
         node[p] = now;
       }
-      for (int k = 2; k < depth_ - j; ++k)
-        SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) {
-          const V *dx = dx_ + letter(k, i + p), *from = r_[j] + (k - 1) * kSteps;
-          V* to = r_[j + 1] + p * messages(j + 1) + (k - 2) * kSteps;
-          SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) to[t] = after[p][t] - from[t] * dx[t];
-        }
-    } else {
-      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) before[p][0] = node[p];
+      tree.template leaves<P>(place * tree.channels_ + i, to);
     }
-    append<P>(before, m_[j], j, i, depth_ - j, m_[j + 1]);
-    for (int64_t n = 0; n < P * messages(j + 1); ++n) m_bar_[j + 1][n] = V(0);
-  }
+  };
 
-  // The adjoint of advance: from the children's derivatives to their parent's and to the increments'.
-  template <int P>
-  void collect(int j, int64_t place, int64_t i) {
-    V* node_bar = S_bar + words_.offset[j + 1] + place * channels_ + i;
-    SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) {
-      const V* children_bar = m_bar_[j + 1] + p * messages(j + 1);
-      V through[kSteps];  // what reaches S before the step by way of the messages
-      SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) through[t] = V(0);
-      for (int k = 2; k <= depth_ - j; ++k) {
-        const V *bar = children_bar + (k - 2) * kSteps, *dx = dx_ + letter(k, i + p), *m = m_[j] + (k - 1) * kSteps;
-        V *m_bar = m_bar_[j] + (k - 1) * kSteps, *dx_bar = dx_bar_ + letter(k, i + p);
-        SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) {
-          through[t] += bar[t];
-          m_bar[t] += bar[t] * dx[t];
-          dx_bar[t] += bar[t] * m[t];
+  // retreat, the leaves, collect.
+  struct BackwardAboveLeaves {
+    SignatureTree& tree;
+    int64_t place;
+
+    template <int P>
+    void run(int64_t i) const {
+      const int j = tree.depth_ - 2;
+      const int64_t at = tree.words_.offset[j + 1] + place * tree.channels_ + i;
+      const V *m = tree.m_[j], *r = tree.r_[j];
+      V *to = tree.m_[j + 1], *to_bar = tree.m_bar_[j + 1], *m_bar = tree.m_bar_[j];
+      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) {
+        const V *dx = tree.dx_ + tree.letter(1, i + p), *half = tree.dx_ + tree.letter(2, i + p);
+        V now = tree.S[at + p];
+        SIGKERNEL_UNROLL for (int t = kSteps - 1; t >= 0; --t) {
+          if (kGoesBack) now -= r[t] * dx[t];
+          to[p * kSteps + t] = now + m[kSteps + t] * half[t];
+          to_bar[p * kSteps + t] = V(0);
         }
+        if (kGoesBack) tree.S[at + p] = now;
       }
-      const V *dx = dx_ + letter(1, i + p), *m = m_[j];
-      V *m_bar = m_bar_[j], *dx_bar = dx_bar_ + letter(1, i + p);
-      V now = node_bar[p];
+      tree.template leaves_back<P>(place * tree.channels_ + i, to, to_bar);
+      V now[P];
+      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) now[p] = tree.S_bar[at + p];
       SIGKERNEL_UNROLL for (int t = kSteps - 1; t >= 0; --t) {
-        m_bar[t] += now * dx[t];
-        dx_bar[t] += now * m[t];
-        now += through[t];
+        const V m_one = m[t], m_two = m[kSteps + t];
+        V m_bar_one = m_bar[t], m_bar_two = m_bar[kSteps + t];
+        SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) {
+          const int64_t one = tree.letter(1, i + p) + t, two = tree.letter(2, i + p) + t;
+          const V bar = to_bar[p * kSteps + t];
+          m_bar_one += now[p] * tree.dx_[one];
+          m_bar_two += bar * tree.dx_[two];
+          tree.dx_bar_[one] += now[p] * m_one;
+          tree.dx_bar_[two] += bar * m_two;
+          now[p] += bar;
+        }
+        m_bar[t] = m_bar_one;
+        m_bar[kSteps + t] = m_bar_two;
       }
-      node_bar[p] = now;
+      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) tree.S_bar[at + p] = now[p];
     }
-  }
+  };
 
   // The children, of the last level, of P siblings, from `place` on of the level above. Only the words that are kept.
   template <int P>
@@ -292,7 +334,8 @@ class SignatureTree {
   template <int P, class L, class Task>
   SIGKERNEL_INLINE void cover(int64_t i, int64_t letters, const Task& task) {
     constexpr int kColumn = Lanes<L>::kCount / Lanes<V>::kCount;
-    for (; i + 4 * kColumn <= letters; i += 4 * kColumn) task.template tile<L, 4>(i);
+    while ((letters - i) / kColumn >= 6 || (letters - i) / kColumn == 4) task.template tile<L, 4>(i), i += 4 * kColumn;
+    if ((letters - i) / kColumn == 5) task.template tile<L, 3>(i), i += 3 * kColumn;  // not a column on its own
     switch ((letters - i) / kColumn) {
       case 3: task.template tile<L, 3>(i), i += 3 * kColumn; break;
       case 2: task.template tile<L, 2>(i), i += 2 * kColumn; break;
@@ -362,7 +405,9 @@ class SignatureTree {
   const int depth_;
   const int64_t channels_;
   V *dx_, *dx_bar_;                   // [depth][channels][kSteps]
-  V *m_[64], *r_[64], *m_bar_[64];    // by level: of the node that is visited, [kSiblings][depth - j][kSteps]
+  // By level j: of the node that is visited, for the levels j + 1 .. depth, [depth - j][kSteps]; above the leaves, of
+  // siblings.
+  V *m_[64], *r_[64], *m_bar_[64];
 };
 
 }  // namespace
