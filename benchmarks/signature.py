@@ -110,7 +110,9 @@ def with_keras_sig(X: np.ndarray, depth: int, *, backward: bool) -> list[Call]:
     for parallel in (True, False):
         layer = keras_sig.SigLayer(depth, gpu_optimized=parallel, dtype=X.dtype.name)
         for compiled in (False, True):
-            step = tf.function(lambda y, layer=layer: _gradient(layer, y) if backward else layer(y), jit_compile=compiled)
+            step = tf.function(
+                lambda y, layer=layer: _gradient(layer, y) if backward else layer(y), jit_compile=compiled
+            )
             ways.append(lambda step=step: step(x))
     return ways
 
