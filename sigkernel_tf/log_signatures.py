@@ -49,8 +49,8 @@ def log_signature(
     r"""
     Logarithm of the truncated signature of each path.
 
-    log S = (S - 1) - (S - 1)²/2 + ... in the tensor algebra; its level 0 is 0 and left out. It is a Lie element, known by
-    far fewer numbers than the signature (Reutenauer 1993, *Free Lie Algebras*).
+    log S = (S - 1) - (S - 1)²/2 + ... in the tensor algebra; its level 0 is 0 and left out. It is a Lie element, known
+    by far fewer numbers than the signature (Reutenauer 1993, *Free Lie Algebras*).
 
     Units: where X has a unit u, a word of k letters has u^k. Differentiable once, in X. Cost: beyond the signature,
     about depth² M multiply-adds for M words, level by level in TensorFlow's own operations; memory a few times that of

@@ -89,8 +89,8 @@ def logarithm(S: Levels) -> Levels:
     r"""
     Levels 1 to N of log S, for an element with S_0 = 1 over two channels or more.
 
-    With x = S - 1 it is x - x²/2 + ... ± x^N/N, evaluated as Horner does: t_N = 1/N, t_k = 1/k - x t_{k+1}, and log S is
-    x t_1. Of t_k no more than N - k levels are needed, as x has no level 0.
+    With x = S - 1 it is x - x²/2 + ... ± x^N/N, evaluated as Horner does: t_N = 1/N, t_k = 1/k - x t_{k+1}, and log S
+    is x t_1. Of t_k no more than N - k levels are needed, as x has no level 0.
     """
     depth = len(S) - 1
     t: Levels = []  # levels 1, 2, ... of t_{k+1}; level 0 is 1 / (k + 1)

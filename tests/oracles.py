@@ -58,6 +58,17 @@ def exact_signature(path: Sequence[Sequence[int | Fraction]], depth: int) -> lis
     return [signature[w] for w in words]
 
 
+def signature(path: np.ndarray, depth: int) -> np.ndarray:
+    """The signature of one path [L, D], flat: every segment's exponential, multiplied level by level in NumPy."""
+    total = [np.ones(()), *(np.zeros((path.shape[1],) * k) for k in range(1, depth + 1))]
+    for step in np.diff(path, axis=0):
+        segment = [np.ones(())]
+        for k in range(1, depth + 1):
+            segment.append(np.multiply.outer(segment[-1], step) / k)
+        total = [sum(np.multiply.outer(total[i], segment[k - i]) for i in range(k + 1)) for k in range(depth + 1)]
+    return np.concatenate([level.ravel() for level in total])
+
+
 def exact_logarithm(signature: dict[tuple[int, ...], Fraction], depth: int) -> dict[tuple[int, ...], Fraction]:
     """log S = sum over k of (-1)^(k+1) (S - 1)^k / k, word by word, of a dictionary with all words up to ``depth``."""
     rest = {word: value if word else Fraction(0) for word, value in signature.items()}
