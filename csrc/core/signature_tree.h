@@ -1,10 +1,8 @@
 // A few steps of a path at a time through the tree of words: each word is a node, and the words one letter longer are
 // its children.
 //
-// One step replaces S by S exp(dx) (Chen's identity). Level n of the product is sum_j S_{n-j} dx^j / j!, evaluated as
-// Horner does:
-//   h_0 = S_0,   h_{j+1} = S_{j+1} + h_j dx / (n - j),   and level n is h_n,
-// so that a word p of level j, followed by the letter i, needs of p the h_j of every level n > j alone: p's messages,
+// One step replaces S by S exp(dx), by Horner's recursion of tensor_algebra.h. A word p of level j has an h_j for every
+// level n > j, its messages m_n(p), and of p and its prefixes its children need no more than these:
 //   m_n(p i) = S(p i) + m_n(p) dx_i / (n - j)   for n > j + 1,   and S(p i) becomes S(p i) + m_{j+1}(p) dx_i.
 // A node is visited once for kSteps steps: it reads its parent's messages of all these steps, and leaves its children
 // its own. So a signature is read and written once in kSteps steps, depth first, and what lies between is small.
