@@ -46,9 +46,10 @@ def signature(X: Any, depth: int | None = None, *, num_words: int | None = None,
     ordered as :func:`words` lists them, and the last level may be cut midway by ``num_words``.
 
     Units: where X has a unit u, a word of k letters has u^k. Differentiable once, in X. Cost: O(L M) a path for M
-    words, forward and backward. Memory beyond the output: a few signatures a thread. The gradient too stores nothing
-    along the path, which it walks back from its end: where ``stream`` is False its rounding is up to 2^depth times that
-    of the signature, which shows in float32 at great depths.
+    words, forward and backward. Memory beyond the output: a few signatures of 16 paths a thread; of few long paths,
+    which are cut into stretches, one or two a stretch, 64 MB at most. The gradient too stores nothing along the path,
+    which it walks back from its end: where ``stream`` is False its rounding is up to 2^depth times that of the
+    signature, which shows in float32 at great depths. On the CPU results do not depend on the number of threads.
 
     :param X: [B, L, D], float32 or float64.
     :param depth: the last level, >= 0: M = 1 + D + ... + D^depth words. Give this or ``num_words``.
