@@ -15,6 +15,9 @@ _HOME = {
     "directional_derivative": "signature_kernels",
     "signature": "signatures",
     "words": "signatures",
+    "signature_combine": "tensor_algebra",
+    "log_signature": "log_signatures",
+    "lyndon_words": "log_signatures",
 }
 _MODULES = ("gp", "paths", "static_kernels")
 

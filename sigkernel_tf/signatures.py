@@ -30,8 +30,8 @@ def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
     :raises ValueError: where either is below 1.
     :raises TypeError: where either is not a Python int.
     """
-    _check_int(num_channels, "num_channels", 1)
-    _check_int(num_words, "num_words", 1)
+    _checks.check_int(num_channels, "num_channels", 1)
+    _checks.check_int(num_words, "num_words", 1)
     levels = (itertools.product(range(num_channels), repeat=level) for level in itertools.count())
     return list(itertools.islice(itertools.chain.from_iterable(levels), num_words))
 
@@ -46,9 +46,10 @@ def signature(X: Any, depth: int | None = None, *, num_words: int | None = None,
     ordered as :func:`words` lists them, and the last level may be cut midway by ``num_words``.
 
     Units: where X has a unit u, a word of k letters has u^k. Differentiable once, in X. Cost: O(L M) a path for M
-    words, forward and backward. Memory beyond the output: a few signatures a thread. The gradient too stores nothing
-    along the path, which it walks back from its end: where ``stream`` is False its rounding is up to 2^depth times that
-    of the signature, which shows in float32 at great depths.
+    words, forward and backward. Memory beyond the output: a few signatures of 16 paths a thread; of few long paths,
+    which are cut into stretches, one or two a stretch, 64 MB at most. The gradient too stores nothing along the path,
+    which it walks back from its end: where ``stream`` is False its rounding is up to 2^depth times that of the
+    signature, which shows in float32 at great depths. On the CPU results do not depend on the number of threads.
 
     :param X: [B, L, D], float32 or float64.
     :param depth: the last level, >= 0: M = 1 + D + ... + D^depth words. Give this or ``num_words``.
@@ -64,11 +65,11 @@ def signature(X: Any, depth: int | None = None, *, num_words: int | None = None,
     """
     X = _checks.as_paths(X, "X")
     if depth is not None and num_words is None:
-        _check_int(depth, "depth", 0)
-        num_words = _words_up_to(depth, X)
+        _checks.check_int(depth, "depth", 0)
+        num_words = words_up_to(depth, X)
     elif num_words is not None and depth is None:
-        _check_int(num_words, "num_words", 1)
-        _check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype)
+        _checks.check_int(num_words, "num_words", 1)
+        check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype)
     else:
         raise ValueError(
             f"signature takes either depth or num_words, got depth={depth} and num_words={num_words}: "
@@ -92,15 +93,12 @@ def _no_second_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
     )
 
 
-def _check_int(value: Any, name: str, smallest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a Python int, got {value!r} of type {type(value).__name__}: use int({name}).")
-    if value < smallest:
-        raise ValueError(f"{name} must be at least {smallest}, got {value}.")
+def words_up_to(depth: int, X: tf.Tensor) -> int:
+    """
+    The number of words over X's channels with at most ``depth`` letters.
 
-
-def _words_up_to(depth: int, X: tf.Tensor) -> int:
-    """The number of words over X's channels with at most ``depth`` letters."""
+    :raises ValueError: where that is unknown, or more than fits in memory.
+    """
     channels = None if X.shape.rank is None else X.shape[2]
     if channels is None:
         raise ValueError(
@@ -112,11 +110,12 @@ def _words_up_to(depth: int, X: tf.Tensor) -> int:
         count = Decimal(depth + 1)
         if channels > 1:
             count = (Decimal(channels) ** (depth + 1) - 1) / (channels - 1)
-    _check_fits(count, f"depth={depth} with {channels} channels", X.dtype)
+    check_fits(count, f"depth={depth} with {channels} channels", X.dtype)
     return int(count)
 
 
-def _check_fits(count: Decimal, cause: str, dtype: tf.DType) -> None:
+def check_fits(count: Decimal, cause: str, dtype: tf.DType) -> None:
+    """:raises ValueError: where so many words of a signature do not fit in memory; says how many bytes they are."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if count > _MOST_WORDS or count * dtype.size > memory:
         raise ValueError(

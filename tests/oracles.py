@@ -58,6 +58,40 @@ def exact_signature(path: Sequence[Sequence[int | Fraction]], depth: int) -> lis
     return [signature[w] for w in words]
 
 
+def signature(path: np.ndarray, depth: int) -> np.ndarray:
+    """The signature of one path [L, D], flat: every segment's exponential, multiplied level by level in NumPy."""
+    total = [np.ones(()), *(np.zeros((path.shape[1],) * k) for k in range(1, depth + 1))]
+    for step in np.diff(path, axis=0):
+        segment = [np.ones(())]
+        for k in range(1, depth + 1):
+            segment.append(np.multiply.outer(segment[-1], step) / k)
+        total = [sum(np.multiply.outer(total[i], segment[k - i]) for i in range(k + 1)) for k in range(depth + 1)]
+    return np.concatenate([level.ravel() for level in total])
+
+
+def exact_logarithm(signature: dict[tuple[int, ...], Fraction], depth: int) -> dict[tuple[int, ...], Fraction]:
+    """log S = sum over k of (-1)^(k+1) (S - 1)^k / k, word by word, of a dictionary with all words up to ``depth``."""
+    rest = {word: value if word else Fraction(0) for word, value in signature.items()}
+    power = {word: Fraction(int(word == ())) for word in signature}
+    log = dict.fromkeys(signature, Fraction(0))
+    for k in range(1, depth + 1):
+        power = {w: sum(power[w[:cut]] * rest[w[cut:]] for cut in range(len(w) + 1)) for w in signature}
+        log = {w: log[w] + Fraction((-1) ** (k + 1), k) * power[w] for w in signature}
+    return log
+
+
+def exponential(flat: np.ndarray, channels: int, depth: int) -> np.ndarray:
+    """The exponential in the tensor algebra of an element without level 0, both flat, by its series."""
+    ends = np.cumsum([channels**k for k in range(depth + 1)])
+    x = [part.reshape((channels,) * k) for k, part in enumerate(np.split(flat, ends[:-1]))]
+    power = [np.ones(()), *(np.zeros_like(level) for level in x[1:])]
+    total = list(power)
+    for n in range(1, depth + 1):
+        power = [sum(np.multiply.outer(power[i], x[k - i]) for i in range(k + 1)) / n for k in range(depth + 1)]
+        total = [a + b for a, b in zip(total, power, strict=True)]
+    return np.concatenate([level.ravel() for level in total])
+
+
 def central_differences(function, array: np.ndarray, step: float = 1e-5) -> np.ndarray:
     """The gradient of ``function(array) -> float``, by fourth-order central differences."""
     gradient = np.zeros_like(array)

@@ -2,6 +2,7 @@
 // goursat_cell.h. For the files that are compiled for an instruction set: it includes nothing of the standard library.
 #pragma once
 
+#include "core/arena.h"
 #include "core/goursat_cell.h"
 #include "core/goursat_increments.h"
 #include "core/goursat_inspection.h"
@@ -10,25 +11,6 @@
 
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
-
-// Hands out a piece of memory bit by bit. Without memory it only counts.
-class Arena {
- public:
-  explicit Arena(void* memory) : memory_(static_cast<char*>(memory)) {}
-
-  template <class V>
-  V* take(int64_t count) {
-    char* piece = memory_ == nullptr ? nullptr : memory_ + used_;
-    used_ += (count * static_cast<int64_t>(sizeof(V)) + 63) / 64 * 64;
-    return reinterpret_cast<V*>(piece);
-  }
-
-  int64_t used() const { return used_; }
-
- private:
-  char* memory_;
-  int64_t used_ = 0;
-};
 
 // A coarse grid of increments p, every one of them cut into 2^refinement along both axes. A symmetric grid (x against
 // itself) is swept on and above its diagonal alone.

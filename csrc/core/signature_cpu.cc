@@ -1,45 +1,18 @@
-// The truncated signature on the CPU: several paths side by side in the lanes of a value, threads over blocks of them.
+// The truncated signature on the CPU: paths, or stretches of long ones, dealt to lanes and threads.
 
 #include "core/signature.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <vector>
+#include <limits>
 
+#include "core/memory.h"
+#include "core/signature_lanes.h"
 #include "core/tensor_algebra.h"
 
 namespace sigkernel {
 namespace {
-
-// 32 bytes of numbers: a level's last letters are too few to fill a register, so that paths share it.
-template <class T>
-struct Lanes {
-  static constexpr int kCount = 32 / sizeof(T);
-  T value[kCount];
-
-  Lanes() = default;
-  explicit Lanes(double all) { std::fill_n(value, kCount, static_cast<T>(all)); }
-
-  Lanes& operator+=(const Lanes& other) {
-    for (int i = 0; i < kCount; ++i) value[i] += other.value[i];
-    return *this;
-  }
-  friend Lanes operator+(Lanes a, const Lanes& b) { return a += b; }
-  friend Lanes operator*(Lanes a, const Lanes& b) {
-    for (int i = 0; i < kCount; ++i) a.value[i] *= b.value[i];
-    return a;
-  }
-};
-
-template <class T>
-T& lane(T& value, int) {
-  return value;
-}
-template <class T>
-T& lane(Lanes<T>& value, int i) {
-  return value.value[i];
-}
 
 // The smallest of the numbers given to it by any thread, or -1.
 class Smallest {
@@ -55,192 +28,246 @@ class Smallest {
   std::atomic<int64_t> value_{-1};
 };
 
-// The multiplication takes an infinity and a NaN to NaN, and anything else to 0, without branches.
 template <class T>
 bool all_finite(const T* values, int64_t count) {
-  T sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += values[i] * T(0);
-  return sum == 0;
+  bool are_finite = true;
+  for (int64_t i = 0; i < count; ++i) are_finite &= std::abs(values[i]) <= std::numeric_limits<T>::max();  // no branch
+  return are_finite;
 }
 
-// Walks along the paths of one block, as many as V has lanes. The last block's spare lanes repeat its last path.
-template <class T, class V>
-class Walk {
+int64_t cost_of(int64_t numbers) { return std::min<int64_t>(numbers, int64_t{1} << 50); }
+
+// Over two letters or more. Long paths are cut into stretches where there are too few paths for all lanes and threads;
+// the signatures of a path's stretches are joined by Chen's identity. How does not depend on the number of threads.
+template <class T>
+class Walks {
  public:
-  static constexpr int kLanes = sizeof(V) / sizeof(T);
-
-  explicit Walk(const SignatureProblem<T>& problem)
-      : problem_(problem),
-        words_(problem.channels, problem.num_words),
-        S_(problem.num_words),
-        S_bar_(problem.num_words),
-        dx_(problem.channels),
-        dx_bar_(problem.channels),
-        scratch_(2 * words_.scratch_size()) {}
-
-  void forward(int64_t first_path, T* result, Smallest& overflow) {
-    first_path_ = first_path;
-    std::fill(S_.begin(), S_.end(), V(0));
-    S_[0] = V(1);
-    for (int64_t l = 0; l + 1 < problem_.length; ++l) {
-      if (problem_.stream) write_row(l, result);
-      read_increment(l, 1);
-      multiply_exponential(words_, dx_.data(), S_.data(), scratch_.data());
+  Walks(const SignatureProblem<T>& problem, const ParallelFor& parallel_for)
+      : problem_(problem), parallel_for_(parallel_for), kernels_(signature_kernels<T>()), steps_(problem.length - 1) {
+    const Words words(problem.channels, problem.num_words);
+    words_ = {problem.channels, problem.num_words, words.depth(), {}};
+    for (int level = 0; level <= words.depth(); ++level) words_.offset[level] = words.offset(level);
+    words_.offset[words.depth() + 1] = problem.num_words;
+    const bool fits = problem.num_words <= kMostWordsInLanes;  // the lanes' signatures would crowd each other out
+    if (fits && !problem.stream && problem.count > 0) {
+      const int64_t long_enough = steps_ / (kStepsALevel * std::max(words.depth(), 1));
+      const int64_t wanted = std::min(kWantedItems, kMostNumbers / problem.num_words) / problem.count;
+      stretches_ = std::max<int64_t>(1, std::min(long_enough, wanted));
     }
-    write_row(problem_.rows() - 1, result);
-    for (int i = 0; i < paths(); ++i)  // an infinity once in S stays there or turns to NaN: the last row tells
-      if (!all_finite(row(result, i, problem_.rows() - 1), problem_.num_words)) overflow.note(first_path_ + i);
+    // A path alone has the last letters of its words in the lanes, where there are enough of them.
+    alone_ = !fits || (2 * items() < kernels_.lanes && problem.channels >= kernels_.lanes);
+    lanes_ = alone_ ? 1 : kernels_.lanes;
   }
 
-  void backward(int64_t first_path, const T* result, const T* upstream, T* d_paths) {
-    first_path_ = first_path;
-    const int64_t path_size = problem_.length * problem_.channels;
-    std::fill_n(d_paths + first_path * path_size, paths() * path_size, T(0));
-    read_row(problem_.rows() - 1, result, S_.data());
-    std::fill(S_bar_.begin(), S_bar_.end(), V(0));
-    add_row(problem_.rows() - 1, upstream);
-    for (int64_t l = problem_.length - 2; l >= 0; --l) {
-      if (problem_.stream) {
-        read_row(l, result, S_.data());
-      } else {
-        read_increment(l, -1);
-        multiply_exponential(words_, dx_.data(), S_.data(), scratch_.data());
+  void forward(T* result, Smallest& overflow) {
+    Scratch memory;
+    T* parts = stretches_ == 1 ? result : memory.reserve_numbers<T>(items() * problem_.num_words);
+    forward_parts(parts);
+    const int64_t size = problem_.rows() * problem_.num_words, last = size - problem_.num_words;
+    run_and_rethrow(parallel_for_, problem_.count, cost_of(problem_.num_words * stretches_ * words_.depth),
+                    [&](int64_t begin, int64_t end) {
+      for (int64_t path = begin; path < end; ++path) {
+        if (stretches_ > 1) {
+          T* whole = parts + path * stretches_ * size;
+          for (int64_t k = 1; k < stretches_; ++k) kernels_.multiply(words_, whole, whole + k * size);
+          std::copy_n(whole, size, result + path * size);
+        }
+        // An infinity once in S stays there or turns to NaN: the last row tells.
+        if (!all_finite(result + path * size + last, problem_.num_words)) overflow.note(path);
       }
-      read_increment(l, 1);
-      std::fill(dx_bar_.begin(), dx_bar_.end(), V(0));
-      multiply_exponential_backward(words_, dx_.data(), S_.data(), S_bar_.data(), dx_bar_.data(), scratch_.data());
-      add_increment_gradient(l, d_paths);
-      if (problem_.stream) add_row(l, upstream);
+    });
+  }
+
+  void backward(const T* result, const T* upstream, T* d_paths) {
+    const int64_t words = problem_.num_words, channels = problem_.channels;
+    if (steps_ == 0) {
+      std::fill_n(d_paths, problem_.count * channels, T(0));
+      return;
+    }
+    if (stretches_ == 1) return backward_parts(result, upstream, d_paths, nullptr);
+    Scratch of_parts, of_bars, of_ends;
+    T* parts = of_parts.reserve_numbers<T>(items() * words);
+    T* bars = of_bars.reserve_numbers<T>(items() * words);
+    T* ends = of_ends.reserve_numbers<T>(items() * channels);
+    forward_parts(parts);
+    join_back(upstream, parts, bars);
+    backward_parts(parts, bars, d_paths, ends);
+    for (int64_t item = 0; item < items(); ++item) {  // the point where two stretches meet belongs to both
+      if (is_last(item)) continue;
+      T* point = d_paths + (path_of(item) * problem_.length + end_of(item)) * channels;
+      for (int64_t i = 0; i < channels; ++i) point[i] += ends[item * channels + i];
     }
   }
 
  private:
-  int paths() const { return static_cast<int>(std::min<int64_t>(kLanes, problem_.count - first_path_)); }
-  int64_t path(int i) const { return first_path_ + std::min(i, paths() - 1); }
+  static constexpr int64_t kMostWordsInLanes = 1 << 14;
+  static constexpr int64_t kWantedItems = 256;      // enough for many threads
+  static constexpr int64_t kMostNumbers = 1 << 22;  // in the signatures of all stretches
+  static constexpr int64_t kStepsALevel = 32;       // a product costs about as much as two steps for each level
 
-  // Where the row of the path in lane i starts in an array [count, rows, num_words].
-  template <class P>
-  P* row(P* values, int i, int64_t at) const {
-    return values + (path(i) * problem_.rows() + at) * problem_.num_words;
-  }
+  // An item is a stretch of a path.
+  int64_t items() const { return problem_.count * stretches_; }
+  int64_t path_of(int64_t item) const { return item / stretches_; }
+  int64_t start_of(int64_t item) const { return item % stretches_ * steps_ / stretches_; }
+  int64_t end_of(int64_t item) const { return (item % stretches_ + 1) * steps_ / stretches_; }
+  bool is_last(int64_t item) const { return (item + 1) % stretches_ == 0; }
 
-  void read_row(int64_t at, const T* values, V* to) const {
-    for (int i = 0; i < kLanes; ++i) {
-      const T* from = row(values, i, at);
-      for (int64_t w = 0; w < problem_.num_words; ++w) lane(to[w], i) = from[w];
-    }
-  }
-
-  void add_row(int64_t at, const T* upstream) {
-    for (int i = 0; i < kLanes; ++i) {
-      const T* from = row(upstream, i, at);
-      for (int64_t w = 0; w < problem_.num_words; ++w) lane(S_bar_[w], i) += from[w];
-    }
-  }
-
-  void write_row(int64_t at, T* result) {
-    for (int i = 0; i < paths(); ++i) {
-      T* to = row(result, i, at);
-      for (int64_t w = 0; w < problem_.num_words; ++w) to[w] = lane(S_[w], i);
-    }
-  }
-
-  void read_increment(int64_t l, int sign) {
-    for (int i = 0; i < kLanes; ++i) {
-      const T* x = problem_.paths + (path(i) * problem_.length + l) * problem_.channels;
-      for (int64_t d = 0; d < problem_.channels; ++d) lane(dx_[d], i) = sign * (x[problem_.channels + d] - x[d]);
-    }
-  }
-
-  void add_increment_gradient(int64_t l, T* d_paths) {
-    for (int i = 0; i < paths(); ++i) {
-      T* x_bar = d_paths + (path(i) * problem_.length + l) * problem_.channels;
-      for (int64_t d = 0; d < problem_.channels; ++d) {
-        x_bar[d] -= lane(dx_bar_[d], i);
-        x_bar[problem_.channels + d] += lane(dx_bar_[d], i);
+  // Calls visit(stretches, first item, scratch) for all blocks of items, as many as there are lanes.
+  template <class Visit>
+  void for_blocks(const Visit& visit) {
+    const int64_t blocks = (items() + lanes_ - 1) / lanes_;
+    const int64_t cost = cost_of(cost_of(steps_ / stretches_ + 1) * problem_.num_words);
+    run_and_rethrow(parallel_for_, blocks, cost, [&](int64_t begin, int64_t end) {
+      Scratch scratch;
+      void* memory = scratch.reserve(kernels_.scratch(words_, alone_));
+      for (int64_t block = begin; block < end; ++block) {
+        Stretches<T> stretches;
+        stretches.count = static_cast<int>(std::min<int64_t>(lanes_, items() - block * lanes_));
+        for (int lane = 0; lane < lanes_; ++lane) {
+          const int64_t item = block * lanes_ + (lane < stretches.count ? lane : 0);
+          stretches.points[lane] = problem_.paths + (path_of(item) * problem_.length + start_of(item)) * problem_.channels;
+          stretches.steps[lane] = end_of(item) - start_of(item);
+        }
+        visit(stretches, block * lanes_, memory);
       }
-    }
+    });
+  }
+
+  // parts: [items][rows][num_words].
+  void forward_parts(T* parts) {
+    for_blocks([&](const Stretches<T>& stretches, int64_t first, void* memory) {
+      T* rows[kMaxStretches];
+      point_to_rows(stretches, first, parts, rows);
+      kernels_.forward(words_, alone_, problem_.stream, stretches, rows, memory);
+    });
+  }
+
+  // computed, upstream: of the paths up to each item's end. Of an item's last point the gradient goes to ends,
+  // [items][channels], unless that is its path's last.
+  void backward_parts(const T* computed, const T* upstream, T* d_paths, T* ends) {
+    for_blocks([&](const Stretches<T>& stretches, int64_t first, void* memory) {
+      const T *S_rows[kMaxStretches], *bar_rows[kMaxStretches];
+      point_to_rows(stretches, first, computed, S_rows);
+      point_to_rows(stretches, first, upstream, bar_rows);
+      StretchGradients<T> gradients;
+      for (int lane = 0; lane < stretches.count; ++lane) {
+        const int64_t item = first + lane, channels = problem_.channels;
+        T* d_path = d_paths + path_of(item) * problem_.length * channels;
+        gradients.points[lane] = d_path + start_of(item) * channels;
+        gradients.last[lane] = is_last(item) ? d_path + steps_ * channels : ends + item * channels;
+      }
+      kernels_.backward(words_, alone_, problem_.stream, stretches, S_rows, bar_rows, gradients, memory);
+    });
+  }
+
+  template <class P>
+  void point_to_rows(const Stretches<T>& stretches, int64_t first, P* values, P** rows) const {
+    for (int lane = 0; lane < lanes_; ++lane)
+      rows[lane] = values + (first + (lane < stretches.count ? lane : 0)) * problem_.rows() * problem_.num_words;
+  }
+
+  // parts: the stretches' signatures, overwritten by those of the paths up to each stretch's end. bars: overwritten by
+  // the derivatives by these. Both [items][num_words].
+  void join_back(const T* upstream, T* parts, T* bars) {
+    const int64_t words = problem_.num_words;
+    run_and_rethrow(parallel_for_, problem_.count, cost_of(2 * words * stretches_ * words_.depth),
+                    [&](int64_t begin, int64_t end) {
+      Scratch scratch;
+      T* product = scratch.reserve_numbers<T>(words);
+      for (int64_t path = begin; path < end; ++path) {
+        T *part = parts + path * stretches_ * words, *bar = bars + path * stretches_ * words;
+        std::copy_n(upstream + path * words, words, bar + (stretches_ - 1) * words);
+        for (int64_t k = stretches_ - 1; k > 0; --k) {
+          std::copy_n(bar + k * words, words, bar + (k - 1) * words);
+          kernels_.multiply_backward(words_, bar + (k - 1) * words, part + k * words);
+        }
+        std::copy_n(part, words, product);
+        for (int64_t k = 1; k < stretches_; ++k) {
+          kernels_.multiply(words_, product, part + k * words);
+          std::copy_n(product, words, part + k * words);
+        }
+      }
+    });
   }
 
   const SignatureProblem<T>& problem_;
-  const Words words_;
-  int64_t first_path_ = 0;
-  std::vector<V> S_, S_bar_, dx_, dx_bar_, scratch_;
+  const ParallelFor& parallel_for_;
+  const SignatureKernels<T>& kernels_;
+  const int64_t steps_;
+  WordLevels words_;
+  int64_t stretches_ = 1;  // of each path
+  bool alone_ = false;
+  int lanes_ = 1;
 };
 
 // With one channel the signature is that of the displacement, whatever the path did on its way: no products, whose
 // terms would cancel at the great depths that one channel allows.
 template <class T>
-class OneChannelWalk {
+class OneChannelWalks {
  public:
-  static constexpr int kLanes = 1;
+  OneChannelWalks(const SignatureProblem<T>& problem, const ParallelFor& parallel_for)
+      : problem_(problem), parallel_for_(parallel_for) {}
 
-  explicit OneChannelWalk(const SignatureProblem<T>& problem) : problem_(problem) {}
-
-  void forward(int64_t path, T* result, Smallest& overflow) const {
-    const T* x = problem_.paths + path * problem_.length;
-    for (int64_t at = 0; at < problem_.rows(); ++at) {
-      T* S = result + (path * problem_.rows() + at) * problem_.num_words;
-      exponential_of_one_letter(problem_.num_words, x[knot(at)] - x[0], S);
-      if (!all_finite(S, problem_.num_words)) overflow.note(path);
-    }
+  void forward(T* result, Smallest& overflow) {
+    for_paths([&](int64_t path) {
+      const T* x = problem_.paths + path * problem_.length;
+      for (int64_t at = 0; at < problem_.rows(); ++at) {
+        T* S = result + (path * problem_.rows() + at) * problem_.num_words;
+        exponential_of_one_letter(problem_.num_words, x[knot(at)] - x[0], S);
+        if (!all_finite(S, problem_.num_words)) overflow.note(path);
+      }
+    });
   }
 
-  void backward(int64_t path, const T* result, const T* upstream, T* d_paths) const {
-    T* x_bar = d_paths + path * problem_.length;
-    std::fill_n(x_bar, problem_.length, T(0));
-    for (int64_t at = 0; at < problem_.rows(); ++at) {
-      const int64_t first = (path * problem_.rows() + at) * problem_.num_words;
-      const T bar = exponential_of_one_letter_backward(problem_.num_words, result + first, upstream + first);
-      x_bar[knot(at)] += bar;
-      x_bar[0] -= bar;
-    }
+  void backward(const T* result, const T* upstream, T* d_paths) {
+    for_paths([&](int64_t path) {
+      T* x_bar = d_paths + path * problem_.length;
+      std::fill_n(x_bar, problem_.length, T(0));
+      for (int64_t at = 0; at < problem_.rows(); ++at) {
+        const int64_t first = (path * problem_.rows() + at) * problem_.num_words;
+        const T bar = exponential_of_one_letter_backward(problem_.num_words, result + first, upstream + first);
+        x_bar[knot(at)] += bar;
+        x_bar[0] -= bar;
+      }
+    });
   }
 
  private:
   int64_t knot(int64_t row) const { return problem_.length - problem_.rows() + row; }  // where the row's prefix ends
 
-  const SignatureProblem<T>& problem_;
-};
-
-// Calls visit(walk, first path of a block) for all blocks.
-template <class WalkType, class T, class Visit>
-void for_blocks(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, const Visit& visit) {
-  const int64_t blocks = (problem.count + WalkType::kLanes - 1) / WalkType::kLanes;
-  const int64_t cost = std::min<int64_t>(problem.length * problem.num_words, int64_t{1} << 40) * WalkType::kLanes;
-  run_and_rethrow(parallel_for, blocks, cost, [&](int64_t begin, int64_t end) {
-    WalkType walk(problem);
-    for (int64_t block = begin; block < end; ++block) visit(walk, block * WalkType::kLanes);
-  });
-}
-
-template <class T, class Visit>
-void visit_blocks(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, const Visit& visit) {
-  constexpr int64_t kWordsInCache = 1 << 14;  // beyond it the lanes' signatures would crowd each other out
-  if (problem.channels == 1) return for_blocks<OneChannelWalk<T>>(problem, parallel_for, visit);
-  if (problem.count >= Lanes<T>::kCount && problem.num_words <= kWordsInCache) {
-    return for_blocks<Walk<T, Lanes<T>>>(problem, parallel_for, visit);
+  template <class Visit>
+  void for_paths(const Visit& visit) {
+    const int64_t cost = cost_of(problem_.rows() * problem_.num_words + problem_.length);
+    run_and_rethrow(parallel_for_, problem_.count, cost, [&](int64_t begin, int64_t end) {
+      for (int64_t path = begin; path < end; ++path) visit(path);
+    });
   }
-  return for_blocks<Walk<T, T>>(problem, parallel_for, visit);
-}
+
+  const SignatureProblem<T>& problem_;
+  const ParallelFor& parallel_for_;
+};
 
 }  // namespace
 
 template <class T>
 int64_t signature(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, T* result) {
   Smallest overflow;
-  visit_blocks(problem, parallel_for, [&](auto& walk, int64_t first_path) {
-    walk.forward(first_path, result, overflow);
-  });
+  if (problem.channels == 1) {
+    OneChannelWalks<T>(problem, parallel_for).forward(result, overflow);
+  } else {
+    Walks<T>(problem, parallel_for).forward(result, overflow);
+  }
   return overflow.get();
 }
 
 template <class T>
 void signature_backward(const SignatureProblem<T>& problem, const ParallelFor& parallel_for, const T* result,
                         const T* upstream, T* d_paths) {
-  visit_blocks(problem, parallel_for, [&](auto& walk, int64_t first_path) {
-    walk.backward(first_path, result, upstream, d_paths);
-  });
+  if (problem.channels == 1) {
+    OneChannelWalks<T>(problem, parallel_for).backward(result, upstream, d_paths);
+  } else {
+    Walks<T>(problem, parallel_for).backward(result, upstream, d_paths);
+  }
 }
 
 template int64_t signature<float>(const SignatureProblem<float>&, const ParallelFor&, float*);

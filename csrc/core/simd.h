@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "core/host_device.h"
+
 namespace sigkernel {
 
 #define SIGKERNEL_INLINE __attribute__((always_inline)) inline

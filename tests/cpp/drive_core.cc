@@ -118,6 +118,13 @@ void drive_all() {
       for (const int64_t length : {1, 2, 33})
         for (const auto& [channels, words] : std::vector<std::pair<int64_t, int64_t>>{{1, 7}, {2, 1}, {2, 15}, {3, 50}})
           drive_signature<T>(count, length, channels, words, stream);
+  for (const bool stream : {false, true}) {
+    drive_signature<T>(1, 9, 18, 343, stream);    // one path, its last letters in the lanes
+    drive_signature<T>(2, 9, 2, 20000, stream);   // too many words for lanes of paths
+    drive_signature<T>(3, 12, 37, 1000, stream);  // its last level cut midway
+  }
+  drive_signature<T>(1, 1025, 3, 40, false);  // long paths, cut into stretches
+  drive_signature<T>(3, 700, 2, 500, false);
   Solver series, coarse, fine, theorem;
   series.tolerance = 1e-6;
   coarse.power_series = fine.power_series = theorem.power_series = false;

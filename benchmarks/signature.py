@@ -1,0 +1,190 @@
+"""
+The truncated signature against pySigLib, iisignature and keras_sig: forward, and forward + backward.
+
+``python -m benchmarks.signature`` prints milliseconds and how many times as long each peer takes. Needs the extra
+``bench``.
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import iisignature
+import keras_sig
+import numpy as np
+import pysiglib
+import tensorflow as tf
+import torch
+
+import sigkernel_tf as sk
+
+from .timing import alternately, fastest
+
+Call = Callable[[], object]
+AIMS = {"pySigLib": 2, "iisignature": 10, "keras_sig": 50}
+"""How many times as fast as each peer we mean to be."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A batch of paths and a depth."""
+
+    count: int
+    length: int
+    channels: int
+    depth: int
+
+    def paths(self, dtype: str) -> np.ndarray:
+        """Random walks [count, length, channels] of about unit extent."""
+        steps = np.random.default_rng(0).normal(size=(self.count, self.length, self.channels))
+        return (steps.cumsum(axis=1) / np.sqrt(self.length * self.channels)).astype(dtype)
+
+    def __str__(self) -> str:
+        return f"{self.count} × L{self.length} × D{self.channels}, depth {self.depth}"
+
+
+WORKS = (Work(128, 100, 5, 4), Work(1000, 46, 2, 8), Work(128, 30, 29, 2), Work(16, 10_000, 8, 3))
+
+
+def _gradient(function: Callable[[tf.Tensor], tf.Tensor], X: tf.Tensor) -> tf.Tensor:
+    with tf.GradientTape() as tape:
+        tape.watch(X)
+        value = function(X)
+    return tape.gradient(value, X)
+
+
+def ours(X: np.ndarray, depth: int, *, backward: bool) -> list[Call]:
+    """Eager or in a graph, on a tensor made beforehand."""
+    x = tf.constant(X)
+
+    def step(y: tf.Tensor) -> tf.Tensor:
+        return _gradient(lambda z: sk.signature(z, depth), y) if backward else sk.signature(y, depth)
+
+    graph = tf.function(step, autograph=False)
+    return [lambda: step(x), lambda: graph(x)]
+
+
+def with_pysiglib(X: np.ndarray, depth: int, *, backward: bool) -> list[Call]:
+    """On one thread or all cores; by Horner's scheme or without; by its functions or torch's autograd."""
+    x = torch.tensor(X)
+    if not backward:
+        return [
+            lambda jobs=jobs, horner=horner: pysiglib.sig(x, depth, horner=horner, n_jobs=jobs)
+            for jobs in (1, -1)
+            for horner in (True, False)
+        ]
+    upstream = torch.ones_like(pysiglib.sig(x, depth))
+
+    def plain(jobs: int) -> Call:
+        return lambda: pysiglib.sig_backprop(x, pysiglib.sig(x, depth, n_jobs=jobs), upstream, depth, n_jobs=jobs)
+
+    def autograd(jobs: int) -> Call:
+        def call() -> torch.Tensor | None:
+            y = x.clone().requires_grad_(True)
+            pysiglib.torch_api.sig(y, depth, n_jobs=jobs).backward(upstream)
+            return y.grad
+
+        return call
+
+    return [way(jobs) for jobs in (1, -1) for way in (plain, autograd)]
+
+
+def with_iisignature(X: np.ndarray, depth: int, *, backward: bool) -> list[Call]:
+    """It has one thread and one way, whole batches at a time; its backward pass computes the signature itself."""
+    if not backward:
+        return [lambda: iisignature.sig(X, depth)]
+    upstream = np.ones_like(iisignature.sig(X, depth))
+
+    def both() -> np.ndarray:
+        iisignature.sig(X, depth)
+        return iisignature.sigbackprop(upstream, X, depth)
+
+    return [both]
+
+
+def with_keras_sig(X: np.ndarray, depth: int, *, backward: bool) -> list[Call]:
+    """Step by step or parallel over time, in a graph or compiled by XLA."""
+    x = tf.constant(X)
+    ways = []
+    for parallel in (True, False):
+        layer = keras_sig.SigLayer(depth, gpu_optimized=parallel, dtype=X.dtype.name)
+        for compiled in (False, True):
+            step = tf.function(
+                lambda y, layer=layer: _gradient(layer, y) if backward else layer(y), jit_compile=compiled
+            )
+            ways.append(lambda step=step: step(x))
+    return ways
+
+
+PEERS = {"pySigLib": with_pysiglib, "iisignature": with_iisignature, "keras_sig": with_keras_sig}
+
+
+def that_agree(ways: Sequence[Call], expected: np.ndarray) -> tuple[list[Call], str]:
+    """
+    Those of a peer's ways that work and give the same numbers, and what was wrong with the last that does not.
+
+    In float64 a way may differ by 1e-6: iisignature's gradient is computed in float32.
+    """
+    good, trouble = [], ""
+    tolerance = 1e-2 if expected.dtype == np.float32 else 1e-6
+    for way in ways:
+        try:
+            value = np.asarray(way())
+        except Exception as error:  # whatever a peer raises for what it cannot do
+            trouble = f"{type(error).__name__}: {str(error).splitlines()[0][:60]}"
+            continue
+        if value.ndim == 2 and value.shape[1] == expected.shape[1] - 1:
+            value = np.insert(value, 0, 1, axis=1)  # the empty word, which peers leave out
+        error = np.abs(value - expected).max() / np.abs(expected).max()
+        if error <= tolerance:
+            good.append(way)
+        else:
+            trouble = f"differs by {error:.0e}"
+    return good, trouble
+
+
+def compare(work: Work, dtype: str, repeats: int, *, backward: bool) -> None:
+    """Prints a row: our milliseconds, then each peer's and their ratio to ours."""
+    X = work.paths(dtype)
+    mine = fastest(ours(X, work.depth, backward=backward))
+    expected = np.asarray(mine())
+    cells, calls, notes = {}, {}, []
+    for name, peer in PEERS.items():
+        good, trouble = that_agree(peer(X, work.depth, backward=backward), expected)
+        if good:
+            calls[name] = fastest(good)
+        else:
+            cells[name] = "no"
+            notes.append(f"{name}: {trouble}")
+    seconds = alternately([mine, *calls.values()], repeats)
+    for name, theirs in zip(calls, seconds[1:], strict=True):
+        cells[name] = f"{theirs * 1e3:.3g} ({theirs / seconds[0]:.3g})"
+    kind = "forward + backward" if backward else "forward"
+    row = [f"{work}, {kind}", dtype, f"{seconds[0] * 1e3:.3g}", *(cells[name] for name in PEERS), *notes]
+    print("| " + " | ".join(row) + " |", flush=True)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.signature", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=7, help="timings of each, of which the median counts")
+    parser.add_argument("--works", type=int, nargs="*", default=range(len(WORKS)), help="which, by number from 0")
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
+    options = parser.parse_args()
+    for name in set(PEERS) - set(options.peers):
+        del PEERS[name]
+    print(f"{os.cpu_count()} cores; milliseconds, and in brackets the ratio to ours\n")
+    print("| work | dtype | ours | " + " | ".join(f"{name} (aim: {AIMS[name]})" for name in PEERS) + " |")
+    print("|---|---|---|" + "---|" * len(PEERS))
+    for index in options.works:
+        for dtype in ("float64", "float32"):
+            for backward in (False, True):
+                compare(WORKS[index], dtype, options.repeats, backward=backward)
+
+
+if __name__ == "__main__":
+    main()

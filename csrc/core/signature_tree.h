@@ -1,0 +1,412 @@
+// A few steps of a path at a time through the tree of words: each word is a node, and the words one letter longer are
+// its children.
+//
+// One step replaces S by S exp(dx), by Horner's recursion of tensor_algebra.h. A word p of level j has an h_j for every
+// level n > j, its messages m_n(p), and of p and its prefixes its children need no more than these:
+//   m_n(p i) = S(p i) + m_n(p) dx_i / (n - j)   for n > j + 1,   and S(p i) becomes S(p i) + m_{j+1}(p) dx_i.
+// A node is visited once for kSteps steps: it reads its parent's messages of all these steps, and leaves its children
+// its own. So a signature is read and written once in kSteps steps, depth first, and what lies between is small.
+//
+// V is a number of one path, or a register with a number of several paths. In the first case the last letters of words
+// that are leaves stand side by side in a register, Wide. Otherwise Wide is V.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "core/arena.h"
+#include "core/signature_lanes.h"
+#include "core/simd.h"
+
+namespace sigkernel {
+namespace {  // nothing here may meet another instruction set's at link time
+
+template <class Number>
+struct Lanes {
+  static constexpr int kCount = 1;
+  using Half = Number;
+};
+template <class T, int W>
+struct Lanes<Pack<T, W>> {
+  static constexpr int kCount = W;
+  using Half = std::conditional_t<W == 2, T, Pack<T, W / 2>>;
+};
+
+template <class L, class V>
+SIGKERNEL_INLINE L load(const V* from) {
+  L to;
+  __builtin_memcpy(&to, from, sizeof(L));
+  return to;
+}
+
+template <class L, class V>
+SIGKERNEL_INLINE void store(L number, V* to) {
+  __builtin_memcpy(to, &number, sizeof(L));
+}
+
+// A number in all lanes.
+template <class L, class V>
+SIGKERNEL_INLINE L spread(V number) {
+  if constexpr (std::is_same_v<L, V>) return number;
+  else return L(number - typename L::Register{});
+}
+
+// The sum of the lanes that V does not have.
+template <class V, class L>
+SIGKERNEL_INLINE V gather(L number) {
+  if constexpr (std::is_same_v<L, V>) return number;
+  else {
+    V sum = number[0];
+    for (int lane = 1; lane < L::kLanes; ++lane) sum += number[lane];
+    return sum;
+  }
+}
+
+template <class V, class Wide, int kSteps>
+class SignatureTree {
+ public:
+  // The steps' increments, [kSteps][channels]: those of the next call, to be written.
+  V* increments;
+  // What backward finds as derivatives by them, [kSteps][channels].
+  V* increments_bar;
+  V *S, *S_bar;  // [num_words]
+
+  // Without memory in the arena, for the size of what is taken alone.
+  SignatureTree(const WordLevels& words, bool with_backward, Arena& arena)
+      : words_(words), depth_(words.depth), channels_(words.channels) {
+    const int64_t by_letter = depth_ * channels_ * kSteps;
+    increments = arena.take<V>(channels_ * kSteps);
+    dx_ = arena.take<V>(by_letter);
+    S = arena.take<V>(words.num_words);
+    S_bar = with_backward ? arena.take<V>(words.num_words) : nullptr;
+    increments_bar = with_backward ? arena.take<V>(channels_ * kSteps) : nullptr;
+    dx_bar_ = with_backward ? arena.take<V>(by_letter) : nullptr;
+    for (int j = 0; j < depth_; ++j) {
+      const int64_t size = kSiblings * (depth_ - j) * kSteps;
+      m_[j] = arena.take<V>(size);
+      r_[j] = with_backward ? arena.take<V>(size) : nullptr;
+      m_bar_[j] = with_backward ? arena.take<V>(size) : nullptr;
+    }
+  }
+
+  void start() {
+    for (int64_t word = 1; word < words_.num_words; ++word) S[word] = V(0);
+    S[0] = V(1);
+  }
+
+  // S goes forward by the steps.
+  void forward() {
+    if (depth_ == 0) return;
+    divide();
+    for (int64_t n = 0; n < depth_ * kSteps; ++n) m_[0][n] = V(1);
+    visit(0, 0);
+  }
+
+  // S_bar, the derivative by the signature after the steps, becomes that before them. S goes back likewise, by
+  // exp(-dx), except for its last level, which is not needed; with one step it stands there already.
+  void backward() {
+    for (int64_t n = 0; n < channels_ * kSteps; ++n) increments_bar[n] = V(0);
+    if (depth_ == 0) return;
+    divide();
+    for (int64_t n = 0; n < depth_ * channels_ * kSteps; ++n) dx_bar_[n] = V(0);
+    for (int64_t n = 0; n < depth_ * kSteps; ++n) {
+      m_[0][n] = r_[0][n] = V(1);
+      m_bar_[0][n] = V(0);
+    }
+    visit_back(0, 0);
+    for (int k = 1; k <= depth_; ++k)
+      for (int64_t i = 0; i < channels_; ++i)
+        for (int t = 0; t < kSteps; ++t)
+          increments_bar[t * channels_ + i] += dx_bar_[letter(k, i) + t] * V(1.0 / k);
+  }
+
+ private:
+  static constexpr int kSiblings = 3;  // nodes above the leaves are taken up to as many at once
+  static constexpr bool kGoesBack = kSteps > 1;
+
+  // The increments by letter, divided by 1 .. depth.
+  void divide() {
+    for (int k = 1; k <= depth_; ++k)
+      for (int64_t i = 0; i < channels_; ++i)
+        for (int t = 0; t < kSteps; ++t) dx_[letter(k, i) + t] = increments[t * channels_ + i] * V(1.0 / k);
+  }
+
+  int64_t letter(int k, int64_t i) const { return ((k - 1) * channels_ + i) * kSteps; }
+
+  // The children of the node at `place` of level j.
+  void visit(int j, int64_t place) {
+    if (j + 1 == depth_) return leaves<1>(place, m_[j]);
+    if (j + 2 == depth_) return by_siblings(ForwardAboveLeaves{*this, place});
+    for (int64_t i = 0; i < channels_; ++i) {
+      advance(j, place, i);
+      visit(j + 1, place * channels_ + i);
+    }
+  }
+
+  void visit_back(int j, int64_t place) {
+    if (j + 1 == depth_) return leaves_back<1>(place, m_[j], m_bar_[j]);
+    if (j + 2 == depth_) return by_siblings(BackwardAboveLeaves{*this, place});
+    for (int64_t i = 0; i < channels_; ++i) {
+      retreat(j, place, i);
+      visit_back(j + 1, place * channels_ + i);
+      collect(j, place, i);
+    }
+  }
+
+  // The child by letter i of the node at `place` of level j: its steps, and its messages.
+  void advance(int j, int64_t place, int64_t i) {
+    V* node = S + words_.offset[j + 1] + place * channels_ + i;
+    const V *parent = m_[j], *dx = dx_ + letter(1, i);
+    V before[kSteps], now = *node;
+    SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) {
+      before[t] = now;
+      now += parent[t] * dx[t];
+    }
+    *node = now;
+    append(before, j, i);
+  }
+
+  void append(const V (&before)[kSteps], int j, int64_t i) {
+    for (int k = 2; k <= depth_ - j; ++k) {
+      const V *dx = dx_ + letter(k, i), *from = m_[j] + (k - 1) * kSteps;
+      V* to = m_[j + 1] + (k - 2) * kSteps;
+      SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) to[t] = before[t] + from[t] * dx[t];
+    }
+  }
+
+  // As advance, from the steps' end to their start. r: the messages of exp(-dx), of the signature after a step.
+  void retreat(int j, int64_t place, int64_t i) {
+    V* node = S + words_.offset[j + 1] + place * channels_ + i;
+    V before[kSteps], now = *node;
+    if constexpr (kGoesBack) {
+      const V* dx = dx_ + letter(1, i);
+      V after[kSteps];
+      SIGKERNEL_UNROLL for (int t = kSteps - 1; t >= 0; --t) {
+        after[t] = now;
+        now -= r_[j][t] * dx[t];
+        before[t] = now;
+      }
+      *node = now;
+      for (int k = 2; k < depth_ - j; ++k) {
+        const V *dx_k = dx_ + letter(k, i), *from = r_[j] + (k - 1) * kSteps;
+        V* to = r_[j + 1] + (k - 2) * kSteps;
+        SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) to[t] = after[t] - from[t] * dx_k[t];
+      }
+    } else {
+      before[0] = now;
+    }
+    append(before, j, i);
+    for (int n = 0; n < (depth_ - j - 1) * kSteps; ++n) m_bar_[j + 1][n] = V(0);
+  }
+
+  // The adjoint of advance: from a child's derivatives to its parent's and to the increments'.
+  void collect(int j, int64_t place, int64_t i) {
+    V* node_bar = S_bar + words_.offset[j + 1] + place * channels_ + i;
+    V through[kSteps];  // what reaches S before the step by way of the messages
+    SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) through[t] = V(0);
+    for (int k = 2; k <= depth_ - j; ++k) {
+      const V *bar = m_bar_[j + 1] + (k - 2) * kSteps, *dx = dx_ + letter(k, i), *m = m_[j] + (k - 1) * kSteps;
+      V *m_bar = m_bar_[j] + (k - 1) * kSteps, *dx_bar = dx_bar_ + letter(k, i);
+      SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) {
+        through[t] += bar[t];
+        m_bar[t] += bar[t] * dx[t];
+        dx_bar[t] += bar[t] * m[t];
+      }
+    }
+    const V *dx = dx_ + letter(1, i), *m = m_[j];
+    V *m_bar = m_bar_[j], *dx_bar = dx_bar_ + letter(1, i), now = *node_bar;
+    SIGKERNEL_UNROLL for (int t = kSteps - 1; t >= 0; --t) {
+      m_bar[t] += now * dx[t];
+      dx_bar[t] += now * m[t];
+      now += through[t];
+    }
+    *node_bar = now;
+  }
+
+  // Calls task.run<P>(i) for P siblings from letter i on, until all have had their turn.
+  template <class Task>
+  void by_siblings(const Task& task) {
+    int64_t i = 0;
+    while (channels_ - i > 3 || channels_ - i == 2) task.template run<2>(i), i += 2;
+    if (channels_ - i == 3) return task.template run<3>(i);
+    if (channels_ - i == 1) task.template run<1>(i);
+  }
+
+  // The siblings above the leaves, where most of the work is: advance, with one message for each, and their leaves.
+  struct ForwardAboveLeaves {
+    SignatureTree& tree;
+    int64_t place;
+
+    template <int P>
+    void run(int64_t i) const {
+      const int j = tree.depth_ - 2;
+      V *node = tree.S + tree.words_.offset[j + 1] + place * tree.channels_ + i, *to = tree.m_[j + 1];
+      V m[2][kSteps];
+      SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) m[0][t] = tree.m_[j][t], m[1][t] = tree.m_[j][kSteps + t];
+      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) {
+        const V *dx = tree.dx_ + tree.letter(1, i + p), *half = tree.dx_ + tree.letter(2, i + p);
+        V now = node[p];
+        SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) {
+          to[p * kSteps + t] = now + m[1][t] * half[t];
+          now += m[0][t] * dx[t];
+        }
+        node[p] = now;
+      }
+      tree.template leaves<P>(place * tree.channels_ + i, to);
+    }
+  };
+
+  // retreat, the leaves, collect.
+  struct BackwardAboveLeaves {
+    SignatureTree& tree;
+    int64_t place;
+
+    template <int P>
+    void run(int64_t i) const {
+      const int j = tree.depth_ - 2;
+      const int64_t at = tree.words_.offset[j + 1] + place * tree.channels_ + i;
+      const V *m = tree.m_[j], *r = tree.r_[j];
+      V *to = tree.m_[j + 1], *to_bar = tree.m_bar_[j + 1], *m_bar = tree.m_bar_[j];
+      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) {
+        const V *dx = tree.dx_ + tree.letter(1, i + p), *half = tree.dx_ + tree.letter(2, i + p);
+        V now = tree.S[at + p];
+        SIGKERNEL_UNROLL for (int t = kSteps - 1; t >= 0; --t) {
+          if (kGoesBack) now -= r[t] * dx[t];
+          to[p * kSteps + t] = now + m[kSteps + t] * half[t];
+          to_bar[p * kSteps + t] = V(0);
+        }
+        if (kGoesBack) tree.S[at + p] = now;
+      }
+      tree.template leaves_back<P>(place * tree.channels_ + i, to, to_bar);
+      V now[P];
+      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) now[p] = tree.S_bar[at + p];
+      SIGKERNEL_UNROLL for (int t = kSteps - 1; t >= 0; --t) {
+        const V m_one = m[t], m_two = m[kSteps + t];
+        V m_bar_one = m_bar[t], m_bar_two = m_bar[kSteps + t];
+        SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) {
+          const int64_t one = tree.letter(1, i + p) + t, two = tree.letter(2, i + p) + t;
+          const V bar = to_bar[p * kSteps + t];
+          m_bar_one += now[p] * tree.dx_[one];
+          m_bar_two += bar * tree.dx_[two];
+          tree.dx_bar_[one] += now[p] * m_one;
+          tree.dx_bar_[two] += bar * m_two;
+          now[p] += bar;
+        }
+        m_bar[t] = m_bar_one;
+        m_bar[kSteps + t] = m_bar_two;
+      }
+      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) tree.S_bar[at + p] = now[p];
+    }
+  };
+
+  // The children, of the last level, of P siblings, from `place` on of the level above. Only the words that are kept.
+  template <int P>
+  void leaves(int64_t place, const V* m) {
+    const int64_t first = words_.offset[depth_] + place * channels_, left = words_.num_words - first;
+    if (left >= P * channels_) return rows<P>(S + first, m, channels_);
+    for (int64_t p = 0, rest = left; rest > 0; ++p, rest -= channels_)
+      rows<1>(S + first + p * channels_, m + p * kSteps, rest < channels_ ? rest : channels_);
+  }
+
+  template <int P>
+  void leaves_back(int64_t place, const V* m, V* m_bar) {
+    const int64_t first = words_.offset[depth_] + place * channels_, left = words_.num_words - first;
+    if (left >= P * channels_) return rows_back<P>(S_bar + first, m, m_bar, channels_);
+    for (int64_t p = 0, rest = left; rest > 0; ++p, rest -= channels_)
+      rows_back<1>(S_bar + first + p * channels_, m + p * kSteps, m_bar + p * kSteps,
+                   rest < channels_ ? rest : channels_);
+  }
+
+  template <int P>
+  void rows(V* row, const V* m, int64_t letters) {
+    cover<P, Wide>(0, letters, Forward<P>{*this, row, m});
+  }
+
+  template <int P>
+  void rows_back(const V* row_bar, const V* m, V* m_bar, int64_t letters) {
+    cover<P, Wide>(0, letters, Backward<P>{*this, row_bar, m, m_bar});
+  }
+
+  // Covers the letters from i on by tiles of P rows and up to four columns; a column is as many letters as L has lanes
+  // that V has not.
+  template <int P, class L, class Task>
+  SIGKERNEL_INLINE void cover(int64_t i, int64_t letters, const Task& task) {
+    constexpr int kColumn = Lanes<L>::kCount / Lanes<V>::kCount;
+    while ((letters - i) / kColumn >= 6 || (letters - i) / kColumn == 4) task.template tile<L, 4>(i), i += 4 * kColumn;
+    if ((letters - i) / kColumn == 5) task.template tile<L, 3>(i), i += 3 * kColumn;  // not a column on its own
+    switch ((letters - i) / kColumn) {
+      case 3: task.template tile<L, 3>(i), i += 3 * kColumn; break;
+      case 2: task.template tile<L, 2>(i), i += 2 * kColumn; break;
+      case 1: task.template tile<L, 1>(i), i += kColumn; break;
+    }
+    if constexpr (kColumn > 1) cover<P, typename Lanes<L>::Half>(i, letters, task);
+  }
+
+  template <int P>
+  struct Forward {
+    SignatureTree& tree;
+    V* row;
+    const V* m;
+
+    template <class L, int C>
+    SIGKERNEL_INLINE void tile(int64_t i) const {
+      constexpr int kColumn = Lanes<L>::kCount / Lanes<V>::kCount;
+      const int64_t channels = tree.channels_;
+      const V* dx = tree.increments + i;
+      L sum[P][C];
+      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p)
+        SIGKERNEL_UNROLL for (int c = 0; c < C; ++c) sum[p][c] = load<L>(row + p * channels + i + c * kColumn);
+      SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t)
+        SIGKERNEL_UNROLL for (int c = 0; c < C; ++c) {
+          const L step = load<L>(dx + t * channels + c * kColumn);
+          SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) sum[p][c] += spread<L>(m[p * kSteps + t]) * step;
+        }
+      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p)
+        SIGKERNEL_UNROLL for (int c = 0; c < C; ++c) store(sum[p][c], row + p * channels + i + c * kColumn);
+    }
+  };
+
+  // The derivatives by leaves are the same at every step.
+  template <int P>
+  struct Backward {
+    SignatureTree& tree;
+    const V* row_bar;
+    const V* m;
+    V* m_bar;
+
+    template <class L, int C>
+    SIGKERNEL_INLINE void tile(int64_t i) const {
+      constexpr int kColumn = Lanes<L>::kCount / Lanes<V>::kCount;
+      const int64_t channels = tree.channels_;
+      const V* dx = tree.increments + i;
+      V* dx_bar = tree.increments_bar + i;
+      L bar[P][C];
+      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p)
+        SIGKERNEL_UNROLL for (int c = 0; c < C; ++c) bar[p][c] = load<L>(row_bar + p * channels + i + c * kColumn);
+      SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) {
+        L sum[P];
+        SIGKERNEL_UNROLL for (int c = 0; c < C; ++c) {
+          const L step = load<L>(dx + t * channels + c * kColumn);
+          L step_bar = load<L>(dx_bar + t * channels + c * kColumn);
+          SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) {
+            step_bar += bar[p][c] * spread<L>(m[p * kSteps + t]);
+            sum[p] = c == 0 ? bar[p][c] * step : sum[p] + bar[p][c] * step;
+          }
+          store(step_bar, dx_bar + t * channels + c * kColumn);
+        }
+        SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) m_bar[p * kSteps + t] += gather<V>(sum[p]);
+      }
+    }
+  };
+
+  const WordLevels& words_;
+  const int depth_;
+  const int64_t channels_;
+  V *dx_, *dx_bar_;                   // [depth][channels][kSteps]
+  // By level j: of the node that is visited, for the levels j + 1 .. depth, [depth - j][kSteps]; above the leaves, of
+  // siblings.
+  V *m_[64], *r_[64], *m_bar_[64];
+};
+
+}  // namespace
+}  // namespace sigkernel

@@ -1,0 +1,153 @@
+"""How paths are dealt to lanes, stretches, steps at a time and threads: it must not show in the signatures."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import oracles
+import pytest
+import tensorflow as tf
+
+import sigkernel_tf as sk
+
+SETS = ["avx512", "avx2", "baseline"]  # one that the machine lacks is not taken
+SHAPES = [
+    # count, length, channels, num_words
+    (1, 2, 2, 7),
+    (1, 30, 2, 511),
+    (1, 20, 29, 871),  # one path, its last letters in the lanes
+    (2, 9, 37, 1000),  # likewise, the last level cut midway
+    (3, 10, 18, 343),
+    (2, 9, 2, 20000),  # more words than lanes of paths have room for
+    (17, 33, 3, 40),
+    (19, 8, 5, 100),  # cut midway
+    (9, 18, 2, 3),  # one level
+    (1, 1025, 3, 40),  # long paths are cut into stretches
+    (3, 700, 2, 100),
+    (2, 1500, 9, 91),
+]
+
+
+def walks(count: int, length: int, channels: int) -> np.ndarray:
+    steps = np.random.default_rng(0).normal(size=(count, length, channels))
+    return steps.cumsum(axis=1) / np.sqrt(length * channels)
+
+
+def value_and_gradient(
+    X: np.ndarray, weights: np.ndarray, num_words: int, stream: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    x = tf.constant(X)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = sk.signature(x, num_words=num_words, stream=stream)
+        loss = tf.reduce_sum(value * weights)
+    return value.numpy(), tape.gradient(loss, x).numpy()
+
+
+def close(value: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
+    assert value.shape == expected.shape
+    assert np.abs(value - expected).max() <= tolerance * max(1.0, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-4)])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_instruction_set_gives_the_same(shape, dtype, tolerance, stream, monkeypatch):
+    *path_shape, num_words = shape
+    X = walks(*path_shape).astype(dtype)
+    weights = np.random.default_rng(1).normal(size=(shape[0], shape[1], num_words)).astype(dtype) / num_words
+    results = {}
+    for name in SETS:
+        monkeypatch.setenv("SIGKERNEL_TF_SIMD", name)
+        results[name] = value_and_gradient(X, weights if stream else weights[:, 0], num_words, stream)
+    for name in SETS[:-1]:
+        for got, expected in zip(results[name], results["baseline"], strict=True):
+            close(got, expected, tolerance)
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape[1] < 40 and shape[3] < 1000], ids=str)
+def test_agrees_with_the_oracle(shape):
+    count, length, channels, num_words = shape
+    X = walks(count, length, channels)
+    depth = len(sk.words(channels, num_words)[-1])
+    expected = [oracles.signature(path, depth)[:num_words] for path in X[:2]]
+    close(sk.signature(X, num_words=num_words).numpy()[:2], np.array(expected), 1e-13)
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape[1] >= 700], ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-11), (np.float32, 1e-3)])
+def test_stretches_are_joined_as_the_steps_of_one_walk(shape, dtype, tolerance):
+    """With stream=True a path is walked in one go, and nothing is walked back."""
+    count, length, channels, num_words = shape
+    X = walks(count, length, channels)
+    weights = np.zeros((count, length, num_words))
+    weights[:, -1] = np.random.default_rng(2).normal(size=(count, num_words))
+    stream, expected = value_and_gradient(X, weights, num_words, True)
+    value, gradient = value_and_gradient(X.astype(dtype), weights[:, -1].astype(dtype), num_words, False)
+    close(value, stream[:, -1], tolerance)
+    close(gradient, expected, tolerance)
+
+
+def test_a_long_path_agrees_with_the_oracle():
+    X = walks(1, 1025, 2)
+    close(sk.signature(X, 4).numpy()[0], oracles.signature(X[0], 4), 1e-12)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    "options", [{"depth": 3}, {"num_words": 2}, {"num_words": 1}, {"depth": 2, "stream": True}], ids=str
+)
+@pytest.mark.parametrize(("channels", "length"), [(1, 9), (3, 9), (3, 1), (2, 1025)])
+def test_what_is_not_finite_is_found_wherever_it_is(bad, options, channels, length):
+    for step in {0, length // 2, length - 1}:
+        X = walks(3, length, channels)
+        X[1, step, -1] = bad
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"path 1 has .* at time step {step}, "):
+            sk.signature(X, **options)
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    script = """
+        import hashlib, sys
+        import numpy as np, tensorflow as tf
+        tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
+        import sigkernel_tf as sk
+        sha = hashlib.sha256()
+        for count, length, channels, words, stream in (
+            (70, 20, 2, 127, False), (2, 3000, 3, 121, False), (40, 9, 4, 50, True), (3, 9, 30, 900, False),
+        ):
+            x = tf.constant(np.random.default_rng(0).normal(size=(count, length, channels)).cumsum(1) / length)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                value = sk.signature(x, num_words=words, stream=stream)
+            sha.update(value.numpy().tobytes() + tape.gradient(value, x).numpy().tobytes())
+        print(sha.hexdigest())
+    """
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script), threads], check=True, capture_output=True, text=True
+        ).stdout
+        for threads in ("1", "3")
+    }
+    assert len(digests) == 1
+
+
+def test_the_gradient_of_a_long_path_keeps_nothing_along_it():
+    """Its memory is that of the paths and of some signatures: a hundred thousand of those would be 870 MB."""
+    script = """
+        import resource
+        import numpy as np, tensorflow as tf, sigkernel_tf as sk
+        x = tf.constant(np.random.default_rng(0).normal(size=(1, 100_000, 3)).cumsum(1) / 1000)
+        def gradient(paths):
+            with tf.GradientTape() as tape:
+                tape.watch(paths)
+                value = sk.signature(paths, 6)
+            return tape.gradient(value, paths)
+        gradient(x[:, :2000])
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 200 * 2**20, resource.RLIM_INFINITY))
+        print(np.isfinite(gradient(x)).all())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == "True"
