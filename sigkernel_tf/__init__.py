@@ -15,6 +15,8 @@ _HOME = {
     "directional_derivative": "signature_kernels",
     "signature": "signatures",
     "words": "signatures",
+    "SignatureLayer": "layers",
+    "LogSignatureLayer": "layers",
 }
 _MODULES = ("gp", "paths", "static_kernels")
 

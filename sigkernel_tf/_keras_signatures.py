@@ -1,0 +1,171 @@
+"""
+Signatures and log signatures in Keras operations, for every backend of Keras and for XLA; no TensorFlow of its own.
+
+A *level* k of a batch of tensor algebra elements is a tensor [..., D^k], the coefficients of the words of k letters in
+lexicographic order. Level 0 is left out throughout: it is 1 for a signature and 0 for its logarithm.
+"""
+
+import itertools
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any  # of whichever backend Keras runs on
+Levels = list[Tensor]
+
+
+def signature(X: Tensor, depth: int, *, stream: bool) -> Tensor:
+    """
+    The signature without level 0: by the compiled operation on TensorFlow, else, and under XLA, by :func:`levels`.
+
+    :param X: [B, L, D], float32 or float64.
+    :param depth: >= 1.
+    :return: [B, M - 1], or [B, L, M - 1] with ``stream``.
+    """
+    if keras.backend.backend() == "tensorflow":
+        from . import _library, signatures  # here, for other backends need no TensorFlow
+
+        if not _library.xla_compiles():
+            return signatures.signature(X, depth, stream=stream)[..., 1:]
+    return ops.concatenate(levels(X, depth, stream=stream), axis=-1)
+
+
+def levels(X: Tensor, depth: int, *, stream: bool) -> Levels:
+    r"""
+    Levels 1 to ``depth`` of the signature of piecewise linear paths, each level for all time steps at once.
+
+    By Chen's identity a segment dx makes level k grow by sum_{i < k} S^i ⊗ dx^{⊗(k-i)} / (k-i)!, where S^i is level i
+    at the segment's start: lower levels, known along the whole path. So level k along the path is a cumulative sum over
+    time. Without ``stream`` the last level is needed at the end alone: one product of matrices over time, which never
+    holds it along the path. Memory: O(L D^(depth-1)) a path, O(L D^depth) with ``stream``.
+
+    :param X: [B, L, D], L >= 1; B and L may be unknown.
+    :return: level k: [B, D^k], or [B, L, D^k] with ``stream``.
+    """
+    points = ops.transpose(X, (0, 2, 1))  # [B, D, L]: time last, as in all of this function
+    along = points - points[..., :1]  # level 1
+    steps = ops.pad(points[..., 1:] - points[..., :-1], [[0, 0], [0, 0], [1, 0]])  # the first point is reached by 0
+    starts, found = [], []
+    for k in range(1, depth + 1):
+        if k > 1:
+            growth = _divided_growth(steps, starts)
+            if k == depth and not stream:
+                last = growth @ ops.transpose(steps, (0, 2, 1))  # [B, D^(k-1), D]
+                return [*found, ops.reshape(last, (-1, X.shape[-1] ** k))]
+            along = _sum_over_time(_outer(growth, steps))
+        starts.append(ops.pad(along[..., :-1], [[0, 0], [0, 0], [1, 0]]))
+        found.append(ops.transpose(along, (0, 2, 1)) if stream else along[..., -1])
+    return found
+
+
+def _sum_over_time(x: Tensor) -> Tensor:
+    """The cumulative sum along the last axis. Keras's own, like its matmul, makes float32 of float64 on PyTorch."""
+    return x.cumsum(-1) if keras.backend.backend() == "torch" else ops.cumsum(x, axis=-1)
+
+
+def _divided_growth(steps: Tensor, starts: Levels) -> Tensor:
+    """
+    What level k = len(starts) + 1 grows by in each segment, but for the last factor dx, by Horner's rule:
+
+    S^{k-1} + (S^{k-2} + ... (S^1 + dx / k) ⊗ dx / (k-1) ...) ⊗ dx / 2.
+
+    :param steps: [B, D, L].
+    :param starts: levels 1 to k - 1 at each segment's start, [B, D^i, L].
+    :return: [B, D^(k-1), L].
+    """
+    k = len(starts) + 1
+    growth = starts[0] + steps / k
+    for i, start in enumerate(starts[1:], 2):
+        growth = start + _outer(growth, steps / (k + 1 - i))
+    return growth
+
+
+def _outer(a: Tensor, b: Tensor) -> Tensor:
+    """[B, m, L], [B, n, L] -> [B, m n, L]: at each step, the coefficients of a ⊗ b."""
+    batch, _, length = ops.shape(b)
+    return ops.reshape(a[:, :, None] * b[:, None], (batch, a.shape[1] * b.shape[1], length))
+
+
+def split(flat: Tensor, channels: int, depth: int) -> Levels:
+    """[..., M - 1] -> levels 1 to ``depth``."""
+    ends = itertools.accumulate((channels**k for k in range(1, depth + 1)), initial=0)
+    return [flat[..., start:end] for start, end in itertools.pairwise(ends)]
+
+
+def logarithm(x: Levels) -> Levels:
+    r"""
+    The logarithm in the tensor algebra of 1 + x, truncated like x, by Horner's rule:
+
+    x ⊗ (1 - x ⊗ (1/2 - x ⊗ (1/3 - ...))), where the n-th bracket is needed up to level ``len(x) - n`` alone.
+
+    :param x: levels 1 to the depth.
+    :return: levels 1 to the depth.
+    """
+    depth = len(x)
+    bracket: Levels = []  # levels 1, 2, ... of the n-th bracket; its level 0 is 1 / n
+    for n in range(depth, 1, -1):
+        bracket = [-level for level in _product(x[: depth + 1 - n], 1 / n, bracket)]
+    return _product(x, 1.0, bracket)
+
+
+def _product(x: Levels, constant: float, y: Levels) -> Levels:
+    """x ⊗ (constant + y) up to x's last level; y has one level less than x."""
+    result = []
+    for k, level in enumerate(x, 1):
+        total = level * constant
+        for i in range(1, k):
+            a, b = x[i - 1], y[k - i - 1]
+            outer = a[..., :, None] * b[..., None, :]
+            total = total + ops.reshape(outer, ops.shape(level))
+        result.append(total)
+    return result
+
+
+def lyndon_words(channels: int, depth: int) -> list[tuple[int, ...]]:
+    """
+    The Lyndon words of at most ``depth`` letters, by length, then lexicographically (Duval 1988).
+
+    A Lyndon word comes strictly before all of its proper suffixes. There are as many of k letters as the free Lie
+    algebra has dimensions at level k, and a Lie element is known by its coefficients at them.
+    """
+    found, word = [], [-1]
+    while word:
+        word[-1] += 1
+        found.append(tuple(word))
+        period = len(word)
+        while len(word) < depth:
+            word.append(word[len(word) - period])
+        while word and word[-1] == channels - 1:
+            word.pop()
+    return sorted(found, key=len)
+
+
+def count_lyndon_words(channels: int, depth: int) -> int:
+    """How many there are, by Witt's formula: sum over k of the mean of mu(d) D^(k/d) over the divisors d of k."""
+    return sum(
+        sum(_moebius(d) * channels ** (k // d) for d in range(1, k + 1) if k % d == 0) // k for k in range(1, depth + 1)
+    )
+
+
+def _moebius(n: int) -> int:
+    sign, factor = 1, 2
+    while n > 1:
+        if n % factor == 0:
+            n //= factor
+            if n % factor == 0:
+                return 0
+            sign = -sign
+        factor += 1
+    return sign
+
+
+def positions(words: list[tuple[int, ...]], channels: int) -> list[int]:
+    """Where words of at least one letter stand among the columns of a signature without level 0."""
+    places = []
+    for word in words:
+        place = 0
+        for letter in word:  # (D + D^2 + ... before the level) + (the word read as a number in base D)
+            place = place * channels + letter + 1
+        places.append(place - 1)
+    return places
