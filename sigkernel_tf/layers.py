@@ -2,7 +2,8 @@
 Signatures as Keras 3 layers, on TensorFlow, JAX and PyTorch.
 
 On TensorFlow they call the compiled operation; under ``jit_compile=True`` and on the other backends the same is
-computed in Keras operations, level by level for all time steps at once. Importing this module imports no TensorFlow.
+computed in Keras operations, level by level for all time steps at once. Importing this module imports no TensorFlow, and
+lets Keras load saved models that have the layers: ``from sigkernel_tf import SignatureLayer`` does before load_model.
 """
 
 from collections.abc import Sequence
@@ -74,9 +75,10 @@ class _PathLayer(keras.layers.Layer):
         :param lengths: [B], how many steps of each path count, in place of a mask.
         """
         self._path_channels(inputs.shape)
-        if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype)):
+        dtype = keras.backend.standardize_dtype(inputs.dtype)
+        if not keras.backend.is_float_dtype(dtype):
             raise TypeError(
-                f"inputs of {self.name} must be floats, got {keras.backend.standardize_dtype(inputs.dtype)}: cast them first, "
+                f"inputs of {self.name} must be floats, got {dtype}: cast them first, "
                 "as in keras.ops.cast(inputs, 'float32')."
             )
         if hasattr(inputs, "row_lengths"):  # a ragged tensor

@@ -179,7 +179,7 @@ def test_scaling_is_initialized_and_regularized():
                               scaling_regularizer=keras.regularizers.L1(0.1))  # fmt: skip
     layer.build((None, None, 3))
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer.scaling), [0.5] * 3)
-    assert float(sum(layer.losses)) == pytest.approx(0.15)
+    assert float(keras.ops.convert_to_numpy(sum(layer.losses))) == pytest.approx(0.15)
 
 
 # Masks and lengths.
@@ -300,14 +300,15 @@ def test_gradient_of_the_scaling(jit):
 
 
 @pytest.mark.parametrize("jit", JIT)
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("options", [{}, {"add_time": True, "add_basepoint": True}])
 def test_gradient_under_a_mask(options, jit):
     X = random_paths(5, 7, 2)
     layer = sk.SignatureLayer(3, dtype="float64", **options)
     weights = np.random.default_rng(1).normal(size=layer(X).shape)
     (computed,) = gradients(layer, padded(X, MASK, np.nan), weights, jit=jit, mask=keras.ops.convert_to_tensor(MASK))
     assert (computed[~MASK] == 0).all()
-    for i, kept in enumerate(MASK):
+    for i in (0, 3):
+        kept = MASK[i]
         (alone,) = gradients(layer, X[i : i + 1, : kept.sum()], weights[i : i + 1], jit=False)
         close(computed[i, kept], alone[0], 1e-12)
 
