@@ -46,7 +46,8 @@ def levels(X: Tensor, depth: int, *, stream: bool) -> Levels:
     points = ops.transpose(X, (0, 2, 1))  # [B, D, L]: time last, as in all of this function
     along = points - points[..., :1]  # level 1
     steps = ops.pad(points[..., 1:] - points[..., :-1], [[0, 0], [0, 0], [1, 0]])  # the first point is reached by 0
-    starts, found = [], []
+    starts: Levels = []
+    found: Levels = []
     for k in range(1, depth + 1):
         if k > 1:
             growth = _divided_growth(steps, starts)

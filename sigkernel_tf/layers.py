@@ -2,8 +2,8 @@
 Signatures as Keras 3 layers, on TensorFlow, JAX and PyTorch.
 
 On TensorFlow they call the compiled operation; under ``jit_compile=True`` and on the other backends the same is
-computed in Keras operations, level by level for all time steps at once. Importing this module imports no TensorFlow, and
-lets Keras load saved models that have the layers: ``from sigkernel_tf import SignatureLayer`` does before load_model.
+computed in Keras operations, level by level for all time steps at once. Importing this module imports no TensorFlow.
+Keras loads a saved model that has the layers once they are imported: ``from sigkernel_tf import SignatureLayer``.
 """
 
 from collections.abc import Sequence

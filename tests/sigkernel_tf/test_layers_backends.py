@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,3 +70,11 @@ def test_a_saved_model_is_loaded_elsewhere(name, tmp_path):
     )
     run(name, "-c", load, str(tmp_path))
     np.testing.assert_allclose(np.load(tmp_path / "Y.npy"), model.predict(X, verbose=0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [backend("tensorflow"), backend("jax"), backend("torch")])
+def test_the_example_of_the_documentation_trains(name):
+    pytest.importorskip("sktime")
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "layers.md").read_text(), re.DOTALL)
+    accuracy = float(run(name, "-c", code).split("test accuracy")[1])
+    assert accuracy > 0.75  # by chance: 0.25
