@@ -17,8 +17,8 @@ import pytest
 import sigkernel_tf as sk
 
 BACKEND = keras.backend.backend()
-# PyTorch compiles nothing here: its compiler takes minutes, and is not what `jit_compile="auto"` gives it.
-JIT = [False] if BACKEND == "torch" else [False, True]
+# Whether a training step is compiled. PyTorch's compiler takes minutes, as JAX does without its own.
+JIT = {"tensorflow": [False, True], "jax": [True], "torch": [False]}[BACKEND]
 LAYERS = [sk.SignatureLayer, sk.LogSignatureLayer]
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
@@ -71,10 +71,15 @@ def keras_floats(dtype: str) -> Iterator[None]:
 
 
 def values(layer: keras.layers.Layer, X: np.ndarray) -> np.ndarray:
-    """What the layer says as a model, compiled by the backend where that is its way."""
-    with keras_floats(str(X.dtype)):
-        place = keras.Input(X.shape[1:])
-        return keras.Model(place, layer(place)).predict(X, verbose=0)
+    """What the layer says, on JAX by one compiled function: one for each of its operations would take long."""
+    if not layer.built:
+        layer.build(X.shape)
+    call = layer
+    if BACKEND == "jax":
+        import jax
+
+        call = jax.jit(lambda X: layer(X))
+    return keras.ops.convert_to_numpy(call(X))
 
 
 class Shift(keras.layers.Layer):
@@ -309,7 +314,7 @@ def test_gradient_under_a_mask(options, jit):
     assert (computed[~MASK] == 0).all()
     for i in (0, 3):
         kept = MASK[i]
-        (alone,) = gradients(layer, X[i : i + 1, : kept.sum()], weights[i : i + 1], jit=False)
+        (alone,) = gradients(layer, X[i : i + 1, : kept.sum()], weights[i : i + 1], jit=jit)
         close(computed[i, kept], alone[0], 1e-12)
 
 
@@ -317,7 +322,7 @@ def test_gradient_under_a_mask(options, jit):
 def test_gradient_of_a_long_path_along_a_direction(length):
     X, direction = random_paths(1, length, 2), random_paths(1, length, 2, seed=1)
     weights = np.random.default_rng(2).normal(size=(1, 30))
-    (computed,) = gradients(sk.SignatureLayer(4, dtype="float64"), X, weights, jit=False)
+    (computed,) = gradients(sk.SignatureLayer(4, dtype="float64"), X, weights, jit=JIT[0])
     ends = [expected_signature(X + h * direction, 4) for h in (-1e-3, 1e-3, -2e-3, 2e-3)]
     derivative = np.sum(weights * (8 * (ends[1] - ends[0]) - (ends[3] - ends[2]))) / 12e-3
     assert np.sum(computed * direction) == pytest.approx(derivative, rel=1e-8, abs=1e-8)
