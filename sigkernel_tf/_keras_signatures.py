@@ -37,27 +37,45 @@ def levels(X: Tensor, depth: int, *, stream: bool) -> Levels:
 
     By Chen's identity a segment dx makes level k grow by sum_{i < k} S^i ⊗ dx^{⊗(k-i)} / (k-i)!, where S^i is level i
     at the segment's start: lower levels, known along the whole path. So level k along the path is a cumulative sum over
-    time. Without ``stream`` the last level is needed at the end alone: one product of matrices over time, which never
-    holds it along the path. Memory: O(L D^(depth-1)) a path, O(L D^depth) with ``stream``.
+    time. Without ``stream`` the last two levels are needed at the end alone: products of matrices over time. Memory a
+    path: O(L (D^2 + D^(depth-2))), or O(L D^depth) with ``stream``.
 
     :param X: [B, L, D], L >= 1; B and L may be unknown.
     :return: level k: [B, D^k], or [B, L, D^k] with ``stream``.
     """
-    points = ops.transpose(X, (0, 2, 1))  # [B, D, L]: time last, as in all of this function
-    along = points - points[..., :1]  # level 1
+    points = ops.transpose(X, (0, 2, 1))  # [B, D, L]: time last, as in all of this module's sums over time
     steps = ops.pad(points[..., 1:] - points[..., :-1], [[0, 0], [0, 0], [1, 0]])  # the first point is reached by 0
-    starts: Levels = []
+    starts: Levels = []  # level k at each segment's start, [B, D^k, L]
     found: Levels = []
-    for k in range(1, depth + 1):
-        if k > 1:
-            growth = _divided_growth(steps, starts)
-            if k == depth and not stream:
-                last = growth @ ops.transpose(steps, (0, 2, 1))  # [B, D^(k-1), D]
-                return [*found, ops.reshape(last, (-1, X.shape[-1] ** k))]
-            along = _sum_over_time(_outer(growth, steps))
+    for k in range(1, (depth if stream else max(depth - 2, 1)) + 1):
+        along = points - points[..., :1] if k == 1 else _sum_over_time(_outer(_horner(steps, starts, k), steps))
         starts.append(ops.pad(along[..., :-1], [[0, 0], [0, 0], [1, 0]]))
         found.append(ops.transpose(along, (0, 2, 1)) if stream else along[..., -1])
+    if not stream and depth == 2:
+        found.append(_integral(_horner(steps, starts, 2), steps))
+    elif not stream and depth > 2:
+        found += _last_two(points, steps, starts)
     return found
+
+
+def _last_two(points: Tensor, steps: Tensor, starts: Levels) -> Levels:
+    """
+    Levels K - 1 and K at the end of the path from levels 1 to K - 2 along it.
+
+    Level K - 1 is sum_j h_j ⊗ dx_j, level K is sum_j (S^{K-1}_{j-1} + g_j ⊗ dx_j / 2) ⊗ dx_j, with h and g by Horner's
+    rule. S^{K-1}_{j-1} is the part of the first sum before j, so the sums change places: what h_i ⊗ dx_i adds is
+    multiplied with all later steps, the way that is left to the end of the path. Level K - 1 is never held along it.
+    """
+    depth = len(starts) + 2
+    before, within = _horner(steps, starts, depth - 1), _horner(steps, starts, depth)
+    left = points[..., -1:] - points
+    last = _integral(before, _outer(steps, left)) + _integral(within, _outer(steps, steps / 2))
+    return [_integral(before, steps), last]
+
+
+def _integral(a: Tensor, b: Tensor) -> Tensor:
+    """[B, m, L], [B, n, L] -> [B, m n]: a ⊗ b, summed over time, as a product of matrices."""
+    return ops.reshape(a @ ops.transpose(b, (0, 2, 1)), (-1, a.shape[1] * b.shape[1]))
 
 
 def _sum_over_time(x: Tensor) -> Tensor:
@@ -65,17 +83,16 @@ def _sum_over_time(x: Tensor) -> Tensor:
     return x.cumsum(-1) if keras.backend.backend() == "torch" else ops.cumsum(x, axis=-1)
 
 
-def _divided_growth(steps: Tensor, starts: Levels) -> Tensor:
+def _horner(steps: Tensor, starts: Levels, k: int) -> Tensor:
     """
-    What level k = len(starts) + 1 grows by in each segment, but for the last factor dx, by Horner's rule:
+    What level k grows by in each segment, but for its last factors, one dx for ``starts`` up to level m = k - 1:
 
-    S^{k-1} + (S^{k-2} + ... (S^1 + dx / k) ⊗ dx / (k-1) ...) ⊗ dx / 2.
+    S^m + (S^{m-1} + ... (S^1 + dx / k) ⊗ dx / (k-1) ...) ⊗ dx / (k+1-m).
 
     :param steps: [B, D, L].
-    :param starts: levels 1 to k - 1 at each segment's start, [B, D^i, L].
-    :return: [B, D^(k-1), L].
+    :param starts: levels 1 to m at each segment's start, [B, D^i, L].
+    :return: [B, D^m, L].
     """
-    k = len(starts) + 1
     growth = starts[0] + steps / k
     for i, start in enumerate(starts[1:], 2):
         growth = start + _outer(growth, steps / (k + 1 - i))

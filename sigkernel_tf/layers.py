@@ -183,7 +183,7 @@ class SignatureLayer(_PathLayer):
     then a base point, then the channels are rescaled.
 
     On TensorFlow the compiled operation is called. On JAX and PyTorch, and under ``jit_compile=True``, each level is a
-    cumulative sum over time of what the levels below give, in O(L D^(depth-1)) memory a path, O(L D^depth) with
+    cumulative sum over time of what the levels below give, in O(L (D^2 + D^(depth-2))) memory a path, O(L D^depth) with
     ``stream``. (Keras itself chooses ``jit_compile=True`` where TensorFlow sees a GPU; ``jit_compile=False`` keeps the
     compiled operation there.)
 
