@@ -18,6 +18,8 @@ _HOME = {
     "signature_combine": "tensor_algebra",
     "log_signature": "log_signatures",
     "lyndon_words": "log_signatures",
+    "SignatureLayer": "layers",
+    "LogSignatureLayer": "layers",
 }
 _MODULES = ("gp", "paths", "static_kernels")
 

@@ -59,14 +59,3 @@ def check_same_size(first: tf.Tensor, second: tf.Tensor, axis: int, names: str, 
             f"{names} must have the same number of {what}, got {first.shape[axis]} and {second.shape[axis]} "
             f"(shapes {first.shape} and {second.shape})."
         )
-
-
-def check_int(value: Any, name: str, smallest: int) -> None:
-    """
-    :raises TypeError: where ``value`` is not a Python int.
-    :raises ValueError: where it is below ``smallest``.
-    """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a Python int, got {value!r} of type {type(value).__name__}: use int({name}).")
-    if value < smallest:
-        raise ValueError(f"{name} must be at least {smallest}, got {value}.")

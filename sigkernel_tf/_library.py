@@ -43,6 +43,11 @@ def _load(library: Path, version_file: Path) -> ModuleType:
         raise ImportError(f"{wrong_release} The loader said: {error.message}") from error
 
 
+def xla_compiles() -> bool:
+    """Whether a function for ``jit_compile=True`` is being traced, which cannot hold the compiled operations."""
+    return bool(control_flow_util.GraphOrParentsInXlaContext(tf_ops.get_default_graph()))
+
+
 def ops() -> ModuleType:
     """
     The compiled operations.
@@ -50,7 +55,7 @@ def ops() -> ModuleType:
     :raises ImportError: where the library is missing or was built with another release of TensorFlow.
     :raises NotImplementedError: while tracing a function for ``jit_compile=True``, which has no such operations.
     """
-    if control_flow_util.GraphOrParentsInXlaContext(tf_ops.get_default_graph()):
+    if xla_compiles():
         raise NotImplementedError(
             "sigkernel_tf's operations are native code and cannot be compiled by XLA: "
             "leave out jit_compile=True for the function that calls them."

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from . import _checks, tensor_algebra
-from .signatures import check_fits, signature, words_up_to
+from . import _checks, _truncations, tensor_algebra
+from .signatures import signature, words_up_to
 
 
 def lyndon_words(num_channels: int, depth: int) -> list[tuple[int, ...]]:
@@ -23,13 +23,14 @@ def lyndon_words(num_channels: int, depth: int) -> list[tuple[int, ...]]:
     :raises ValueError: where either is below 1, and where the words do not fit in memory.
     :raises TypeError: where either is not a Python int.
     """
-    _checks.check_int(num_channels, "num_channels", 1)
-    _checks.check_int(depth, "depth", 1)
+    _truncations.check_int(num_channels, "num_channels", 1)
+    _truncations.check_int(depth, "depth", 1)
     if num_channels == 1:
         return [(0,)]
     # At least the share 1 / (2 depth) of the last level's words are Lyndon words.
-    check_fits(Decimal(num_channels) ** depth / (2 * depth), f"depth={depth} with {num_channels} channels", tf.float64)
-    return sorted(tensor_algebra.lyndon_words_up_to(num_channels, depth), key=lambda word: (len(word), word))
+    at_least = Decimal(num_channels) ** depth / (2 * depth)
+    _truncations.check_fits(at_least, f"depth={depth} with {num_channels} channels", 8)
+    return _truncations.lyndon_words(num_channels, depth)
 
 
 @functools.lru_cache(maxsize=64)
@@ -69,7 +70,7 @@ def log_signature(
     :raises tf.errors.InvalidArgumentError: as :func:`signature`.
     """
     X = _checks.as_paths(X, "X")
-    _checks.check_int(depth, "depth", 1)
+    _truncations.check_int(depth, "depth", 1)
     if basis not in ("words", "expanded"):
         raise ValueError(f'basis must be "words" (the Lyndon words\' coefficients) or "expanded" (all), got {basis!r}.')
     num_words = words_up_to(depth, X)

@@ -5,18 +5,14 @@ Words are tuples of 0-based channels, ordered by level (their number of letters)
 first letter is integrated first.
 """
 
-import decimal
 import itertools
-import os
 from decimal import Decimal
 from typing import Any
 
 import tensorflow as tf
 
-from . import _checks, _library
+from . import _checks, _library, _truncations
 from .goursat import attributes_of
-
-_MOST_WORDS = 2**31 - 1
 
 
 def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
@@ -30,8 +26,8 @@ def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
     :raises ValueError: where either is below 1.
     :raises TypeError: where either is not a Python int.
     """
-    _checks.check_int(num_channels, "num_channels", 1)
-    _checks.check_int(num_words, "num_words", 1)
+    _truncations.check_int(num_channels, "num_channels", 1)
+    _truncations.check_int(num_words, "num_words", 1)
     levels = (itertools.product(range(num_channels), repeat=level) for level in itertools.count())
     return list(itertools.islice(itertools.chain.from_iterable(levels), num_words))
 
@@ -65,11 +61,11 @@ def signature(X: Any, depth: int | None = None, *, num_words: int | None = None,
     """
     X = _checks.as_paths(X, "X")
     if depth is not None and num_words is None:
-        _checks.check_int(depth, "depth", 0)
+        _truncations.check_int(depth, "depth", 0)
         num_words = words_up_to(depth, X)
     elif num_words is not None and depth is None:
-        _checks.check_int(num_words, "num_words", 1)
-        check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype)
+        _truncations.check_int(num_words, "num_words", 1)
+        _truncations.check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype.size)
     else:
         raise ValueError(
             f"signature takes either depth or num_words, got depth={depth} and num_words={num_words}: "
@@ -105,20 +101,4 @@ def words_up_to(depth: int, X: tf.Tensor) -> int:
             f"depth={depth} needs a number of channels known while the function is traced, got shape {X.shape}: "
             "set it with X = tf.ensure_shape(X, [None, None, D]), or give num_words instead."
         )
-    with decimal.localcontext() as context:
-        context.traps[decimal.Overflow] = False  # beyond 10^(10^18) words are infinitely many
-        count = Decimal(depth + 1)
-        if channels > 1:
-            count = (Decimal(channels) ** (depth + 1) - 1) / (channels - 1)
-    check_fits(count, f"depth={depth} with {channels} channels", X.dtype)
-    return int(count)
-
-
-def check_fits(count: Decimal, cause: str, dtype: tf.DType) -> None:
-    """:raises ValueError: where so many words of a signature do not fit in memory; says how many bytes they are."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if count > _MOST_WORDS or count * dtype.size > memory:
-        raise ValueError(
-            f"{cause} makes {count:.5g} words, {count * dtype.size:.5g} bytes for each signature; at most "
-            f"{_MOST_WORDS} words, and this machine's {memory} bytes of memory, can be had: lower it."
-        )
+    return _truncations.words_up_to(depth, channels, X.dtype.size)

@@ -5,12 +5,11 @@ An element is one array of numbers, a word each, in the order of :func:`sigkerne
 midway. Nothing here is compiled by us, so that all runs on a GPU and under XLA, and is differentiable to any order.
 """
 
-import itertools
 from typing import Any
 
 import tensorflow as tf
 
-from . import _checks
+from . import _checks, _truncations
 
 # Levels of elements, [rows, D^k] each; the last may have fewer words.
 Levels = list[tf.Tensor]
@@ -46,7 +45,7 @@ def signature_combine(first: Any, second: Any, num_channels: int) -> tf.Tensor:
     :raises TypeError: where the dtypes differ or are others, and where ``num_channels`` is not a Python int.
     :raises tf.errors.InvalidArgumentError: where shapes known at run time alone differ.
     """
-    _checks.check_int(num_channels, "num_channels", 1)
+    _truncations.check_int(num_channels, "num_channels", 1)
     a, b = _checks.as_float_tensor(first, "first"), _checks.as_float_tensor(second, "second")
     _checks.check_same_dtype(a, b, "first and second")
     for tensor, name in ((a, "first"), (b, "second")):
@@ -118,15 +117,3 @@ def _convolve(a: tf.Tensor, b: tf.Tensor, num_words: int) -> tf.Tensor:
     """The product over one channel, whose levels have a word each."""
     shifts = (tf.pad(b[:, : num_words - k], [[0, 0], [k, 0]]) for k in range(num_words))
     return tf.add_n([a[:, k : k + 1] * shifted for k, shifted in enumerate(shifts)])
-
-
-def lyndon_words_up_to(num_channels: int, depth: int) -> list[tuple[int, ...]]:
-    """All Lyndon words of up to ``depth`` letters, lexicographically (Duval 1988)."""
-    found, word = [], [-1]
-    while word:
-        word[-1] += 1
-        found.append(tuple(word))
-        word = list(itertools.islice(itertools.cycle(word), depth))
-        while word and word[-1] == num_channels - 1:
-            word.pop()
-    return found

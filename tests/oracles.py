@@ -58,15 +58,39 @@ def exact_signature(path: Sequence[Sequence[int | Fraction]], depth: int) -> lis
     return [signature[w] for w in words]
 
 
-def signature(path: np.ndarray, depth: int) -> np.ndarray:
-    """The signature of one path [L, D], flat: every segment's exponential, multiplied level by level in NumPy."""
-    total = [np.ones(()), *(np.zeros((path.shape[1],) * k) for k in range(1, depth + 1))]
+def signatures_of_prefixes(path: np.ndarray, depth: int) -> list[list[np.ndarray]]:
+    """
+    The signature of each prefix of a path [L, D], by Chen's identity over segments.
+
+    An element of the tensor algebra is a list of arrays, level k of shape (D,) * k.
+    """
+    found = [[np.ones(()), *(np.zeros((path.shape[1],) * k) for k in range(1, depth + 1))]]
     for step in np.diff(path, axis=0):
         segment = [np.ones(())]
         for k in range(1, depth + 1):
             segment.append(np.multiply.outer(segment[-1], step) / k)
-        total = [sum(np.multiply.outer(total[i], segment[k - i]) for i in range(k + 1)) for k in range(depth + 1)]
-    return np.concatenate([level.ravel() for level in total])
+        found.append(tensor_product(found[-1], segment))
+    return found
+
+
+def tensor_product(a: list[np.ndarray], b: list[np.ndarray]) -> list[np.ndarray]:
+    """The truncated product of two elements of the tensor algebra."""
+    return [sum(np.multiply.outer(a[i], b[k - i]) for i in range(k + 1)) for k in range(len(a))]
+
+
+def tensor_logarithm(a: list[np.ndarray]) -> list[np.ndarray]:
+    """The logarithm of an element whose level 0 is 1, as the sum of (-1)^(n+1) (a - 1)^n / n."""
+    rest = [a[0] - 1, *a[1:]]
+    power, total = rest, rest
+    for n in range(2, len(a)):
+        power = tensor_product(power, rest)
+        total = [t + (-1) ** (n + 1) * p / n for t, p in zip(total, power, strict=True)]
+    return total
+
+
+def signature(path: np.ndarray, depth: int) -> np.ndarray:
+    """The signature of one path [L, D], flat."""
+    return np.concatenate([level.ravel() for level in signatures_of_prefixes(path, depth)[-1]])
 
 
 def exact_logarithm(signature: dict[tuple[int, ...], Fraction], depth: int) -> dict[tuple[int, ...], Fraction]:

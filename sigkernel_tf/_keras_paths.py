@@ -1,0 +1,47 @@
+"""Masks, time and base point in Keras operations, with the conventions of ``sigkernel_tf.paths``; no TensorFlow."""
+
+from typing import Any
+
+from keras import ops
+
+Tensor = Any  # of whichever backend Keras runs on
+
+
+def hold(X: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """
+    Lets each path stand still where it is masked, which leaves its signature as if the masked steps were not there.
+
+    A masked step takes the value of the last unmasked step before it, or of the first one after it where there is none
+    before; a path without any unmasked step rests at zero. What the masked steps hold, NaN too, has no influence.
+
+    :param X: [B, L, D].
+    :param mask: [B, L], true where a step counts.
+    :return: the paths [B, L, D], and how many unmasked steps there are up to each step, [B, L].
+    """
+    mask = ops.cast(mask, "bool")
+    step = ops.arange(ops.shape(X)[1], dtype="int32")
+    unmasked_first = ops.argsort(ops.where(mask, step, step + ops.shape(X)[1]), axis=1)
+    count = ops.cumsum(ops.cast(mask, "int32"), axis=1)
+    source = ops.take_along_axis(unmasked_first, ops.maximum(count - 1, 0), axis=1)
+    held = ops.take_along_axis(X, source[..., None], axis=1)
+    return ops.where(count[:, -1:, None] > 0, held, ops.zeros_like(held)), count
+
+
+def mask_of_lengths(lengths: Tensor, length: Any) -> Tensor:
+    """[B] numbers of steps -> [B, ``length``], true before each path's end."""
+    return ops.arange(length, dtype="int32")[None, :] < ops.cast(lengths, "int32")[:, None]
+
+
+def add_time(X: Tensor, count: Tensor | None) -> Tensor:
+    """Puts time in channel 0, from 0 to 1 over the steps that ``count``, of :func:`hold`, counts; None: over all."""
+    if count is None:
+        count = ops.arange(1, ops.shape(X)[1] + 1, dtype="int32")[None, :]
+    passed = ops.maximum(count - 1, 0)
+    # The greater one is taken of integers: of floats, Keras would make float32 on PyTorch.
+    time = ops.cast(passed, X.dtype) / ops.cast(ops.maximum(passed[:, -1:], 1), X.dtype)
+    return ops.concatenate([ops.broadcast_to(time[..., None], ops.shape(X[..., :1])), X], axis=-1)
+
+
+def add_basepoint(X: Tensor) -> Tensor:
+    """Prepends zeros to each path."""
+    return ops.pad(X, [[0, 0], [1, 0], [0, 0]])

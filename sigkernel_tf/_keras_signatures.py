@@ -1,0 +1,151 @@
+"""
+Signatures and log signatures in Keras operations, for every backend of Keras and for XLA; no TensorFlow of its own.
+
+A *level* k of a batch of tensor algebra elements is a tensor [..., D^k], the coefficients of the words of k letters in
+lexicographic order. Level 0 is left out throughout: it is 1 for a signature and 0 for its logarithm.
+"""
+
+import itertools
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any  # of whichever backend Keras runs on
+Levels = list[Tensor]
+
+
+def signature(X: Tensor, depth: int, *, stream: bool) -> Tensor:
+    """
+    The signature without level 0: by the compiled operation on TensorFlow, else, and under XLA, by :func:`levels`.
+
+    :param X: [B, L, D], float32 or float64.
+    :param depth: >= 1.
+    :return: [B, M - 1], or [B, L, M - 1] with ``stream``.
+    """
+    if keras.backend.backend() == "tensorflow":
+        from . import _library, signatures  # here, for other backends need no TensorFlow
+
+        if not _library.xla_compiles():
+            return signatures.signature(X, depth, stream=stream)[..., 1:]
+    return ops.concatenate(levels(X, depth, stream=stream), axis=-1)
+
+
+def levels(X: Tensor, depth: int, *, stream: bool) -> Levels:
+    r"""
+    Levels 1 to ``depth`` of the signature of piecewise linear paths, each level for all time steps at once.
+
+    By Chen's identity a segment dx makes level k grow by sum_{i < k} S^i ⊗ dx^{⊗(k-i)} / (k-i)!, where S^i is level i
+    at the segment's start: lower levels, known along the whole path. So level k along the path is a cumulative sum over
+    time. Without ``stream`` the last two levels are needed at the end alone: products of matrices over time. Memory a
+    path: O(L (D^2 + D^(depth-2))), or O(L D^depth) with ``stream``.
+
+    :param X: [B, L, D], L >= 1; B and L may be unknown.
+    :return: level k: [B, D^k], or [B, L, D^k] with ``stream``.
+    """
+    points = ops.transpose(X, (0, 2, 1))  # [B, D, L]: time last, as in all of this module's sums over time
+    steps = ops.pad(points[..., 1:] - points[..., :-1], [[0, 0], [0, 0], [1, 0]])  # the first point is reached by 0
+    starts: Levels = []  # level k at each segment's start, [B, D^k, L]
+    found: Levels = []
+    for k in range(1, (depth if stream else max(depth - 2, 1)) + 1):
+        along = points - points[..., :1] if k == 1 else _sum_over_time(_outer(_horner(steps, starts, k), steps))
+        starts.append(ops.pad(along[..., :-1], [[0, 0], [0, 0], [1, 0]]))
+        found.append(ops.transpose(along, (0, 2, 1)) if stream else along[..., -1])
+    if not stream and depth == 2:
+        found.append(_integral(_horner(steps, starts, 2), steps))
+    elif not stream and depth > 2:
+        found += _last_two(points, steps, starts)
+    return found
+
+
+def _last_two(points: Tensor, steps: Tensor, starts: Levels) -> Levels:
+    """
+    Levels K - 1 and K at the end of the path from levels 1 to K - 2 along it.
+
+    Level K - 1 is sum_j h_j ⊗ dx_j, level K is sum_j (S^{K-1}_{j-1} + g_j ⊗ dx_j / 2) ⊗ dx_j, with h and g by Horner's
+    rule. S^{K-1}_{j-1} is the part of the first sum before j, so the sums change places: what h_i ⊗ dx_i adds is
+    multiplied with all later steps, the way that is left to the end of the path. Level K - 1 is never held along it.
+    """
+    depth = len(starts) + 2
+    before, within = _horner(steps, starts, depth - 1), _horner(steps, starts, depth)
+    left = points[..., -1:] - points
+    last = _integral(before, _outer(steps, left)) + _integral(within, _outer(steps, steps / 2))
+    return [_integral(before, steps), last]
+
+
+def _integral(a: Tensor, b: Tensor) -> Tensor:
+    """[B, m, L], [B, n, L] -> [B, m n]: a ⊗ b, summed over time, as a product of matrices."""
+    return ops.reshape(a @ ops.transpose(b, (0, 2, 1)), (-1, a.shape[1] * b.shape[1]))
+
+
+def _sum_over_time(x: Tensor) -> Tensor:
+    """The cumulative sum along the last axis. Keras's own, like its matmul, makes float32 of float64 on PyTorch."""
+    return x.cumsum(-1) if keras.backend.backend() == "torch" else ops.cumsum(x, axis=-1)
+
+
+def _horner(steps: Tensor, starts: Levels, k: int) -> Tensor:
+    """
+    What level k grows by in each segment, but for its last factors, one dx for ``starts`` up to level m = k - 1:
+
+    S^m + (S^{m-1} + ... (S^1 + dx / k) ⊗ dx / (k-1) ...) ⊗ dx / (k+1-m).
+
+    :param steps: [B, D, L].
+    :param starts: levels 1 to m at each segment's start, [B, D^i, L].
+    :return: [B, D^m, L].
+    """
+    growth = starts[0] + steps / k
+    for i, start in enumerate(starts[1:], 2):
+        growth = start + _outer(growth, steps / (k + 1 - i))
+    return growth
+
+
+def _outer(a: Tensor, b: Tensor) -> Tensor:
+    """[B, m, L], [B, n, L] -> [B, m n, L]: at each step, the coefficients of a ⊗ b."""
+    batch, _, length = ops.shape(b)
+    return ops.reshape(a[:, :, None] * b[:, None], (batch, a.shape[1] * b.shape[1], length))
+
+
+def split(flat: Tensor, channels: int, depth: int) -> Levels:
+    """[..., M - 1] -> levels 1 to ``depth``."""
+    ends = itertools.accumulate((channels**k for k in range(1, depth + 1)), initial=0)
+    return [flat[..., start:end] for start, end in itertools.pairwise(ends)]
+
+
+def logarithm(x: Levels) -> Levels:
+    r"""
+    The logarithm in the tensor algebra of 1 + x, truncated like x, by Horner's rule:
+
+    x ⊗ (1 - x ⊗ (1/2 - x ⊗ (1/3 - ...))), where the n-th bracket is needed up to level ``len(x) - n`` alone.
+
+    :param x: levels 1 to the depth.
+    :return: levels 1 to the depth.
+    """
+    depth = len(x)
+    bracket: Levels = []  # levels 1, 2, ... of the n-th bracket; its level 0 is 1 / n
+    for n in range(depth, 1, -1):
+        bracket = [-level for level in _product(x[: depth + 1 - n], 1 / n, bracket)]
+    return _product(x, 1.0, bracket)
+
+
+def _product(x: Levels, constant: float, y: Levels) -> Levels:
+    """x ⊗ (constant + y) up to x's last level; y has one level less than x."""
+    result = []
+    for k, level in enumerate(x, 1):
+        total = level * constant
+        for i in range(1, k):
+            a, b = x[i - 1], y[k - i - 1]
+            outer = a[..., :, None] * b[..., None, :]
+            total = total + ops.reshape(outer, ops.shape(level))
+        result.append(total)
+    return result
+
+
+def positions(words: list[tuple[int, ...]], channels: int) -> list[int]:
+    """Where words of at least one letter stand among the columns of a signature without level 0."""
+    places = []
+    for word in words:
+        place = 0
+        for letter in word:  # (D + D^2 + ... before the level) + (the word read as a number in base D)
+            place = place * channels + letter + 1
+        places.append(place - 1)
+    return places

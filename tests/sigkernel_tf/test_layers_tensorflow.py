@@ -1,0 +1,85 @@
+"""What the Keras layers do on TensorFlow alone: the compiled operation, XLA, ragged tensors."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import sigkernel_tf as sk
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("Keras runs on another backend", allow_module_level=True)
+
+
+def random_paths(count: int, length: int, channels: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(count, length, channels)).cumsum(axis=1) / length**0.5
+
+
+def operations(function) -> set[str]:
+    graph = function.get_concrete_function(tf.TensorSpec([None, None, 2], tf.float64)).graph
+    return {operation.type for operation in graph.get_operations()}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_it_calls_the_compiled_operation_but_under_xla(stream):
+    layer = sk.SignatureLayer(3, stream, include_level_zero=True, dtype="float64")
+    layer.build((None, None, 2))
+    X = tf.constant(random_paths(4, 9, 2))
+    plain, compiled = (tf.function(lambda X: layer(X), jit_compile=jit) for jit in (False, True))
+    assert "SigkernelTfSignature" in operations(plain)
+    assert "SigkernelTfSignature" not in operations(compiled)
+    expected = sk.signature(X, 3, stream=stream).numpy()
+    np.testing.assert_array_equal(layer(X), expected)
+    np.testing.assert_array_equal(plain(X), expected)
+    np.testing.assert_allclose(compiled(X), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("options", [{}, {"add_time": True, "add_basepoint": True}])
+@pytest.mark.parametrize("layer", [sk.SignatureLayer, sk.LogSignatureLayer])
+def test_xla_takes_masks_and_gradients(layer, options):
+    layer = layer(3, dtype="float64", **options)
+    X, mask = tf.constant(random_paths(3, 6, 2)), tf.sequence_mask([6, 2, 4], 6)
+    layer.build(X.shape)
+
+    def value_and_gradient(X):
+        with tf.GradientTape() as tape:
+            tape.watch(X)
+            value = layer(X, mask=mask)
+        return value, tape.gradient(value, X)
+
+    value, gradient = value_and_gradient(X)
+    compiled_value, compiled_gradient = tf.function(value_and_gradient, jit_compile=True)(X)
+    np.testing.assert_allclose(compiled_value, value, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(compiled_gradient, gradient, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{}, {"stream": True}, {"add_time": True}, {"add_basepoint": True}])
+@pytest.mark.parametrize("layer", [sk.SignatureLayer, sk.LogSignatureLayer])
+def test_ragged_tensors(layer, options):
+    lengths = [4, 1, 6]
+    X = random_paths(3, 6, 2)
+    ragged = tf.RaggedTensor.from_tensor(X, lengths=lengths)
+    layer = layer(3, dtype="float64", **options)
+    value = layer(ragged).numpy()
+    np.testing.assert_array_equal(value, layer(X, lengths=np.array(lengths)))
+    place = keras.Input((None, 2), ragged=True, dtype="float64")
+    assert keras.Model(place, layer(place))(ragged).shape == value.shape
+    with pytest.raises(ValueError, match="a ragged tensor has lengths of its own"):
+        layer(ragged, lengths=np.array(lengths))
+
+
+def test_a_model_trains_on_ragged_tensors():
+    X = tf.RaggedTensor.from_tensor(random_paths(8, 6, 2).astype("float32"), lengths=[4, 1, 6, 3, 6, 2, 5, 6])
+    place = keras.Input((None, 2), ragged=True)
+    model = keras.Model(place, keras.layers.Dense(1)(sk.SignatureLayer(2)(place)))
+    model.compile("sgd", "mse")
+    first = model.evaluate(X, np.ones((8, 1)), verbose=0)
+    model.fit(X, np.ones((8, 1)), epochs=20, verbose=0)
+    assert model.evaluate(X, np.ones((8, 1)), verbose=0) < first
+
+
+def test_values_that_are_not_finite_are_named():
+    X = np.zeros((2, 4, 2), "float32")
+    X[1, 2, 0] = np.nan
+    with pytest.raises(tf.errors.InvalidArgumentError, match="path 1 has nan at time step 2, channel 0"):
+        sk.SignatureLayer(2)(X)
