@@ -126,7 +126,7 @@ struct LetterParts {
   __host__ __device__ int64_t numbers() const { return parts * channels; }
 };
 
-// The adjoint of multiply_exponential_in_block, as multiply_exponential_backward of tensor_algebra.h. h, h_bar:
+// The adjoint of multiply_exponential_in_block, by the formulas of tensor_algebra.h. h, h_bar:
 // [words.scratch_size()]. Accumulates into `gathered`.
 template <class T>
 __device__ void multiply_exponential_backward_in_block(const Algebra<T>& algebra, const T* dx, const T* S, T* S_bar, T* h, T* h_bar,
