@@ -13,8 +13,8 @@ namespace {
 
 constexpr int kMultiprocessors = 132;  // an H100's
 
-void print_tile(const char* kernel, const char* rule, int degree, const char* dtype, int rows, int steps, long shared) {
-  std::printf("tile %s %s %d %s %d %d %ld\n", kernel, rule, degree, dtype, rows, steps, shared);
+void print_tile(const char* kernel, const char* rule, int degree, const char* dtype, int rows, long shared) {
+  std::printf("tile %s %s %d %s %d %ld\n", kernel, rule, degree, dtype, rows, shared);
 }
 
 template <class T>
@@ -45,11 +45,11 @@ void print_rule(const char* rule, int degree, int argc, char** argv) {
   visit_each_rows<kForwardRows<Rule>>([&](auto rows) {
     constexpr int R = decltype(rows)::value;
     using Strip = ForwardStrip<Rule, T, R>;
-    print_tile("forward", rule, degree, dtype, R, Strip::kSteps, Strip::tile_numbers(kWarp) * sizeof(T));
+    print_tile("forward", rule, degree, dtype, R, Strip::tile_numbers(kWarp) * sizeof(T));
   });
   visit_each_rows<kBackwardRows<Backward>>([&](auto rows) {
     constexpr int R = decltype(rows)::value;
-    print_tile("backward", rule, degree, dtype, R, BackwardStrip<Backward, T, R>::kSteps,
+    print_tile("backward", rule, degree, dtype, R,
                BackwardTask<Backward, T, R>::tile_numbers(kWarp) * sizeof(T));
   });
   CudaDevice device;

@@ -26,8 +26,8 @@ REGISTERS, SHARED_BYTES, MOST_WARPS, MOST_BLOCKS = 65536, 227 << 10, 64, 32  # o
 ISSUED_PER_CYCLE = 4
 FLOATING_PER_CYCLE = {"float": 4, "double": 2}  # instructions of a warp
 # Guesses. A lone warp issues at most an instruction a cycle, and in each step waits for a shuffle and what hangs on it;
-# a strip starts this many steps after the one before; a launch that finds nothing to do takes this long.
-WAIT_PER_STEP, STEPS_BEHIND, SECONDS_PER_LAUNCH = 60, {"group": 0, "block": 48, "chain": 96}, 2e-6
+# a strip starts this many steps after the one before.
+WAIT_PER_STEP, STEPS_BEHIND = 60, {"group": 0, "block": 48, "chain": 96}
 CHANNELS_AT_ONCE = 4  # kChunk of goursat_cuda_tile.cuh
 FLOATING = ("DFMA", "DMUL", "DADD", "FFMA", "FMUL", "FADD")
 
@@ -128,13 +128,13 @@ class Code:
     """What the CUDA code says of itself: tiles by (direction, rule, degree, dtype, rows), layouts by shape."""
 
     def __init__(self, shapes: Iterable[tuple[int, int]]) -> None:
-        self.tiles: dict[tuple[str, str, int, str, int], tuple[int, int]] = {}  # steps, bytes of shared memory
+        self.tiles: dict[tuple[str, str, int, str, int], int] = {}  # bytes of shared memory
         self.layouts: dict[tuple[str, str, int, str, int, int], Layout] = {}
         for line in self._print(shapes):
             kind, direction, rule, degree, dtype, *rest = line.split()
             if kind == "tile":
-                rows_per_lane, steps, shared = map(int, rest)
-                self.tiles[direction, rule, int(degree), dtype, rows_per_lane] = steps, shared
+                rows_per_lane, shared = map(int, rest)
+                self.tiles[direction, rule, int(degree), dtype, rows_per_lane] = shared
             else:
                 pairs, segments, sharing, lanes, rows, warps = rest
                 layout = Layout(sharing, int(lanes), int(rows), int(warps))
@@ -206,7 +206,7 @@ def innermost_loops(machine_code: str) -> tuple[Loop, ...]:
 
 def predicted_seconds(kernel: Kernel, layout: Layout, code: Code, pairs: int, segments: int, channels: int) -> float:
     """The largest of three: instructions issued, the floating-point pipes, and one pair's steps in sequence."""
-    shared = code.tiles[kernel.direction, kernel.rule, kernel.degree, kernel.dtype, kernel.rows_per_lane][1]
+    shared = code.tiles[kernel.direction, kernel.rule, kernel.degree, kernel.dtype, kernel.rows_per_lane]
     strips = math.ceil(segments / (layout.lanes * layout.rows_per_lane))
     steps = segments + layout.lanes - 1
     instructions, floating = kernel.step(channels, is_kept=strips > 1)
@@ -253,7 +253,7 @@ def print_kernels(kernels: list[Kernel], code: Code) -> None:
     )
     print(" floating, D = 2 | bytes a cell |\n|---|---|---|---|---|---|---|---|---|")
     for kernel in kernels:
-        shared = code.tiles[kernel.direction, kernel.rule, kernel.degree, kernel.dtype, kernel.rows_per_lane][1]
+        shared = code.tiles[kernel.direction, kernel.rule, kernel.degree, kernel.dtype, kernel.rows_per_lane]
         sweeps = kernel.sweeps if kernel.direction == "forward" else kernel.sweeps[1:]
         per_cell = [sum(loop.instructions for loop in sweeps)] + [kernel.step(d, is_kept=False)[0] for d in (2, 8)]
         listed = " | ".join(f"{n / kernel.rows_per_lane:.0f}" for n in [*per_cell, kernel.step(2, is_kept=False)[1]])

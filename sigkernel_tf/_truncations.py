@@ -80,3 +80,14 @@ def _moebius(n: int) -> int:
             sign = -sign
         factor += 1
     return sign
+
+
+def positions(words: list[tuple[int, ...]], channels: int) -> list[int]:
+    """Where words of at least one letter stand among the columns of a signature without level 0."""
+    places = []
+    for word in words:
+        place = 0
+        for letter in word:  # (D + D^2 + ... before the level) + (the word read as a number in base D)
+            place = place * channels + letter + 1
+        places.append(place - 1)
+    return places

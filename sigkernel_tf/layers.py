@@ -260,7 +260,7 @@ class LogSignatureLayer(_PathLayer):
         if self.basis == "expanded":
             return expanded
         lyndon = _truncations.lyndon_words(channels, self.depth)
-        return ops.take(expanded, _keras_signatures.positions(lyndon, channels), axis=-1)
+        return ops.take(expanded, _truncations.positions(lyndon, channels), axis=-1)
 
     def _count_features(self, channels: int) -> int:
         if self.basis == "words":

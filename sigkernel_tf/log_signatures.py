@@ -36,12 +36,7 @@ def lyndon_words(num_channels: int, depth: int) -> list[tuple[int, ...]]:
 @functools.lru_cache(maxsize=64)
 def _lyndon_columns(num_channels: int, depth: int) -> np.ndarray:
     """Where the Lyndon words stand among the words of 1 to ``depth`` letters."""
-
-    def column(word: tuple[int, ...]) -> int:
-        shorter = sum(num_channels**level for level in range(1, len(word)))
-        return shorter + functools.reduce(lambda place, letter: place * num_channels + letter, word, 0)
-
-    return np.array([column(word) for word in lyndon_words(num_channels, depth)], np.int32)
+    return np.array(_truncations.positions(lyndon_words(num_channels, depth), num_channels), np.int32)
 
 
 def log_signature(

@@ -118,11 +118,13 @@ class BackwardRun {
 
   void run(const GradientTarget<T>& target) {
     const int64_t pairs = problem_.pairs();
-    int64_t of_pair = gradient_of_pairs(Carver(), 1);
-    visit_backward(problem_, solver_, device_, [&](auto launch) { of_pair = std::max(of_pair, gradient_of_pairs(Carver(), 1) + launch.pair_bytes()); });
+    int64_t of_launch = 0;  // bytes of a pair, beyond those of its gradient
+    visit_backward(problem_, solver_, device_, [&](auto launch) { of_launch = std::max(of_launch, launch.pair_bytes()); });
+    const int64_t of_pair = gradient_of_pairs(Carver(), 1) + of_launch;
     const int64_t portion = std::clamp<int64_t>(kPortionBudget / of_pair, 1, pairs);
     gradient_of_pairs(Carver(device_.allocate_numbers<unsigned char>(gradient_of_pairs(Carver(), portion))), portion);
-    int64_t bytes = carve_refined(Carver(), portion, nullptr);
+    BackwardArguments<T> refined = arguments_;
+    int64_t bytes = carve_refined(Carver(), portion, refined);
     visit_backward(problem_, solver_, device_, [&](auto launch) { bytes = std::max(bytes, launch.carve(Carver(), portion)); });
     unsigned char* scratch = device_.allocate_numbers<unsigned char>(bytes);  // of one launch after the other
     for (int64_t first = 0; first < pairs; first += portion) {
@@ -149,17 +151,15 @@ class BackwardRun {
     return carver.bytes();
   }
 
-  // arguments: null, to learn the bytes alone.
-  int64_t carve_refined(Carver carver, int64_t portion, BackwardArguments<T>* arguments) const {
+  // Sets what the launch on refined pairs works with; returns how many bytes that is.
+  int64_t carve_refined(Carver carver, int64_t portion, BackwardArguments<T>& arguments) const {
     if (largest_refinement_ == 0) return 0;
     const RefinedShape<T> shape(problem_, largest_refinement_, portion, device_);
-    BackwardArguments<T> unused;
-    BackwardArguments<T>& to = arguments == nullptr ? unused : *arguments;
-    to.saved_numbers = BackwardStrip<Adjoint<PowerSeries<kLastGpuDegree>>, T, 1>::saved_numbers(
+    arguments.saved_numbers = BackwardStrip<Adjoint<PowerSeries<kLastGpuDegree>>, T, 1>::saved_numbers(
         int64_t{problem_.columns} << largest_refinement_, kWarp);
-    to.forward.rows = carver.take<T>(shape.blocks * shape.rows_between * shape.row_numbers);
-    to.bars = carver.take<T>(shape.blocks * shape.row_numbers);
-    to.saved = carver.take<T>(shape.blocks * to.saved_numbers);
+    arguments.forward.rows = carver.take<T>(shape.blocks * shape.rows_between * shape.row_numbers);
+    arguments.bars = carver.take<T>(shape.blocks * shape.row_numbers);
+    arguments.saved = carver.take<T>(shape.blocks * arguments.saved_numbers);
     return carver.bytes();
   }
 
@@ -167,7 +167,7 @@ class BackwardRun {
     if (largest_refinement_ == 0) return;
     BackwardArguments<T> arguments = arguments_;
     arguments.forward.degree = kLastGpuDegree;
-    carve_refined(Carver(scratch), portion, &arguments);
+    carve_refined(Carver(scratch), portion, arguments);
     launch("backward_refined_kernel", backward_refined_kernel<T>, RefinedShape<T>(problem_, largest_refinement_, portion, device_).blocks,
            kWarp, RefinedShape<T>::Backward::tile_numbers(kWarp) * sizeof(T), device_, arguments);
   }

@@ -98,7 +98,7 @@ class Carver {
   int64_t bytes_ = 0;
 };
 
-// Calls visitor.template with<R>() for the rows per lane that a launch was dealt.
+// Calls visitor(R), R a constant of the compiler's, for the rows per lane that a launch was dealt: 1, 2, .. kMost.
 template <int kMost, class Visitor>
 void visit_rows(int rows_per_lane, const Visitor& visitor) {
   if constexpr (kMost > 1) {
