@@ -61,7 +61,7 @@ def test_a_backward_import_would_be_seen(tmp_path: Path) -> None:
     """The test above must be able to fail: relative and absolute imports both resolve to their layer."""
     assert layer_of("sigkernel_tf.gp.kernels") == "gp"
     assert layer_of("sigkernel_tf.goursat.PowerSeries") == "sigkernel_tf"
-    kernels = imported_modules(ROOT / "gp" / "kernels.py")
+    kernels = imported_modules(ROOT / "gp" / "kernels" / "signature.py")
     assert any(layer_of(module) == "sigkernel_tf" for module in kernels)
 
 
@@ -114,3 +114,11 @@ def test_every_public_name_resolves_whatever_comes_first() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     assert run("import sigkernel_tf as sk; print(hasattr(sk, 'nonsense'))") == "False"
+
+
+def test_every_package_is_installed() -> None:
+    """A folder that pyproject.toml does not name works in a checkout and is missing from the wheel."""
+    text = (ROOT / "pyproject.toml").read_text()
+    for folder in [ROOT / "sigkernel_tf", *(path.parent for path in (ROOT / "gp").rglob("__init__.py"))]:
+        package = ".".join([*package_of(folder / "__init__.py")])
+        assert f'"{package}"' in text, package

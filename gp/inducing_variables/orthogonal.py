@@ -6,7 +6,7 @@ from check_shapes import Shape
 from gpflow.inducing_variables import InducingVariables
 from gpflow.kernels import Kernel, MultioutputKernel
 
-from ._checks import as_positive_int
+from .._checks import as_positive_int
 
 
 class OrthogonalSignatureFeatures(InducingVariables):

@@ -1,5 +1,6 @@
-"""The signature kernel as a GPflow kernel, and the shape in which paths enter GPflow."""
+"""What kernels of paths share: the shape in which paths enter GPflow, their scaling and normalizing."""
 
+import abc
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,9 @@ from gpflow.config import default_float
 from gpflow.kernels import Kernel
 from gpflow.utilities import positive
 
-from sigkernel_tf.goursat import PowerSeries, Solver, solver_attributes
 from sigkernel_tf.paths import pad_ragged
-from sigkernel_tf.signature_kernels import signature_kernel_diag, signature_kernel_gram
-from sigkernel_tf.signatures import signature
 
-from ._checks import as_positive_int
+from .._checks import as_positive_int
 
 
 def flatten_paths(X: Any) -> Any:
@@ -40,20 +38,13 @@ def flatten_paths(X: Any) -> Any:
     return tf.cast(tf.reshape(padded, [num_paths, length * num_channels]), default_float())
 
 
-class SignatureKernel(Kernel):
+class PathKernel(Kernel, metaclass=abc.ABCMeta):
     r"""
-    The signature kernel of paths, k(x, y) = σ² ⟨S(θ x), S(θ y)⟩ (eqs. 15 and 18), on flattened paths [N, L * D].
+    A kernel of paths on flattened paths [N, L * D], k(x, y) = σ² κ(θ x, θ y), with θ = 1 / lengthscales (eq. 15).
 
-    S is the signature, the empty word included, of the piecewise linear path through the points, and
-    θ = 1 / lengthscales scales each channel. Lengthscales carry the channels' units; a channel with a long one matters
-    little. The kernel sees increments alone: paths that start at different points are alike unless a base point is put
-    in front of them (:func:`sigkernel_tf.paths.add_basepoint`). Values grow quickly with a path's length over the
-    lengthscales: standardise paths, or take ``normalize=True``.
-
-    X and X2 may differ in width: paths of any length have a kernel with one another. There is no ``active_dims``:
-    columns are points in time of all channels together. Choose channels before :func:`flatten_paths`.
-
-    Cost: one Goursat problem a pair, O(L² (D + K²)); see :class:`sigkernel_tf.PowerSeries`. Differentiable once.
+    A subclass gives κ of pairs and of a path with itself. X and X2 may differ in width: paths of any length have a
+    kernel with one another. There is no ``active_dims``: columns are points in time of all channels together. Choose
+    channels before :func:`flatten_paths`.
     """
 
     def __init__(
@@ -63,7 +54,6 @@ class SignatureKernel(Kernel):
         lengthscales: TensorData = 1.0,
         variance: TensorData = 1.0,
         normalize: bool = False,
-        solver: Solver = PowerSeries(),
         name: str | None = None,
     ) -> None:
         """
@@ -72,9 +62,8 @@ class SignatureKernel(Kernel):
             in the channels' units.
         :param variance: σ², multiplies last, after normalizing; positive.
         :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path.
-        :param solver: :class:`sigkernel_tf.PowerSeries`, exact to rounding, or :class:`sigkernel_tf.FiniteDifference`.
         :raises ValueError: for no channels, and for lengthscales that are neither a scalar nor [D].
-        :raises TypeError: for a ``num_channels`` that is no integer, and for another solver.
+        :raises TypeError: for a ``num_channels`` that is no integer.
         """
         super().__init__(name=name)
         self.num_channels = as_positive_int(num_channels, "num_channels")
@@ -87,8 +76,14 @@ class SignatureKernel(Kernel):
             )
         self.variance = Parameter(variance, transform=positive())
         self.normalize = normalize
-        solver_attributes(solver, tf.float64)  # a wrong solver is refused here, not at the first call
-        self.solver = solver
+
+    @abc.abstractmethod
+    def _gram(self, x: tf.Tensor, y: tf.Tensor | None) -> tf.Tensor:
+        """κ of scaled paths x [N, L1, D] and y [N2, L2, D]: [N, N2]; None stands for x, and gives symmetry exactly."""
+
+    @abc.abstractmethod
+    def _squared_norm(self, x: tf.Tensor) -> tf.Tensor:
+        """κ of each scaled path [N, L, D] with itself: [N]."""
 
     @property
     def active_dims(self) -> slice:
@@ -98,8 +93,8 @@ class SignatureKernel(Kernel):
     @active_dims.setter
     def active_dims(self, value: Any) -> None:
         raise ValueError(
-            f"active_dims cannot be set for SignatureKernel, got {value!r}: columns of a flattened path are points in "
-            "time, not channels. Select channels before flatten_paths, as in flatten_paths(X[..., channels])."
+            f"active_dims cannot be set for {type(self).__name__}, got {value!r}: columns of a flattened path are points "
+            "in time, not channels. Select channels before flatten_paths, as in flatten_paths(X[..., channels])."
         )
 
     # GPflow's own __call__ asks for X and X2 of one width.
@@ -135,7 +130,7 @@ class SignatureKernel(Kernel):
         """
         x = self._scaled_paths(X, "X")
         y = None if X2 is None else self._scaled_paths(X2, "X2")
-        k = signature_kernel_gram(x, y, solver=self.solver)
+        k = self._gram(x, y)
         if self.normalize:
             rows = tf.sqrt(tf.linalg.diag_part(k) if y is None else self._squared_norm(x))
             columns = rows if y is None else tf.sqrt(self._squared_norm(y))
@@ -148,35 +143,12 @@ class SignatureKernel(Kernel):
     )
     def K_diag(self, X: TensorType) -> tf.Tensor:  # noqa: N802  (GPflow's name)
         """
-        Variances of f at paths: the diagonal of K(X, X), at half the work of a pair each.
+        Variances of f at paths: the diagonal of K(X, X).
 
         :param X: flattened paths [N, L * D].
         """
         x = self._scaled_paths(X, "X")
         return self.variance * (tf.ones_like(x[:, 0, 0]) if self.normalize else self._squared_norm(x))
-
-    @check_shapes(
-        "X: [N, ...]",
-        "return: [N, M]",
-    )
-    def features(self, X: TensorType, num_words: int) -> tf.Tensor:
-        r"""
-        The first M signature features, S_M(X) of eq. 28 times σ (and over \|S(θ x)\| where normalizing).
-
-        They are the first coordinates of an orthonormal basis (eq. 24), in the order of :func:`sigkernel_tf.words`:
-        the inner product of all of them is the kernel.
-
-        :param X: flattened paths [N, L * D].
-        :param num_words: M.
-        """
-        x = self._scaled_paths(X, "X")
-        S = signature(x, num_words=num_words)
-        if self.normalize:
-            S = S / tf.sqrt(self._squared_norm(x))[:, None]
-        return tf.sqrt(self.variance) * S
-
-    def _squared_norm(self, x: tf.Tensor) -> tf.Tensor:
-        return signature_kernel_diag(x, solver=self.solver)
 
     def _scaled_paths(self, X: TensorType, name: str) -> tf.Tensor:
         """The paths θ X [N, L, D] (eq. 15) of flattened paths [N, L * D]."""

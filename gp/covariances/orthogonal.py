@@ -9,8 +9,8 @@ from gpflow.covariances import Kuf, Kuu
 from gpflow.inducing_variables import SharedIndependentInducingVariables
 from gpflow.kernels import Kernel, SharedIndependent
 
-from .inducing_variables import OrthogonalSignatureFeatures, unsuitable_kernel
-from .kernels import SignatureKernel
+from ..inducing_variables import OrthogonalSignatureFeatures, unsuitable_kernel
+from ..kernels import SignatureKernel
 
 
 @Kuu.register(OrthogonalSignatureFeatures, SignatureKernel)
