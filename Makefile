@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = $(shell find csrc -type f) setup.py pyproject.toml CMakeLists.txt
+BACKENDS ?= "jax>=0.7,<0.8" torch==2.13.0
 PLATFORM = manylinux_2_34_x86_64
 
-.PHONY: demo test test-slow lint types wheel check-wheel clean
+.PHONY: demo test test-slow test-backends lint types wheel check-wheel clean
 
 demo: $(VENV)/installed-experiments        ## train on JapaneseVowels and print the test accuracy
 	$(BIN)/python -m experiments run
@@ -15,6 +16,10 @@ test: $(VENV)/installed-test               ## the fast tests
 
 test-slow: $(VENV)/installed-test          ## the tests that take minutes
 	$(BIN)/python -m pytest -n 2 -m slow
+
+test-backends: $(VENV)/installed-test      ## the Keras layers on JAX and PyTorch, which this installs
+	$(BIN)/pip install --quiet $(BACKENDS)
+	$(BIN)/python -m pytest -n 2 tests/sigkernel_tf/test_layers_backends.py
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .

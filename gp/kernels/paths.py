@@ -93,8 +93,8 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
     @active_dims.setter
     def active_dims(self, value: Any) -> None:
         raise ValueError(
-            f"active_dims cannot be set for {type(self).__name__}, got {value!r}: columns of a flattened path are points "
-            "in time, not channels. Select channels before flatten_paths, as in flatten_paths(X[..., channels])."
+            f"active_dims cannot be set for {type(self).__name__}, got {value!r}: columns of a flattened path are "
+            "points in time, not channels. Select channels before flatten_paths, as in flatten_paths(X[..., channels])."
         )
 
     # GPflow's own __call__ asks for X and X2 of one width.
