@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = $(shell find csrc -type f) setup.py pyproject.toml CMakeLists.txt
-BACKENDS ?= "jax>=0.7,<0.8" torch==2.13.0
+BACKENDS ?= "jax>=0.7,<0.7.2" torch==2.13.0
 PLATFORM = manylinux_2_34_x86_64
 
 .PHONY: demo test test-slow test-backends lint types wheel check-wheel clean

@@ -11,9 +11,21 @@ def as_float_tensor(value: Any, name: str) -> tf.Tensor:
     """
     ``value`` as a float32 or float64 tensor.
 
-    :raises TypeError: for any other dtype: nothing is cast silently.
+    :raises TypeError: for any other dtype, nothing is cast silently; for what is no dense array.
+    :raises ValueError: for lists that are not rectangular.
     """
-    tensor = tf.convert_to_tensor(value)
+    if isinstance(value, (tf.RaggedTensor, tf.SparseTensor)):
+        raise TypeError(
+            f"{name} must be a dense tensor or an array, got a {type(value).__name__}: sk.paths.pad_ragged makes one "
+            "of ragged paths."
+        )
+    try:
+        tensor = tf.convert_to_tensor(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{name} must be a tensor or an array of floats, got a {type(value).__name__} that cannot be made one "
+            f"({str(error)[:200]}): for paths of unequal length see sk.paths.pad_ragged."
+        ) from error
     if tensor.dtype not in DTYPES:
         raise TypeError(
             f"{name} must be float32 or float64, got {tensor.dtype.name}: cast it first, "

@@ -1,7 +1,10 @@
 """Masks, time and base point in Keras operations, with the conventions of ``sigkernel_tf.paths``; no TensorFlow."""
 
+import sys
 from typing import Any
 
+import keras
+import numpy as np
 from keras import ops
 
 Tensor = Any  # of whichever backend Keras runs on
@@ -30,6 +33,37 @@ def hold(X: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 def mask_of_lengths(lengths: Tensor, length: Any) -> Tensor:
     """[B] numbers of steps -> [B, ``length``], true before each path's end."""
     return ops.arange(length, dtype="int32")[None, :] < ops.cast(lengths, "int32")[:, None]
+
+
+def check_lengths(lengths: Tensor, length: int | None) -> None:
+    """
+    :raises TypeError: for numbers of steps that are no integers.
+    :raises ValueError: for values below 0 or above ``length``, where values can be looked at without waiting.
+    """
+    dtype = keras.backend.standardize_dtype(lengths.dtype)
+    if not keras.backend.is_int_dtype(dtype):
+        raise TypeError(f"lengths must be integers, how many steps of each path count, got {dtype}.")
+    values = _values(lengths)
+    if values is None:
+        return
+    wrong = (values < 0) | (values > (values if length is None else length))
+    if wrong.any():
+        path = int(wrong.argmax())
+        raise ValueError(
+            f"lengths must be from 0 to the {length} steps of the inputs, got {values[path]} for path {path}: clip "
+            "them, or give the inputs that they belong to."
+        )
+
+
+def _values(tensor: Tensor) -> np.ndarray | None:
+    """What an eager tensor on the host holds; None while a function is compiled, and for a GPU's."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.compiler.is_compiling():
+        return None
+    try:
+        return np.asarray(tensor)
+    except Exception:  # each backend has an error of its own for a tensor without values
+        return None
 
 
 def add_time(X: Tensor, count: Tensor | None) -> Tensor:

@@ -5,42 +5,58 @@ import os
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+
+BYTES_OF_A_TUPLE = 80  # a word as a Python object, and its place in a list
 _MOST_WORDS = 2**31 - 1
 
 
-def check_int(value: Any, name: str, smallest: int) -> None:
+def as_int(value: Any, name: str, smallest: int) -> int:
     """
-    :raises TypeError: where ``value`` is not a Python int.
+    ``value`` as a Python int, which does not overflow as NumPy's do.
+
+    :raises TypeError: where it is no integer.
     :raises ValueError: where it is below ``smallest``.
     """
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be a Python int, got {value!r} of type {type(value).__name__}: use int({name}).")
     if value < smallest:
         raise ValueError(f"{name} must be at least {smallest}, got {value}.")
+    return int(value)
 
 
-def words_up_to(depth: int, channels: int, bytes_each: int) -> int:
+def words_up_to(depth: int, channels: int, bytes_each: int, rows: int = 1) -> int:
     """
     The number of words over ``channels`` channels with at most ``depth`` letters, the empty word among them.
 
-    :raises ValueError: where they do not fit in memory, ``bytes_each`` for each word.
+    :raises ValueError: where they do not fit in memory ``rows`` times, ``bytes_each`` for each word.
     """
     with decimal.localcontext() as context:
         context.traps[decimal.Overflow] = False  # beyond 10^(10^18) words are infinitely many
         count = Decimal(depth + 1)
         if channels > 1:
             count = (Decimal(channels) ** (depth + 1) - 1) / (channels - 1)
-    check_fits(count, f"depth={depth} with {channels} channels", bytes_each)
+    check_fits(count, f"depth={depth} with {channels} channels", bytes_each, rows)
     return int(count)
 
 
-def check_fits(count: Decimal, cause: str, bytes_each: int) -> None:
-    """:raises ValueError: where ``count`` words, which ``cause`` asks for, do not fit in memory."""
+def check_fits(count: Decimal, cause: str, bytes_each: int, rows: int = 1, holder: str = "signature") -> None:
+    """
+    :param count: words, which ``cause`` asks for.
+    :param rows: how many times they are wanted at once: for each path, with a stream for each of its time steps.
+    :param holder: what has so many words.
+    :raises ValueError: where they do not fit in memory.
+    """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if count > _MOST_WORDS or count * bytes_each > memory:
         raise ValueError(
-            f"{cause} makes {count:.5g} words, {count * bytes_each:.5g} bytes for each signature; at most "
+            f"{cause} makes {count:.5g} words, {count * bytes_each:.5g} bytes for each {holder}; at most "
             f"{_MOST_WORDS} words, and this machine's {memory} bytes of memory, can be had: lower it."
+        )
+    if count * bytes_each * rows > memory:
+        raise ValueError(
+            f"{cause} makes {count:.5g} words, {count * bytes_each * rows:.5g} bytes for all {rows} {holder}s; this "
+            f"machine has {memory} bytes of memory: lower it, or take fewer paths at a time."
         )
 
 

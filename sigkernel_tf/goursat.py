@@ -6,6 +6,7 @@ axes (eq. 14 of Lemercier et al. 2021; Cass et al. 2020).
 """
 
 import dataclasses
+import numbers
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -30,6 +31,8 @@ class PowerSeries:
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
+        if self.tolerance is not None and not isinstance(self.tolerance, numbers.Real):
+            raise TypeError(f"tolerance must be a number or None, got {self.tolerance!r}: for instance 1e-10.")
         if self.tolerance is not None and not 0.0 < self.tolerance < 1.0:
             raise ValueError(
                 f"tolerance must be between 0 and 1, got {self.tolerance}: leave it out for the dtype's precision."
@@ -136,6 +139,13 @@ def attributes_of(op: tf.Operation, *names: str) -> dict[str, Any]:
 
 
 @tf.RegisterGradient("SigkernelTfDirectionalDerivative")
+def _no_derivative_of_the_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
+    raise LookupError(
+        "directional_derivative has no gradient: differentiate signature_kernel, which is differentiable once, or take "
+        "differences of the directional derivative."
+    )
+
+
 @tf.RegisterGradient("SigkernelTfSolveGoursatGrad")
 @tf.RegisterGradient("SigkernelTfSignatureKernelGrad")
 def _no_second_derivative(op: tf.Operation, *_: tf.Tensor) -> None:

@@ -35,9 +35,12 @@ class _PathLayer(keras.layers.Layer):
     ) -> None:
         # No autocast: under a mixed policy the paths come in as they are, and are not rounded to float16 first.
         super().__init__(autocast=False, **kwargs)
-        _truncations.check_int(depth, "depth", 1)
-        self.depth = depth
-        self.stream = bool(stream)
+        if self._dtype_is_no_float():
+            raise ValueError(f"dtype must be a float's or a mixed precision policy, got {self.dtype_policy.name}.")
+        self.depth = _truncations.as_int(depth, "depth", 1)
+        if not isinstance(stream, bool):
+            raise TypeError(f"stream must be True or False, got {stream!r}.")
+        self.stream = stream
         self.add_time = bool(add_time)
         self.add_basepoint = bool(add_basepoint)
         self.trainable_scaling = bool(trainable_scaling)
@@ -46,6 +49,9 @@ class _PathLayer(keras.layers.Layer):
         self.scaling: Any = None
         self.supports_masking = True
         self._built_channels: int | None = None
+
+    def _dtype_is_no_float(self) -> bool:
+        return not keras.backend.is_float_dtype(self.compute_dtype)
 
     @property
     def _float(self) -> str:
@@ -72,9 +78,10 @@ class _PathLayer(keras.layers.Layer):
         """
         :param inputs: paths [B, L, D] of floats; on TensorFlow also a ragged tensor [B, (L), D].
         :param mask: [B, L], true where a step counts; Keras hands on that of the layer before.
-        :param lengths: [B], how many steps of each path count, in place of a mask.
+        :param lengths: [B] integers, how many steps of each path count, in place of a mask: from 0, a path
+            that rests at zero, to L. Checked outside compiled functions; within them they are clipped.
         """
-        self._path_channels(inputs.shape)
+        self._path_channels(_known_shape(inputs, self.name))
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         if not keras.backend.is_float_dtype(dtype):
             raise TypeError(
@@ -88,9 +95,12 @@ class _PathLayer(keras.layers.Layer):
         if lengths is not None:
             if mask is not None:
                 raise ValueError("a path's length comes from mask or from lengths, got both: leave out one.")
+            lengths = ops.convert_to_tensor(lengths)
             _check_compatible(lengths, "lengths", "paths", inputs.shape[:1])
+            _keras_paths.check_lengths(lengths, inputs.shape[1])
             mask = _keras_paths.mask_of_lengths(lengths, ops.shape(inputs)[1])
         if mask is not None:
+            mask = ops.convert_to_tensor(mask)
             _check_compatible(mask, "mask", "paths, time steps", inputs.shape[:2])
         return ops.cast(self._features(self._prepared(ops.cast(inputs, self._float), mask)), self.compute_dtype)
 
@@ -161,8 +171,20 @@ class _PathLayer(keras.layers.Layer):
                 f"got shape {shape}: build another layer for them."
             )
         channels = shape[2] + self.add_time
-        _truncations.words_up_to(self.depth, channels, 8 if self._float == "float64" else 4)
+        if self._built_channels is None:
+            _truncations.words_up_to(self.depth, channels, 8 if self._float == "float64" else 4)
         return channels
+
+
+def _known_shape(inputs: Any, name: str) -> Shape:
+    """:raises ValueError: for inputs that are no array, or of unknown rank."""
+    shape = getattr(inputs, "shape", None)
+    if shape is None or getattr(shape, "rank", 0) is None:
+        raise ValueError(
+            f"inputs of {name} must be an array of known rank 3, (paths, time steps, channels), got "
+            f"{'unknown rank' if shape is not None else type(inputs).__name__}."
+        )
+    return shape
 
 
 def _check_compatible(value: Any, name: str, axes: str, expected: Shape) -> None:
@@ -205,9 +227,9 @@ class SignatureLayer(_PathLayer):
     :param scaling_initializer: of theta.
     :param scaling_regularizer: of theta.
     :param kwargs: of :class:`keras.layers.Layer`: ``name``, ``dtype``, ``trainable``.
-    :raises TypeError: where ``depth`` is not a Python int, and for inputs that are not floats.
-    :raises ValueError: where ``depth`` is below 1; once the inputs' shape is known, for another rank than 3, no time
-        steps, no or unknown channels, and more features than fit in memory.
+    :raises TypeError: where ``depth`` is no integer or ``stream`` no bool, and for inputs that are not floats.
+    :raises ValueError: where ``depth`` is below 1, and for a ``dtype`` of integers; once the inputs' shape is known,
+        for another rank than 3, no time steps, no or unknown channels, and more features than fit in memory.
     """
 
     def __init__(self, depth: int, stream: bool = False, *, include_level_zero: bool = False, **kwargs: Any) -> None:
@@ -254,6 +276,10 @@ class LogSignatureLayer(_PathLayer):
 
     def _features(self, X: Any) -> Any:
         channels = X.shape[-1]
+        if channels == 1:  # exactly, where the series' terms would cancel
+            displacement = _keras_signatures.signature(X, 1, stream=self.stream)
+            higher = self._count_features(1) - 1
+            return ops.pad(displacement, [[0, 0]] * (1 + self.stream) + [[0, higher]])
         signature = _keras_signatures.signature(X, self.depth, stream=self.stream)
         levels = _keras_signatures.logarithm(_keras_signatures.split(signature, channels, self.depth))
         expanded = ops.concatenate(levels, axis=-1)

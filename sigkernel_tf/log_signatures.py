@@ -21,15 +21,16 @@ def lyndon_words(num_channels: int, depth: int) -> list[tuple[int, ...]]:
     :param num_channels: >= 1.
     :param depth: >= 1.
     :raises ValueError: where either is below 1, and where the words do not fit in memory.
-    :raises TypeError: where either is not a Python int.
+    :raises TypeError: where either is no integer.
     """
-    _truncations.check_int(num_channels, "num_channels", 1)
-    _truncations.check_int(depth, "depth", 1)
+    num_channels = _truncations.as_int(num_channels, "num_channels", 1)
+    depth = _truncations.as_int(depth, "depth", 1)
     if num_channels == 1:
         return [(0,)]
     # At least the share 1 / (2 depth) of the last level's words are Lyndon words.
     at_least = Decimal(num_channels) ** depth / (2 * depth)
-    _truncations.check_fits(at_least, f"depth={depth} with {num_channels} channels", 8)
+    cause, size = f"depth={depth} with {num_channels} channels", _truncations.BYTES_OF_A_TUPLE
+    _truncations.check_fits(at_least, cause, size, holder="list")
     return _truncations.lyndon_words(num_channels, depth)
 
 
@@ -49,8 +50,9 @@ def log_signature(
     by far fewer numbers than the signature (Reutenauer 1993, *Free Lie Algebras*).
 
     Units: where X has a unit u, a word of k letters has u^k. Differentiable once, in X. Cost: beyond the signature,
-    about depth² M multiply-adds for M words, level by level in TensorFlow's own operations; memory a few times that of
-    the signatures. A path of one point has zeros.
+    about depth² M multiply-adds for M words, level by level in TensorFlow's own operations, of which the first call at
+    a depth makes a graph (a second, at depth 8); memory a few times that of the signatures. Levels of a path that is
+    nearly straight cancel, in float32 to a few digits fewer than the signature has. A path of one point has zeros.
 
     :param X: [B, L, D], float32 or float64.
     :param depth: the last level, >= 1.
@@ -59,16 +61,16 @@ def log_signature(
         letters, in the order of :func:`words`.
     :param stream: whether to return those of all prefixes of a path, that of its first point, zeros, first.
     :return: [B, W], or [B, L, W] with ``stream``: W columns.
-    :raises ValueError: where ``depth`` is below 1, where the words of one path do not fit in memory, for another basis;
-        where the number of channels is unknown; for another rank, no time steps or no channels.
-    :raises TypeError: where ``depth`` is not a Python int, and for another dtype.
+    :raises ValueError: where ``depth`` is below 1, where the words of all paths do not fit in memory, for another
+        basis; where the number of channels is unknown; for another rank, no time steps or no channels.
+    :raises TypeError: where ``depth`` is no integer, and for another dtype.
     :raises tf.errors.InvalidArgumentError: as :func:`signature`.
     """
     X = _checks.as_paths(X, "X")
-    _truncations.check_int(depth, "depth", 1)
+    depth = _truncations.as_int(depth, "depth", 1)
     if basis not in ("words", "expanded"):
         raise ValueError(f'basis must be "words" (the Lyndon words\' coefficients) or "expanded" (all), got {basis!r}.')
-    num_words = words_up_to(depth, X)
+    num_words = words_up_to(depth, X, stream=stream)
     num_channels = X.shape[2]
     if num_channels == 1:  # exactly, where the series' terms would cancel
         displacement = signature(X, num_words=2, stream=stream)[..., 1:]

@@ -6,6 +6,7 @@ first letter is integrated first.
 """
 
 import itertools
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -23,11 +24,12 @@ def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
 
     :param num_channels: >= 1.
     :param num_words: >= 1.
-    :raises ValueError: where either is below 1.
-    :raises TypeError: where either is not a Python int.
+    :raises ValueError: where either is below 1, and where the words do not fit in memory.
+    :raises TypeError: where either is no integer.
     """
-    _truncations.check_int(num_channels, "num_channels", 1)
-    _truncations.check_int(num_words, "num_words", 1)
+    num_channels = _truncations.as_int(num_channels, "num_channels", 1)
+    num_words = _truncations.as_int(num_words, "num_words", 1)
+    _truncations.check_fits(Decimal(num_words), f"num_words={num_words}", _truncations.BYTES_OF_A_TUPLE, holder="list")
     levels = (itertools.product(range(num_channels), repeat=level) for level in itertools.count())
     return list(itertools.islice(itertools.chain.from_iterable(levels), num_words))
 
@@ -53,19 +55,20 @@ def signature(X: Any, depth: int | None = None, *, num_words: int | None = None,
     :param stream: whether to return the signatures of all prefixes of a path, that of its first point first.
     :return: [B, M], or [B, L, M] with ``stream``.
     :raises ValueError: where not exactly one of ``depth`` and ``num_words`` is given or it is too small; where the
-        words of one path do not fit in memory; where ``depth`` is given and the number of channels is unknown; for
-        another rank, no time steps or no channels.
-    :raises TypeError: where ``depth`` or ``num_words`` is not a Python int, and for another dtype.
+        words of all paths, as far as their number is known, do not fit in memory; where ``depth`` is given and the
+        number of channels is unknown; for another rank, no time steps or no channels.
+    :raises TypeError: where ``depth`` or ``num_words`` is no integer, and for another dtype.
     :raises tf.errors.InvalidArgumentError: for NaN or infinite values (which path, which step) and a signature that
         overflows the dtype (which path); for the faults above where shapes are known at run time alone.
     """
     X = _checks.as_paths(X, "X")
     if depth is not None and num_words is None:
-        _truncations.check_int(depth, "depth", 0)
-        num_words = words_up_to(depth, X)
+        num_words = words_up_to(
+            _truncations.as_int(depth, "depth", 0), X, stream=stream, alternative=", or give num_words instead"
+        )
     elif num_words is not None and depth is None:
-        _truncations.check_int(num_words, "num_words", 1)
-        _truncations.check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype.size)
+        num_words = _truncations.as_int(num_words, "num_words", 1)
+        _truncations.check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype.size, _known_rows(X, stream))
     else:
         raise ValueError(
             f"signature takes either depth or num_words, got depth={depth} and num_words={num_words}: "
@@ -85,13 +88,20 @@ def _signature_gradient(op: tf.Operation, upstream: tf.Tensor) -> tf.Tensor:
 def _no_second_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
     raise LookupError(
         "the signature is differentiable once: its gradient has no gradient of its own. "
-        "Take differences of the gradient where a second derivative is needed."
+        "Take differences of the gradient where a second derivative is needed; tf.autodiff.ForwardAccumulator asks for "
+        "one, too."
     )
 
 
-def words_up_to(depth: int, X: tf.Tensor) -> int:
+def _known_rows(X: tf.Tensor, stream: bool) -> int:
+    """How many signatures X has, one of each path or, with ``stream``, of each time step; unknown sizes count as 1."""
+    sizes = X.shape[: 2 if stream else 1] if X.shape.rank is not None else ()
+    return math.prod(size if size is not None else 1 for size in sizes)
+
+
+def words_up_to(depth: int, X: tf.Tensor, *, stream: bool, alternative: str = "") -> int:
     """
-    The number of words over X's channels with at most ``depth`` letters.
+    The number of words over X's channels with at most ``depth`` letters; ``alternative`` ends the error's advice.
 
     :raises ValueError: where that is unknown, or more than fits in memory.
     """
@@ -99,6 +109,6 @@ def words_up_to(depth: int, X: tf.Tensor) -> int:
     if channels is None:
         raise ValueError(
             f"depth={depth} needs a number of channels known while the function is traced, got shape {X.shape}: "
-            "set it with X = tf.ensure_shape(X, [None, None, D]), or give num_words instead."
+            f"set it with X = tf.ensure_shape(X, [None, None, D]){alternative}."
         )
-    return _truncations.words_up_to(depth, channels, X.dtype.size)
+    return _truncations.words_up_to(depth, channels, X.dtype.size, _known_rows(X, stream))

@@ -18,6 +18,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from . import _checks
@@ -77,7 +78,17 @@ def increments(kappa: StaticKernel, X: Any, Y: Any) -> tf.Tensor:
     :raises ValueError: for points of rank below 2, and channels that differ.
     """
     X, Y = _points(X, Y)
+    if not callable(kappa):
+        raise TypeError(
+            f"static_kernel must be a function of points X and Y, got {kappa!r}: for instance "
+            "functools.partial(sk.static_kernels.rbf, lengthscale=0.5)."
+        )
     K = kappa(X, Y)
+    if not tf.is_tensor(K) or (K.shape.rank is not None and K.shape.rank < 2):
+        raise TypeError(
+            "static_kernel must return a tensor [..., L1, L2], of points [..., L1, D] and [..., L2, D], got "
+            f"{K.shape if tf.is_tensor(K) else type(K).__name__}."
+        )
     along = K[..., 1:, :] - K[..., :-1, :]
     return along[..., 1:] - along[..., :-1]
 
@@ -106,7 +117,7 @@ def fused_form(kappa: StaticKernel | None, like: tf.Tensor) -> FusedForm | None:
     if function is linear and keywords.keys() <= {"variance"}:
         return FusedForm("linear", tf.sqrt(variance) if keywords else None, one)
     if function is rbf and keywords.keys() <= {"lengthscale", "variance"}:
-        scale = 1.0 / _number(keywords["lengthscale"], like, "lengthscale") if "lengthscale" in keywords else None
+        scale = 1.0 / _lengthscale(keywords["lengthscale"], like) if "lengthscale" in keywords else None
         return FusedForm("rbf", scale, variance)
     return None
 
@@ -128,7 +139,7 @@ def _points(X: Any, Y: Any) -> tuple[tf.Tensor, tf.Tensor]:
 def _scaled(X: Any, Y: Any, lengthscale: Any, variance: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """r² [..., L1, L2], from differences: expanding the square would lose the digits that increments live on."""
     X, Y = _points(X, Y)
-    lengthscale = _number(lengthscale, X, "lengthscale")
+    lengthscale = _lengthscale(lengthscale, X)
     X, Y = X / lengthscale, Y / lengthscale
     squared = tf.reduce_sum(tf.math.squared_difference(X[..., :, None, :], Y[..., None, :, :]), axis=-1)
     return squared, _number(variance, X, "variance")
@@ -136,12 +147,29 @@ def _scaled(X: Any, Y: Any, lengthscale: Any, variance: Any) -> tuple[tf.Tensor,
 
 def _number(value: Any, like: tf.Tensor, name: str) -> tf.Tensor:
     """A parameter in the points' dtype; a tensor or variable of another is refused, not cast."""
+    if not tf.is_tensor(value):  # a number or an array, known here and now
+        known = np.asarray(value)
+        if known.dtype.kind in "iuf" and (known <= 0).any():
+            raise ValueError(f"{name} must be positive, got {value!r}.")
     try:
         return tf.convert_to_tensor(value, like.dtype)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{name} must be a number or a tensor of the points' dtype {like.dtype.name}, got {value!r}."
         ) from error
+
+
+def _lengthscale(value: Any, like: tf.Tensor) -> tf.Tensor:
+    """:raises ValueError: for what is neither a number nor one for each channel."""
+    lengthscale = _number(value, like, "lengthscale")
+    if like.shape.rank is not None and not any(
+        lengthscale.shape.is_compatible_with(shape) for shape in ([], [like.shape[-1]])
+    ):
+        raise ValueError(
+            f"lengthscale must be a number, or have shape [{like.shape[-1]}], one for each channel, got shape "
+            f"{lengthscale.shape}."
+        )
+    return lengthscale
 
 
 def _root(squared: tf.Tensor) -> tf.Tensor:

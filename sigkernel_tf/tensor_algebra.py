@@ -38,14 +38,15 @@ def signature_combine(first: Any, second: Any, num_channels: int) -> tf.Tensor:
     :param first: [..., M], float32 or float64: the earlier path's; with ``num_words`` cutting its last level midway or
         not.
     :param second: [..., M]: of the same shape and dtype; nothing is broadcast.
-    :param num_channels: the channels D of the paths, >= 1, which M alone does not tell.
+    :param num_channels: the channels D of the paths, >= 1, which M alone does not tell: another number gives another
+        product, and no error.
     :return: [..., M].
     :raises ValueError: where the shapes differ, the number of words is 0 or unknown while a function is traced, or
         ``num_channels`` is below 1.
-    :raises TypeError: where the dtypes differ or are others, and where ``num_channels`` is not a Python int.
+    :raises TypeError: where the dtypes differ or are others, and where ``num_channels`` is no integer.
     :raises tf.errors.InvalidArgumentError: where shapes known at run time alone differ.
     """
-    _truncations.check_int(num_channels, "num_channels", 1)
+    num_channels = _truncations.as_int(num_channels, "num_channels", 1)
     a, b = _checks.as_float_tensor(first, "first"), _checks.as_float_tensor(second, "second")
     _checks.check_same_dtype(a, b, "first and second")
     for tensor, name in ((a, "first"), (b, "second")):

@@ -517,7 +517,40 @@ def test_inputs_that_are_not_floats(dtype):
     ({"mask": np.ones((2, 3), bool)}, r"mask must have shape \(paths, time steps\), \(2, 4\) here, got \(2, 3\)"),
     ({"mask": np.ones(4, bool)}, r"mask must have shape .* got \(4,\)"),
     ({"lengths": np.array([[1, 1]])}, r"lengths must have shape \(paths\), \(2,\) here, got \(1, 2\)"),
+    ({"lengths": 3}, r"lengths must have shape \(paths\), \(2,\) here, got \(\)"),
+    ({"lengths": [4, 5]}, "lengths must be from 0 to the 4 steps of the inputs, got 5 for path 1"),
+    ({"lengths": [-1, 4]}, "lengths must be from 0 to the 4 steps of the inputs, got -1 for path 0"),
 ])  # fmt: skip
 def test_bad_masks_and_lengths(call, message):
     with pytest.raises(ValueError, match=message):
         sk.SignatureLayer(2)(np.zeros((2, 4, 3), "float32"), **call)
+
+
+def test_lengths_that_are_no_integers():
+    with pytest.raises(TypeError, match="lengths must be integers, how many steps of each path count, got float"):
+        sk.SignatureLayer(2)(np.zeros((2, 4, 3), "float32"), lengths=[1.5, 2.0])
+
+
+def test_lengths_and_masks_as_lists():
+    layer, X = sk.SignatureLayer(2), random_paths(2, 4, 3).astype("float32")
+    expected = layer(X, lengths=np.array([2, 4]))
+    close(layer(X, lengths=[2, 4]), keras.ops.convert_to_numpy(expected), 0)
+    close(layer(X, mask=[[True] * 2 + [False] * 2, [True] * 4]), keras.ops.convert_to_numpy(expected), 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_logarithm_of_one_channel_is_exact(stream):
+    X = 1000.0 * random_paths(2, 4, 1).astype("float32")
+    log = keras.ops.convert_to_numpy(sk.LogSignatureLayer(4, stream, basis="expanded")(X))
+    assert log.shape == ((2, 4, 4) if stream else (2, 4))
+    assert (log[..., 1:] == 0).all()
+    np.testing.assert_allclose(log[:, -1, 0] if stream else log[:, 0], X[:, -1, 0] - X[:, 0, 0], rtol=1e-5, atol=1e-2)
+
+
+@pytest.mark.parametrize(("options", "error", "message"), [
+    ({"dtype": "int32"}, ValueError, "dtype must be a float's or a mixed precision policy, got int32"),
+    ({"stream": "no"}, TypeError, "stream must be True or False, got 'no'"),
+])  # fmt: skip
+def test_bad_options(options, error, message):
+    with pytest.raises(error, match=message):
+        sk.SignatureLayer(2, **options)

@@ -326,7 +326,7 @@ def test_depth_with_unknown_batch_and_length():
     ({"num_words": 0}, ValueError, "num_words must be at least 1, got 0"),
     ({"depth": 2.0}, TypeError, r"depth must be a Python int, got 2.0 of type float: use int\(depth\)"),
     ({"depth": True}, TypeError, "depth must be a Python int, got True of type bool"),
-    ({"num_words": np.int64(3)}, TypeError, r"use int\(num_words\)"),
+    ({"num_words": 3.0}, TypeError, r"use int\(num_words\)"),
     ({"num_words": False}, TypeError, "num_words must be a Python int, got False of type bool"),
     ({"depth": 40}, ValueError, r"depth=40 with 2 channels makes 2.1990e\+12 words, 1.7592e\+13 bytes .* lower it"),
     ({"depth": 10**6}, ValueError, r"makes 1.9801e\+301030 words"),
@@ -336,6 +336,32 @@ def test_depth_with_unknown_batch_and_length():
 def test_bad_truncations(options, error, message):
     with pytest.raises(error, match=message):
         sk.signature(np.zeros((1, 3, 2)), **options)
+
+
+def test_numbers_of_numpy_are_taken():
+    X = random_paths(2, 5, 3)
+    np.testing.assert_array_equal(sk.signature(X, np.int64(2)), sk.signature(X, 2))
+    np.testing.assert_array_equal(sk.signature(X, num_words=np.int8(5)), sk.signature(X, num_words=5))
+    with pytest.raises(ValueError, match="Infinity|words"):
+        sk.signature(X, np.int8(100))  # and not what is left of 3^100 in eight bits
+
+
+def test_the_memory_of_all_signatures_is_counted():
+    X = np.zeros((1000, 1000, 2))
+    with pytest.raises(
+        ValueError, match=r"num_words=100000000 makes .* words, 8.0000e\+11 bytes for all 1000 signatures"
+    ):
+        sk.signature(X, num_words=10**8)
+    with pytest.raises(ValueError, match=r"depth=20 .* bytes for all 1000000 signatures"):
+        sk.signature(X, 20, stream=True)
+
+
+@pytest.mark.parametrize("X", [
+    tf.ragged.constant([[[1.0], [2.0]], [[3.0]]]), [np.zeros((3, 2)), np.zeros((2, 2))], None,
+])  # fmt: skip
+def test_what_is_no_array_of_paths(X):
+    with pytest.raises((TypeError, ValueError), match=r"X must be a (dense )?tensor .*pad_ragged"):
+        sk.signature(X, 2)
 
 
 @pytest.mark.parametrize(("X", "error", "message"), [

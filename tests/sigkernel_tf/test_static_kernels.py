@@ -213,3 +213,16 @@ def test_faults_are_explained(rng: np.random.Generator) -> None:
         static_kernels.rbf(X, X, lengthscale=tf.constant(1.0, tf.float32))
     with pytest.raises(TypeError, match="variance must be a number or a tensor of the points' dtype float64, got 'a'"):
         static_kernels.rbf(X, X, variance="a")
+
+
+@pytest.mark.parametrize(("kappa", "error", "message"), [
+    (functools.partial(sk.static_kernels.rbf, lengthscale=-1.0), ValueError, "lengthscale must be positive, got -1.0"),
+    (functools.partial(sk.static_kernels.matern32, lengthscale=0), ValueError, "lengthscale must be positive, got 0"),
+    (functools.partial(sk.static_kernels.rbf, variance=[-1.0]), ValueError, "variance must be positive"),
+    (functools.partial(sk.static_kernels.rbf, lengthscale=[1.0, 2.0, 3.0]), ValueError, r"have shape \[2\].*got shape \(3,\)"),
+    ("rbf", TypeError, "static_kernel must be a function of points X and Y, got 'rbf'"),
+    (lambda X, Y: 3, TypeError, "static_kernel must return a tensor .* got int"),
+])  # fmt: skip
+def test_bad_static_kernels(kappa, error, message):
+    with pytest.raises(error, match=message):
+        sk.signature_kernel_gram(np.zeros((2, 4, 2)), static_kernel=kappa)
