@@ -63,9 +63,8 @@ def signature(X: Any, depth: int | None = None, *, num_words: int | None = None,
     """
     X = _checks.as_paths(X, "X")
     if depth is not None and num_words is None:
-        num_words = words_up_to(
-            _truncations.as_int(depth, "depth", 0), X, stream=stream, alternative=", or give num_words instead"
-        )
+        depth = _truncations.as_int(depth, "depth", 0)
+        num_words = words_up_to(depth, X, stream=stream, alternative=", or give num_words instead")
     elif num_words is not None and depth is None:
         num_words = _truncations.as_int(num_words, "num_words", 1)
         _truncations.check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype.size, _known_rows(X, stream))

@@ -219,7 +219,7 @@ def test_faults_are_explained(rng: np.random.Generator) -> None:
     (functools.partial(sk.static_kernels.rbf, lengthscale=-1.0), ValueError, "lengthscale must be positive, got -1.0"),
     (functools.partial(sk.static_kernels.matern32, lengthscale=0), ValueError, "lengthscale must be positive, got 0"),
     (functools.partial(sk.static_kernels.rbf, variance=[-1.0]), ValueError, "variance must be positive"),
-    (functools.partial(sk.static_kernels.rbf, lengthscale=[1.0, 2.0, 3.0]), ValueError, r"have shape \[2\].*got shape \(3,\)"),
+    (functools.partial(sk.static_kernels.rbf, lengthscale=[1.0] * 3), ValueError, r"shape \[2\].*got shape \(3,\)"),
     ("rbf", TypeError, "static_kernel must be a function of points X and Y, got 'rbf'"),
     (lambda X, Y: 3, TypeError, "static_kernel must return a tensor .* got int"),
 ])  # fmt: skip
