@@ -35,6 +35,9 @@ _STATIONARY = {
 }
 _COMBINATIONS = {kernels.Sum: operator.add, kernels.Product: operator.mul}
 
+# Without it map_fn would convert the functions it is given, and all that they call, at every call.
+_as_it_stands = tf.autograph.experimental.do_not_convert
+
 
 def check_static_kernel(kernel: Any) -> None:
     """:raises TypeError: for anything but a GPflow kernel of one output, or a function."""
@@ -94,6 +97,8 @@ def as_function(kernel: PointKernel, by_gpflow: Callable[[Kernel, Any, Any], tf.
     if type(kernel) in _COMBINATIONS:
         parts, combine = [as_function(part, by_gpflow) for part in kernel.kernels], _COMBINATIONS[type(kernel)]
         return lambda X, Y: functools.reduce(combine, [part(X, Y) for part in parts])
+    if type(kernel) is kernels.Linear and _takes_all_channels(kernel):
+        return lambda X, Y: tf.matmul(X * kernel.variance, Y, transpose_b=True)
     if type(kernel) in _STATIONARY:
         parameters = {"lengthscale": kernel.lengthscales, "variance": kernel.variance}
         if isinstance(kernel, kernels.RationalQuadratic):
@@ -115,6 +120,7 @@ def _gpflow_gram(kernel: Kernel, X: tf.Tensor, Y: tf.Tensor) -> tf.Tensor:
     return tf.transpose(K, [0, 2, 1, 3])
 
 
+@_as_it_stands
 def _gpflow_pairs(kernel: Kernel, X: tf.Tensor, Y: tf.Tensor) -> tf.Tensor:
     """κ of points [N, L1, D] and [N, L2, D]: [N, L1, L2]; GPflow would take all of X with all of Y."""
     return tf.map_fn(lambda pair: kernel(*pair), (X, Y), fn_output_signature=X.dtype)
@@ -182,6 +188,7 @@ def _in_tiles(x: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return tf.reshape(paths, [num_tiles, size, length, channels])
 
 
+@_as_it_stands
 def _solve(of_tiles: Callable, x: tf.Tensor, y: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """
     ``of_tiles(x[i], y[j])`` for each (i, j) of ``index``, one after the other, stacked.
