@@ -35,7 +35,7 @@ _STATIONARY = {
 }
 _COMBINATIONS = {kernels.Sum: operator.add, kernels.Product: operator.mul}
 
-# Without it map_fn would convert the functions it is given, and all that they call, at every call.
+# Nothing here needs AutoGraph, which map_fn otherwise calls for each function that it is given, at every call.
 _as_it_stands = tf.autograph.experimental.do_not_convert
 
 
@@ -58,6 +58,7 @@ def describe(kernel: PointKernel | None) -> str:
     return type(kernel).__name__ if isinstance(kernel, Kernel) else repr(kernel)
 
 
+@_as_it_stands
 def gram(kernel: PointKernel, x: tf.Tensor, y: tf.Tensor | None, solver: Solver) -> tf.Tensor:
     """The signature kernel of paths [N, L1, D] and [N2, L2, D], lifted by a static kernel; None stands for x."""
     function = as_function(kernel, _gpflow_gram)
@@ -70,6 +71,7 @@ def gram(kernel: PointKernel, x: tf.Tensor, y: tf.Tensor | None, solver: Solver)
     return _symmetric_gram(of_tiles, x) if y is None else _gram(of_tiles, x, y)
 
 
+@_as_it_stands
 def diagonal(kernel: PointKernel, x: tf.Tensor, solver: Solver) -> tf.Tensor:
     """The signature kernel of each path [N, L, D] with itself, lifted by a static kernel: [N]."""
     function = as_function(kernel, _gpflow_pairs)
@@ -188,7 +190,6 @@ def _in_tiles(x: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return tf.reshape(paths, [num_tiles, size, length, channels])
 
 
-@_as_it_stands
 def _solve(of_tiles: Callable, x: tf.Tensor, y: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """
     ``of_tiles(x[i], y[j])`` for each (i, j) of ``index``, one after the other, stacked.
