@@ -10,7 +10,7 @@ from . import covariances as covariances
 from .inducing_variables import OrthogonalSignatureFeatures
 from .kernels import SignatureKernel, flatten_paths
 from .models import SigGPDE
-from .posteriors import check_residual
+from .posteriors import check_residual, residual_share
 
 _library.ops()  # so that a SavedModel that holds the operations can be loaded
 
@@ -25,7 +25,15 @@ _HOME = {
     "train": "training",
 }
 
-__all__ = ["OrthogonalSignatureFeatures", "SigGPDE", "SignatureKernel", "check_residual", "flatten_paths", *_HOME]
+__all__ = [
+    "OrthogonalSignatureFeatures",
+    "SigGPDE",
+    "SignatureKernel",
+    "check_residual",
+    "flatten_paths",
+    "residual_share",
+    *_HOME,
+]
 
 
 def __getattr__(name: str) -> Any:  # PEP 562: imported when first asked for
