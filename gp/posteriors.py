@@ -16,8 +16,11 @@ from gpflow.kernels import Kernel, SharedIndependent
 from gpflow.kullback_leiblers import gauss_kl, prior_kl
 from gpflow.posteriors import BasePosterior, IndependentPosterior, PrecomputedValue, get_posterior_class
 
+from sigkernel_tf.quadratic_forms import quadratic_forms
+
 from .inducing_variables import OrthogonalSignatureFeatures, unsuitable_kernel
 from .kernels import SignatureKernel
+from .packed_factors import as_packed_factor, packed_kl, unpacked
 
 RESIDUAL_TOLERANCE = 1e-6  # relative to k(x, x)
 
@@ -33,9 +36,10 @@ class OrthogonalPosterior(IndependentPosterior):
     """
 
     def _precompute(self) -> tuple[PrecomputedValue, ...]:
-        """m [M, L] and the factor of q(u)'s covariance, [M, L] or [L, M, M]: there is nothing else to compute."""
-        values = [self.q_mu] if self.q_sqrt is None else [self.q_mu, self.q_sqrt]
-        tensors = [tf.convert_to_tensor(value) for value in values]
+        """m [M, L] and the factor of q(u)'s covariance, as it is kept: there is nothing else to compute."""
+        packed = as_packed_factor(self.q_sqrt)  # [L, M (M + 1) / 2]; else [M, L] or [L, M, M]
+        factor = self.q_sqrt if packed is None else packed
+        tensors = [tf.convert_to_tensor(value) for value in (self.q_mu, factor) if value is not None]
         return tuple(PrecomputedValue(tensor, (False,) * tensor.shape.rank) for tensor in tensors)
 
     @inherit_check_shapes
@@ -57,8 +61,11 @@ class OrthogonalPosterior(IndependentPosterior):
         S = covariances.Kuf(self.X_data, self.kernel, Xnew)  # [M, N]
         mean = tf.matmul(S, q_mu, transpose_a=True)  # [N, L]
         cov = _residual(self._get_Kff(Xnew, full_cov), S, full_cov)[None]  # [1, N, N] or [1, N]
-        if q_sqrt:
-            LTS = _factor_times_features(q_sqrt[0], S)  # [L, M, N]
+        is_packed = as_packed_factor(self.q_sqrt) is not None
+        if is_packed and not full_cov:
+            cov += quadratic_forms(q_sqrt[0], S)
+        elif q_sqrt:
+            LTS = _factor_times_features(unpacked(q_sqrt[0]) if is_packed else q_sqrt[0], S)  # [L, M, N]
             cov += tf.matmul(LTS, LTS, transpose_a=True) if full_cov else tf.reduce_sum(tf.square(LTS), -2)
         else:
             cov = tf.repeat(cov, tf.shape(q_mu)[1], axis=0)
@@ -134,7 +141,8 @@ def _prior_kl_orthogonal(
     whiten: bool = False,
 ) -> tf.Tensor:
     """KL[q(u) || N(0, I)], whitened or not."""
-    return gauss_kl(q_mu, q_sqrt, None)
+    packed = as_packed_factor(q_sqrt)
+    return gauss_kl(q_mu, q_sqrt, None) if packed is None else packed_kl(tf.convert_to_tensor(q_mu), packed)
 
 
 @prior_kl.register(OrthogonalSignatureFeatures, Kernel, object, object)
