@@ -21,8 +21,15 @@ _HOME = {
     "TrainingOptions": "training",
     "TrainingResult": "training",
     "evaluate": "evaluation",
-    "predict_in_batches": "evaluation",
+    "path_dataset": "data",
+    "predict_in_batches": "prediction",
+    "predict_probabilities": "prediction",
+    "predict_quantiles": "prediction",
+    "read_tfrecords": "data",
+    "sample_posterior": "prediction",
     "train": "training",
+    "word_relevance": "interpretation",
+    "write_tfrecords": "data",
 }
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Predictions and their scores over batches, for test sets too large to be predicted in one piece."""
+"""Scores of a model on labelled data over batches, for test sets too large to be predicted in one piece."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from gpflow.config import default_float
 from gpflow.likelihoods import Bernoulli
 from gpflow.models import GPModel
 
 from ._checks import as_positive_int
+from .data import Rows, as_rows
+from .prediction import predict_in_batches
+
+__all__ = ["Evaluation", "Evaluator", "evaluate", "predict_in_batches"]
 
 
 @dataclass(frozen=True)
@@ -33,20 +36,21 @@ class Evaluator:
         on_test().accuracy
     """
 
-    def __init__(self, model: GPModel, data: tuple[Any, Any], *, batch_size: int = 500) -> None:
+    def __init__(self, model: GPModel, data: tuple[Any, Any] | Rows, *, batch_size: int = 500) -> None:
         """
         :param model: a GPflow model.
-        :param data: X [N, ...] and Y [N, P], as the model's likelihood takes them (classes: integers, P = 1).
+        :param data: X [N, ...] and Y [N, P], as the model's likelihood takes them (classes: integers, P = 1); arrays,
+            or memory-mapped files and their like, of which a batch at a time is read.
         :param batch_size: how many are predicted at a time; changes memory alone.
         :raises ValueError: for data without rows, of other ranks, or with labels that are no classes of the likelihood.
         """
-        self._X, self._Y = as_data(data, model.likelihood)
+        self._rows = data if isinstance(data, Rows) else as_rows(data, model.likelihood)
         self._batch_size = as_positive_int(batch_size, "batch_size")
         likelihood = model.likelihood
         self._binary = isinstance(likelihood, Bernoulli)
         self._has_classes = self._binary or hasattr(likelihood, "num_classes")
 
-        @tf.function(input_signature=[_rows_spec(self._X), _rows_spec(self._Y)])
+        @tf.function(input_signature=list(self._rows.specs()))
         def score(X: tf.Tensor, Y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             f_mean, f_var = model.predict_f(X)
             log_density = likelihood.predict_log_density(X, f_mean, f_var, Y)
@@ -61,8 +65,9 @@ class Evaluator:
     def __call__(self) -> Evaluation:
         """The model's scores as it is now."""
         densities, hits = [], []
-        for rows in _batches(self._X.shape[0], self._batch_size):
-            log_density, hit = self._score(self._X[rows], self._Y[rows])
+        for rows in _batches(len(self._rows), self._batch_size):
+            X, Y = self._rows.read(rows)
+            log_density, hit = self._score(tf.constant(X), tf.constant(Y))
             densities.append(log_density.numpy())
             hits.append(hit.numpy())
         accuracy = float(np.mean(np.concatenate(hits))) if self._has_classes else None
@@ -78,63 +83,6 @@ def evaluate(model: GPModel, data: tuple[Any, Any], *, batch_size: int = 500) ->
     :param batch_size: how many are predicted at a time; changes memory alone.
     """
     return Evaluator(model, data, batch_size=batch_size)()
-
-
-def predict_in_batches(model: GPModel, X: Any, *, batch_size: int = 500) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Means and variances of y at many inputs: ``model.predict_y``, in batches. For classes the means are probabilities.
-
-    :param model: a GPflow model.
-    :param X: inputs [N, ...], N >= 1.
-    :param batch_size: how many are predicted at a time; changes memory alone.
-    :return: means and variances, [N, P] each.
-    :raises ValueError: for no inputs.
-    """
-    inputs = tf.convert_to_tensor(X, default_float())
-    batch_size = as_positive_int(batch_size, "batch_size")
-    if inputs.shape.rank < 2 or inputs.shape[0] == 0:
-        raise ValueError(f"X must have at least one row and rank 2, (inputs, columns), got shape {inputs.shape}.")
-    predict = tf.function(model.predict_y, input_signature=[_rows_spec(inputs)]).get_concrete_function()
-    parts = [predict(inputs[rows]) for rows in _batches(inputs.shape[0], batch_size)]
-    mean, variance = (np.concatenate([part[i].numpy() for part in parts]) for i in range(2))
-    return mean, variance
-
-
-def as_data(data: tuple[Any, Any], likelihood: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """
-    X and Y as tensors; X in GPflow's default float, Y as it is.
-
-    :raises ValueError: for other ranks, differing numbers of rows, no rows, and labels that are no classes.
-    :raises TypeError: for data that are not a pair.
-    """
-    if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise TypeError(f"data must be a pair (X, Y), got {type(data).__name__}: for instance data=(X_train, Y_train).")
-    X, Y = tf.convert_to_tensor(data[0], default_float()), tf.convert_to_tensor(data[1])
-    if X.shape.rank < 2 or Y.shape.rank != 2:
-        raise ValueError(
-            f"data must be X [N, columns] and Y [N, outputs], got shapes {X.shape} and {Y.shape}: "
-            "labels in a vector take y[:, None]."
-        )
-    if X.shape[0] != Y.shape[0] or X.shape[0] == 0:
-        raise ValueError(f"data must have the same number of rows in X and Y, at least one, got {X.shape}, {Y.shape}.")
-    num_classes = getattr(likelihood, "num_classes", None)
-    if num_classes is not None:
-        _check_labels(Y, num_classes)
-    return X, Y
-
-
-def _check_labels(Y: tf.Tensor, num_classes: int) -> None:
-    labels = np.unique(Y)
-    if not np.isin(labels, np.arange(num_classes)).all():
-        shown = ", ".join(str(label) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
-        raise ValueError(
-            f"Y must hold classes 0 to {num_classes - 1}, for the likelihood has {num_classes}, got {shown}: "
-            "number them with np.unique(y, return_inverse=True)[1][:, None]."
-        )
-
-
-def _rows_spec(tensor: tf.Tensor) -> tf.TensorSpec:
-    return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
 
 
 def _batches(num_rows: int, batch_size: int) -> Iterator[slice]:

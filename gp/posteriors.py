@@ -23,6 +23,8 @@ from gpflow.posteriors import (
     get_posterior_class,
 )
 
+from sigkernel_tf.quadratic_forms import quadratic_forms
+
 from .covariances.orthogonal import MULTIOUTPUT_PAIRS
 from .inducing_variables import (
     OrthogonalSignatureFeatures,
@@ -32,6 +34,7 @@ from .inducing_variables import (
     unsuitable_kernel,
 )
 from .kernels import SignatureKernel
+from .packed_factors import as_packed_factor, packed_kl, unpacked
 
 RESIDUAL_TOLERANCE = 1e-6  # relative to k(x, x)
 
@@ -47,9 +50,10 @@ class OrthogonalPosterior(IndependentPosterior):
     """
 
     def _precompute(self) -> tuple[PrecomputedValue, ...]:
-        """m [M, L] and the factor of q(u)'s covariance, [M, L] or [L, M, M]: there is nothing else to compute."""
-        values = [self.q_mu] if self.q_sqrt is None else [self.q_mu, self.q_sqrt]
-        tensors = [tf.convert_to_tensor(value) for value in values]
+        """m [M, L] and the factor of q(u)'s covariance, as it is kept: there is nothing else to compute."""
+        packed = as_packed_factor(self.q_sqrt)  # [L, M (M + 1) / 2]; else [M, L] or [L, M, M]
+        factor = self.q_sqrt if packed is None else packed
+        tensors = [tf.convert_to_tensor(value) for value in (self.q_mu, factor) if value is not None]
         return tuple(PrecomputedValue(tensor, (False,) * tensor.shape.rank) for tensor in tensors)
 
     @inherit_check_shapes
@@ -75,8 +79,11 @@ class OrthogonalPosterior(IndependentPosterior):
         else:
             mean = tf.transpose(tf.linalg.matvec(features, tf.transpose(q_mu)))  # [N, L]
             cov = residual  # [L, N, N] or [L, N]
-        if q_sqrt:
-            LTS = _factor_times_features(q_sqrt[0], S)  # [L, M, N]
+        is_packed = as_packed_factor(self.q_sqrt) is not None
+        if is_packed and features.shape.rank == 2 and not full_cov:
+            cov += quadratic_forms(q_sqrt[0], S)
+        elif q_sqrt:
+            LTS = _factor_times_features(unpacked(q_sqrt[0]) if is_packed else q_sqrt[0], S)  # [L, M, N]
             cov += tf.matmul(LTS, LTS, transpose_a=True) if full_cov else tf.reduce_sum(tf.square(LTS), -2)
         elif features.shape.rank == 2:
             cov = tf.repeat(cov, tf.shape(q_mu)[1], axis=0)
@@ -165,7 +172,12 @@ def _prior_kl_orthogonal(
 ) -> tf.Tensor:
     """KL[q(u) || N(0, I)], whitened or not."""
     latent_kernels(kernel, inducing_variable)
-    return gauss_kl(q_mu, q_sqrt, None)
+    return _divergence(q_mu, q_sqrt)
+
+
+def _divergence(q_mu: TensorType, q_sqrt: TensorType) -> tf.Tensor:
+    packed = as_packed_factor(q_sqrt)
+    return gauss_kl(q_mu, q_sqrt, None) if packed is None else packed_kl(tf.convert_to_tensor(q_mu), packed)
 
 
 @prior_kl.register(OrthogonalSignatureFeatures, Kernel, object, object)
@@ -210,7 +222,7 @@ def _prior_kl_multioutput(by_gpflow: Callable[..., tf.Tensor]) -> Callable[..., 
         if not has_orthogonal_features(inducing_variable):
             return by_gpflow(inducing_variable, kernel, q_mu, q_sqrt, whiten=whiten)
         latent_kernels(kernel, inducing_variable)
-        return gauss_kl(q_mu, q_sqrt, None)
+        return _divergence(q_mu, q_sqrt)
 
     return kl
 

@@ -13,6 +13,8 @@ FLAGS = ["-std=gnu++17", "-O1", "-g1", "-pthread", f"-I{ROOT / 'csrc'}"]
 INSTRUCTION_SETS = {
     "goursat_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
     "goursat_avx2.cc": ["-mavx2", "-mfma"],
+    "panel_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
+    "panel_avx2.cc": ["-mavx2", "-mfma"],
     "signature_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
     "signature_avx2.cc": ["-mavx2", "-mfma"],
 }

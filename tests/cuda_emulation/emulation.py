@@ -19,6 +19,8 @@ COMMON = ["-std=gnu++17", "-g1", "-pthread", "-no-pie", "-fno-pie", "-Wno-unknow
 INSTRUCTION_SETS = {
     "goursat_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
     "goursat_avx2.cc": ["-mavx2", "-mfma"],
+    "panel_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
+    "panel_avx2.cc": ["-mavx2", "-mfma"],
     "signature_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
     "signature_avx2.cc": ["-mavx2", "-mfma"],
 }

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sigkernel_tf.gp import SigGPDE, SignatureKernel, training
+from sigkernel_tf.gp import SigGPDE, SignatureKernel
 from sigkernel_tf.gp.evaluation import Evaluation
-from sigkernel_tf.gp.training import TrainingOptions, TrainingResult, minibatches, train
+from sigkernel_tf.gp.training import TrainingOptions, TrainingResult, minibatches, run, train
 
 ROOT = Path(__file__).resolve().parents[2]
 HYPERPARAMETERS = (".kernel.lengthscales", ".kernel.variance", ".likelihood.variance")
@@ -139,7 +139,7 @@ def test_only_phase_three_trains_on_the_validation_split() -> None:
 
 def test_phase_three_has_the_best_hyperparameters(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([3.0, 2.0, 1.0, 1.5])  # at steps 4, 6 (phase 1), 8, 12 (phase 2)
-    monkeypatch.setattr(training, "Evaluator", lambda *_: lambda: Evaluation(nlpp=next(scores), accuracy=None))
+    monkeypatch.setattr(run, "Evaluator", lambda *_: lambda: Evaluation(nlpp=next(scores), accuracy=None))
     model = toy_model()
     spy = Spy(model)
     result = train(model, toy_data(), toy_options(), record=spy)
@@ -201,7 +201,7 @@ def test_a_model_without_trainable_hyperparameters() -> None:
 
 def test_signature_features_are_checked_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checked = []
-    monkeypatch.setattr(training, "check_residual", lambda kernel, features, X: checked.append((kernel, features, X)))
+    monkeypatch.setattr(run, "check_residual", lambda kernel, features, X: checked.append((kernel, features, X)))
     rng = np.random.default_rng(0)
     data = rng.normal(size=(12, 5 * 2)), rng.normal(size=(12, 1))
     options = toy_options(iterations=1, batch_size=4, checkpoint_dir=tmp_path)
@@ -258,7 +258,7 @@ def test_interrupted_between_steps_and_resumed(
 
     options = toy_options(checkpoint_dir=tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(training._Run, "_check_finite", interrupt)
+        patch.setattr(run._Run, "_check_finite", interrupt)
         with pytest.raises(KeyboardInterrupt, match="of 18 iterations, saved in"):
             train(toy_model(), toy_data(), options)
     resumed = toy_model()
@@ -321,7 +321,7 @@ def test_finished_training_is_restored_without_a_step(
 ) -> None:
     options = toy_options(checkpoint_dir=tmp_path)
     train(toy_model(), toy_data(), options)
-    monkeypatch.delattr(training._Run, "_run_phase")
+    monkeypatch.delattr(run._Run, "_run_phase")
     restored = toy_model()
     assert_same_training(uninterrupted, (restored, train(restored, toy_data(), options)))
     assert restored.num_data == 60

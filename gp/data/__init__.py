@@ -1,0 +1,8 @@
+"""Data by rows: arrays, and files larger than memory."""
+
+from .datasets import path_dataset
+from .minibatches import minibatches
+from .rows import Rows, as_rows
+from .tfrecords import read_tfrecords, write_tfrecords
+
+__all__ = ["Rows", "as_rows", "minibatches", "path_dataset", "read_tfrecords", "write_tfrecords"]

@@ -1,0 +1,92 @@
+"""``tf.data`` pipelines over data that need not fit in memory, both ways."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from .._checks import as_positive_int
+from .minibatches import minibatches
+from .rows import as_rows
+
+_AHEAD = 2  # batches read while others are worked on
+
+
+def path_dataset(
+    X: Any, Y: Any, *, batch_size: int = 50, seed: int | None = None, first: int = 0, repeat: bool = False
+) -> tf.data.Dataset:
+    """
+    A ``tf.data`` pipeline of batches (X, Y) of rows that stay in their files until they are read, ahead of their use.
+
+    .. code-block:: python
+
+        batches = iter(path_dataset(np.load("X.npy", mmap_mode="r"), Y, seed=0, repeat=True))
+        loss = model.training_loss_closure(batches)
+
+    :param X: flattened paths [N, L * D]: an array, a memory-mapped file, a part of :func:`read_tfrecords`.
+    :param Y: outputs [N, P], likewise.
+    :param batch_size: rows in a batch.
+    :param seed: shuffles the rows, for each pass anew; the order depends on the seed alone. None: in their order.
+    :param first: the batch to begin with, counted from 0: where an earlier pipeline stopped.
+    :param repeat: whether to go on for ever, in batches of ``batch_size`` that may end one pass and begin the next.
+        Else one pass, whose last batch may be smaller.
+    :return: batches of X in GPflow's default float, and of Y as it is.
+    """
+    rows = as_rows((X, Y))
+    batch_size = as_positive_int(batch_size, "batch_size")
+    num_batches = -(-len(rows) // batch_size)
+
+    def chosen(number: int) -> np.ndarray:
+        if seed is None:
+            places = np.arange(number * batch_size, (number + 1) * batch_size)
+            return places % len(rows) if repeat else places[places < len(rows)]
+        batch = minibatches(len(rows), batch_size, seed, number, 1)[0]
+        return batch if repeat else batch[: len(rows) - number * batch_size]
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        number = first
+        while repeat or number < num_batches:
+            yield rows.read(chosen(number))
+            number += 1
+
+    return tf.data.Dataset.from_generator(batches, output_signature=rows.specs()).prefetch(_AHEAD)
+
+
+def spooled(dataset: tf.data.Dataset, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """
+    The rows of a finite dataset in memory-mapped files, written in one pass: so they can be had in any order, again.
+
+    :param dataset: pairs (X, Y), of one row each (X of rank 1) or of batches (X of rank 2).
+    :param folder: where the files go.
+    :raises TypeError: for a dataset of other elements.
+    :raises ValueError: for an endless dataset, an empty one, and rows of several widths.
+    """
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) != 2:
+        raise TypeError(f"data must be a tf.data.Dataset of pairs (X, Y), got elements {spec}.")
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("data must be a finite tf.data.Dataset, got one without an end: leave out repeat().")
+    if spec[0].shape.rank == 1:
+        dataset = dataset.batch(256)
+    shapes, dtypes, count = None, None, 0
+    paths = [folder / "X", folder / "Y"]
+    with paths[0].open("wb") as x_file, paths[1].open("wb") as y_file:
+        for batch in dataset.as_numpy_iterator():
+            parts = [part.reshape(len(part), -1) for part in batch]
+            shapes, dtypes = shapes or [part.shape[1] for part in parts], [part.dtype for part in parts]
+            if [part.shape[1] for part in parts] != shapes:
+                raise ValueError(
+                    f"data must have rows of one width, {shapes} as in the first batch, got {parts[0].shape}."
+                )
+            for part, file in zip(parts, (x_file, y_file), strict=True):
+                file.write(np.ascontiguousarray(part).tobytes())
+            count += len(parts[0])
+    if count == 0 or shapes is None or dtypes is None:
+        raise ValueError("data must hold at least one row, got an empty tf.data.Dataset.")
+    X, Y = (
+        np.memmap(path, dtype, "r", shape=(count, width))
+        for path, dtype, width in zip(paths, dtypes, shapes, strict=True)
+    )
+    return X, Y

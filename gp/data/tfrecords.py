@@ -1,0 +1,140 @@
+"""
+Paths and labels in a TFRecord file, written in one pass and read by rows in any order.
+
+A record is a ``tf.train.Example`` with the features ``x`` and ``y``, each the bytes of a serialized tensor: so
+``tf.io.parse_tensor`` reads them in any pipeline. The file is not compressed, and a record's place is found from the
+lengths of those before it.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+
+from .rows import as_rows
+
+_HEADER, _CHECKSUM = 12, 4  # bytes before a record: its length and that number's checksum; and after it
+_FEATURES = {name: tf.io.FixedLenFeature([], tf.string) for name in ("x", "y")}
+
+
+def write_tfrecords(path: str | Path, data: tuple[Any, Any] | Iterable[tuple[Any, Any]]) -> int:
+    """
+    Write flattened paths and their labels to a TFRecord file, replacing it.
+
+    :param path: the file.
+    :param data: X [N, L * D] and Y [N, P], array-like; or batches of such pairs, one after another (a generator, a
+        ``tf.data.Dataset``), of which only one is in memory at a time. All rows have one width and one dtype:
+        :func:`~sigkernel_tf.gp.flatten_paths` pads.
+    :return: the number of rows written.
+    :raises ValueError: for rows of another width or dtype than the first, and for no rows at all.
+    """
+    is_pair = isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], (tuple, list))
+    batches: Iterable[tuple[Any, Any]] = _parts(data) if is_pair else data  # type: ignore[arg-type, assignment]
+    first, count = None, 0
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for batch in batches:
+            X, Y = (np.asarray(part) for part in batch)
+            kind = (X.shape[1:], X.dtype, Y.shape[1:], Y.dtype)
+            first = first or kind
+            if kind != first or len(X) != len(Y):
+                raise ValueError(
+                    f"data must have rows of one width and dtype, {first} as in the first batch, got {kind} after "
+                    f"{count} rows ({len(X)} of X, {len(Y)} of Y): use flatten_paths on all paths together."
+                )
+            for x, y in zip(X, Y, strict=True):
+                writer.write(_example(x, y))
+            count += len(X)
+    if count == 0:
+        raise ValueError("data must hold at least one row, got none.")
+    return count
+
+
+def read_tfrecords(path: str | Path) -> tuple["RecordColumn", "RecordColumn"]:
+    """
+    X and Y of a file of :func:`write_tfrecords`, array-like: rows are read when they are asked for.
+
+    Reads the lengths of the records, 12 bytes each, and the first record.
+
+    .. code-block:: python
+
+        train(model, read_tfrecords("paths.tfrecord"))
+
+    :raises FileNotFoundError: where there is no such file.
+    :raises ValueError: where it is no file of :func:`write_tfrecords`.
+    """
+    places = _places(Path(path))
+    return RecordColumn(Path(path), "x", places), RecordColumn(Path(path), "y", places)
+
+
+class RecordColumn:
+    """One feature of all records, as an array whose rows stay in the file; what :func:`read_tfrecords` returns."""
+
+    def __init__(self, path: Path, feature: str, places: np.ndarray) -> None:
+        """
+        :param path: the file.
+        :param feature: x or y.
+        :param places: where each record begins, and how long it is, [N, 2].
+        """
+        self._path, self._feature, self._places = path, feature, places
+        with path.open("rb") as file:
+            row = self._row(file, 0)
+        self.dtype = row.dtype
+        self.shape = (len(places), *row.shape)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        numbers = np.arange(len(self))[rows]
+        with self._path.open("rb") as file:
+            if np.ndim(numbers) == 0:
+                return self._row(file, int(numbers))
+            read = [self._row(file, int(number)) for number in numbers]
+        return np.stack(read) if read else np.empty((0, *self.shape[1:]), self.dtype)
+
+    def _row(self, file: Any, number: int) -> np.ndarray:
+        start, length = self._places[number]
+        file.seek(int(start))
+        try:
+            example = tf.train.Example.FromString(file.read(int(length)))
+            content = example.features.feature[self._feature].bytes_list.value[0]
+            return tf.make_ndarray(tensor_pb2.TensorProto.FromString(content))
+        except Exception as error:
+            raise ValueError(f"{self._path} is no file of write_tfrecords: record {number} cannot be read.") from error
+
+
+def _example(x: np.ndarray, y: np.ndarray) -> bytes:
+    features = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[tf.make_tensor_proto(value).SerializeToString()]))
+        for name, value in (("x", x), ("y", y))
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def _parts(data: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    rows = as_rows(data)
+    for start in range(0, len(rows), 1000):
+        yield rows.read(slice(start, start + 1000))
+
+
+def _places(path: Path) -> np.ndarray:
+    size = path.stat().st_size
+    places, start = [], 0
+    with path.open("rb") as file:
+        while start < size:
+            file.seek(start)
+            header = file.read(_HEADER)
+            length = struct.unpack("<Q", header[:8])[0] if len(header) == _HEADER else size
+            if start + _HEADER + length + _CHECKSUM > size:
+                raise ValueError(
+                    f"{path} must be a whole TFRecord file, not compressed; it breaks off at byte {start}."
+                )
+            places.append((start + _HEADER, length))
+            start += _HEADER + length + _CHECKSUM
+    if not places:
+        raise ValueError(f"{path} must hold at least one record, got an empty file.")
+    return np.array(places, dtype=np.int64)

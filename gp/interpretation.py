@@ -1,0 +1,181 @@
+"""Which patterns a trained model uses: its words, ranked (section 6.4, figure 4)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+from gpflow import covariances
+from gpflow.config import default_float
+from gpflow.inducing_variables import SharedIndependentInducingVariables
+from gpflow.kernels import SharedIndependent
+from gpflow.models import SVGP
+
+from sigkernel_tf.signatures import words
+
+from .data.rows import as_array_like
+from .inducing_variables import OrthogonalSignatureFeatures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_ARROW = " → "
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class RelevantWord:
+    """A word of the signature, and how much one latent process leans on it."""
+
+    word: tuple[int, ...]
+    """Channels in the order of their increments, counted from 0."""
+    name: str
+    """The channels' names in that order, as "humidity → pressure → humidity"."""
+    process: int
+    """The latent process: the class, where each class has one."""
+    coefficient: float
+    """The variational mean m of the word's feature: its sign is the direction in which the feature moves f."""
+    spread: float
+    """Standard deviation of the feature over the data; 1 where there were none."""
+
+    @property
+    def level(self) -> int:
+        """The number of letters."""
+        return len(self.word)
+
+    @property
+    def relevance(self) -> float:
+        """abs(coefficient) · spread, in units of f: how far f moves when the feature does by its spread."""
+        return abs(self.coefficient) * self.spread
+
+    @property
+    def sign(self) -> int:
+        """1 where more of the pattern raises f, −1 where it lowers f, 0 where it does neither."""
+        return int(np.sign(self.coefficient))
+
+
+@dataclass(frozen=True)
+class WordRelevance:
+    """The words of a model, the most relevant first; ``print`` shows the top twenty."""
+
+    rows: tuple[RelevantWord, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[RelevantWord]:
+        return iter(self.rows)
+
+    def __getitem__(self, place: int) -> RelevantWord:
+        return self.rows[place]
+
+    def of_process(self, process: int) -> "WordRelevance":
+        """The words of one latent process (of one class) alone."""
+        return WordRelevance(tuple(row for row in self.rows if row.process == process))
+
+    def __str__(self) -> str:
+        shown = self.rows[:20]
+        width = max([len(row.name) for row in shown], default=0)
+        lines = [f"{'word':{width}}  level  process  sign  relevance"]
+        lines += [
+            f"{row.name:{width}}  {row.level:5}  {row.process:7}  {'-0+'[row.sign + 1]:>4}  {row.relevance:9.3g}"
+            for row in shown
+        ]
+        left_out = len(self.rows) - len(shown)
+        return "\n".join(lines + ([f"and {left_out} more"] if left_out else []))
+
+    def plot(self, top: int = 10, ax: "Axes | None" = None) -> "Axes":
+        """
+        Bars of the most relevant words, as in figure 4: blue where more of a pattern raises f, orange for less.
+
+        :param top: how many.
+        :param ax: matplotlib's axes to draw on; None: new ones.
+        :raises ImportError: without matplotlib.
+        """
+        try:
+            from matplotlib import pyplot
+        except ImportError as error:
+            raise ImportError("plot needs matplotlib: pip install matplotlib.") from error
+        shown = self.rows[:top]
+        if ax is None:
+            _, ax = pyplot.subplots(figsize=(7.0, 0.35 * len(shown) + 1.0), layout="constrained")
+        several = len({row.process for row in self.rows}) > 1
+        names = [f"{row.name} ({row.process})" if several else row.name for row in shown]
+        places = np.arange(len(shown))
+        colours = ["#c0632c" if row.sign < 0 else "#1f5fa8" for row in shown]
+        ax.barh(places, [row.relevance for row in shown], color=colours)
+        ax.set_yticks(places, names)
+        ax.invert_yaxis()
+        ax.set_xlabel("relevance")
+        return ax
+
+
+def word_relevance(model: SVGP, channel_names: Sequence[str] | None = None, *, X: Any = None) -> WordRelevance:
+    r"""
+    The words of a model's orthogonal signature features, ranked by relevance (section 6.4, figure 4).
+
+    The posterior mean is f(x) = sum_m m_m S^m(x) (eq. 29). A word's relevance is \|m_m\| times the standard deviation
+    of its feature S^m over the data X: what of f's variation over the data the word accounts for by itself. Words whose
+    features hardly vary then count for little, whatever their coefficient. The empty word, a constant, is left out.
+
+    Without X the spread counts as 1, and words are ranked by \|m_m\| alone, the shift of the inducing variable u_m in
+    units of its deviation under the prior, which is 1 for every word. High levels, whose features are small, come out
+    too high: give X where you have it.
+
+    Names are read in the direction of time: "humidity → pressure" is large where a change of humidity comes before one
+    of pressure. Features of overlapping words are correlated; relevance does not share out what they have in common.
+
+    .. code-block:: python
+
+        relevance = word_relevance(model, ["humidity", "pressure"], X=flatten_paths(X_train))
+        print(relevance)
+        relevance.plot(top=10)
+
+    :param model: :class:`~sigkernel_tf.gp.SigGPDE`, or an SVGP with ``OrthogonalSignatureFeatures``.
+    :param channel_names: a name for each channel, a time channel included; None: "channel 0" and so on.
+    :param X: flattened paths [N, L * D], the training set for instance; an array, a memory-mapped file or its like.
+    :raises TypeError: for a model with other inducing variables.
+    :raises ValueError: where there are not as many names as channels, and for an X without paths.
+    """
+    inducing, kernel = model.inducing_variable, model.kernel
+    if isinstance(inducing, SharedIndependentInducingVariables) and isinstance(kernel, SharedIndependent):
+        inducing, kernel = inducing.inducing_variable, kernel.kernel
+    if not isinstance(inducing, OrthogonalSignatureFeatures):
+        raise TypeError(
+            f"model must have OrthogonalSignatureFeatures, whose means belong to words, got {type(inducing).__name__}."
+        )
+    num_channels = kernel.num_channels
+    names = [f"channel {i}" for i in range(num_channels)] if channel_names is None else list(channel_names)
+    if len(names) != num_channels:
+        raise ValueError(
+            f"channel_names must have {num_channels} names, one for each channel of the kernel (a time channel "
+            f"included), got {len(names)}: {names}."
+        )
+    means = model.q_mu.numpy()  # [M, L]
+    spread = np.ones(len(means)) if X is None else _spread(inducing, kernel, X)
+    rows = [
+        RelevantWord(word, _ARROW.join(names[i] for i in word), process, float(means[m, process]), float(spread[m]))
+        for m, word in enumerate(words(num_channels, len(means)))
+        for process in range(means.shape[1])
+        if word
+    ]
+    return WordRelevance(tuple(sorted(rows, key=lambda row: -row.relevance)))
+
+
+def _spread(inducing: OrthogonalSignatureFeatures, kernel: Any, X: Any) -> np.ndarray:
+    """Standard deviations of the features over the paths, [M], a batch at a time by pairwise updates (Chan 1983)."""
+    paths = as_array_like(X)
+    if len(paths.shape) != 2 or paths.shape[0] == 0:
+        raise ValueError(
+            f"X must be flattened paths [N, L * D], N at least 1, got shape {paths.shape}: use flatten_paths."
+        )
+    count, mean, squares = 0, np.zeros(inducing.num_inducing), np.zeros(inducing.num_inducing)
+    for start in range(0, paths.shape[0], _BATCH):
+        batch = tf.convert_to_tensor(np.asarray(paths[start : start + _BATCH]), default_float())
+        S = covariances.Kuf(inducing, kernel, batch).numpy().astype(np.float64)  # [M, B]
+        size, shift = S.shape[1], S.mean(axis=1) - mean
+        squares += S.var(axis=1) * size + shift**2 * count * size / (count + size)
+        mean += shift * size / (count + size)
+        count += size
+    return np.sqrt(squares / count)

@@ -1,0 +1,67 @@
+"""
+The factor of q(u)'s covariance as GPflow keeps it: a packed triangle, here taken as it is.
+
+GPflow's ``q_sqrt`` [L, M, M] is made from an unconstrained variable [L, M (M + 1) / 2] by
+``tfp.bijectors.FillTriangular``. A training step that goes through it writes and reads several full matrices forward
+and backward, half of them zeros, and takes most of its time over that.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from gpflow.base import Parameter
+from tensorflow_probability import bijectors
+
+
+def as_packed_factor(q_sqrt: Any) -> tf.Tensor | None:
+    """
+    The packed triangles [L, M (M + 1) / 2] of a ``q_sqrt`` that GPflow keeps so.
+
+    None where it is another thing, and where a GPU is in use: the compiled operation on packed triangles is a CPU's.
+    """
+    is_packed = isinstance(q_sqrt, Parameter) and isinstance(q_sqrt.transform, bijectors.FillTriangular)
+    if not is_packed or len(q_sqrt.shape) != 3 or tf.config.list_logical_devices("GPU"):
+        return None
+    return tf.convert_to_tensor(q_sqrt.unconstrained_variable)
+
+
+def unpacked(factor: tf.Tensor) -> tf.Tensor:
+    """Lower triangular matrices [L, M, M] of packed ones."""
+    return bijectors.FillTriangular().forward(factor)
+
+
+def packed_kl(q_mu: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """
+    KL[N(m, L Lᵀ) || N(0, I)], summed over independent processes: gpflow's ``gauss_kl`` of packed factors.
+
+    :param q_mu: [M, L].
+    :param factor: [L, M (M + 1) / 2].
+    """
+    size, packed_size = q_mu.shape[0], factor.shape[1]
+    # Flat places of the diagonal, [L M].
+    starts = tf.range(tf.shape(factor)[0])[:, None] * packed_size
+    diagonal = tf.reshape(starts + _diagonal_places(size)[None, :], [-1])
+
+    @tf.custom_gradient
+    def divergence(q_mu: tf.Tensor, factor: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        flat = tf.reshape(factor, [-1])
+        on_diagonal = tf.gather(flat, diagonal)
+        log_det = tf.reduce_sum(tf.math.log(tf.abs(on_diagonal)))
+        count = tf.cast(tf.size(q_mu), q_mu.dtype)
+        value = tf.nn.l2_loss(q_mu) + tf.nn.l2_loss(flat) - log_det - 0.5 * count
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            by_flat = tf.tensor_scatter_nd_sub(upstream * flat, diagonal[:, None], upstream / on_diagonal)
+            return upstream * q_mu, tf.reshape(by_flat, tf.shape(factor))
+
+        return value, gradient
+
+    return divergence(q_mu, factor)
+
+
+def _diagonal_places(size: int) -> np.ndarray:
+    """Where ``FillTriangular`` has L_ii: its rows stand one after another, the lower ones from the end backwards."""
+    places = np.arange(size, dtype=np.int32) * (size + 1)  # in the full matrix
+    return np.where(places < size * (size - 1) // 2, size + places, size * size - 1 - places).astype(np.int32)

@@ -1,0 +1,250 @@
+"""Training a sparse variational Gaussian process as in the paper's appendix B.2, resumable and repeatable."""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from gpflow.models import SVGP
+from tqdm.auto import tqdm
+
+from ..checkpoints import Checkpoints
+from ..data import Rows, as_rows, minibatches
+from ..data.datasets import spooled
+from ..evaluation import Evaluator
+from ..inducing_variables import has_orthogonal_features
+from ..posteriors import check_residual
+from .options import TrainingOptions
+from .results import PHASES, MonitorPoint, TrainingResult, is_over, phase_start
+from .steps import Steps
+from .tensorboard import TensorBoard
+
+_STEPS_PER_CALL = 25  # in one call of the graph: no Python in between, yet an interrupt is answered soon
+_RESIDUAL_CHECKS = 1000  # paths that are looked at before training
+
+
+def train(
+    model: SVGP,
+    data: tuple[Any, Any] | tf.data.Dataset,
+    options: TrainingOptions = TrainingOptions(),
+    *,
+    record: Callable[[], Mapping[str, float]] | None = None,
+) -> TrainingResult:
+    """
+    Train a sparse variational Gaussian process in the three equal phases of the paper's appendix B.2.
+
+    A part of the data is split off for validation. Phase 1 trains the variational parameters alone (``q_mu``,
+    ``q_sqrt`` and trainable inducing variables), phase 2 these and the hyperparameters (everything else that is
+    trainable), phase 3 the variational parameters on all the data, validation split included. Phase 3 has the
+    hyperparameters that gave the lowest NLPP on the validation split, of all points monitored before it.
+
+    There is an optimizer for each of the two sets of parameters: a common one would count phase 1's steps for
+    hyperparameters that had not moved, and its bias correction, by then without effect, would start them with
+    steps several times too large. With ``natural_gradient``, q_mu and q_sqrt take GPflow's natural gradient steps
+    instead, far fewer of which reach the same bound, each of which costs several inversions of M × M matrices.
+    ``model.num_data`` is set to the number of series trained on.
+
+    With ``checkpoint_dir``, a call with the same data and options continues where the last one stopped, however it
+    stopped, and reaches the same result: minibatches depend on the seed and the iteration alone. Ctrl-C saves a
+    checkpoint first; a process that is killed loses the steps since the last monitored point. Likelihoods that draw
+    random numbers of their own (``Softmax``) take them from TensorFlow: seed it with ``tf.random.set_seed``; a resumed
+    run then sees other draws.
+
+    :param model: :class:`~sigkernel_tf.gp.SigGPDE` or any ``gpflow.models.SVGP``; trained in place.
+    :param data: X [N, ...] and Y [N, P], as the model takes them (classes: integers from 0, P = 1): arrays, or files
+        larger than memory, of which minibatches alone are read: memory-mapped arrays, what
+        :func:`~sigkernel_tf.gp.read_tfrecords` returns, and their like. A finite ``tf.data.Dataset`` of such pairs, by
+        rows or by batches, is written to temporary files first, in one pass, for it has no rows to choose from.
+    :param options: see :class:`TrainingOptions`.
+    :param record: called at every monitored point; what it returns is kept in the history (the accuracy on a test set,
+        say) and decides nothing.
+    :raises ValueError: for data the model cannot take, a split with too few series, and another training's checkpoint.
+    :raises FloatingPointError: where the bound is no longer finite.
+    """
+    with tempfile.TemporaryDirectory(prefix="sigkernel_tf-") as folder:
+        if isinstance(data, tf.data.Dataset):
+            data = spooled(data, Path(folder))
+        run = _Run(model, as_rows(data, model.likelihood), options, record)
+        try:
+            return run.to_the_end()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(run.leave()) from None
+
+
+def _split(num_data: int, options: TrainingOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to train on in phases 1 and 2, and to validate on."""
+    num_validation = round(options.validation_fraction * num_data)
+    if not 0 < num_validation < num_data:
+        raise ValueError(
+            f"validation_fraction={options.validation_fraction} of {num_data} series leaves {num_validation} to "
+            f"validate on and {num_data - num_validation} to train on, expected at least 1 of each: change it."
+        )
+    if options.batch_size > num_data - num_validation:
+        raise ValueError(
+            f"batch_size must be at most {num_data - num_validation}, the {num_data} series less the "
+            f"{num_validation} of the validation split, got {options.batch_size}: take a smaller batch_size."
+        )
+    order = np.random.default_rng([options.seed, 0]).permutation(num_data)
+    return np.sort(order[num_validation:]), np.sort(order[:num_validation])
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a run knows beside its variables. Replaced whole: an interrupt leaves the old one or the new one."""
+
+    history: tuple[MonitorPoint, ...] = ()
+    elbo_sum_before: float = 0.0  # at the last point of the history
+    best_iteration: int = 0
+    best_nlpp: float | None = None
+    seconds: float = 0.0
+    steps_timed: int = 0
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> "_State":
+        return cls(**{**saved, "history": tuple(MonitorPoint(**point) for point in saved["history"])})
+
+
+class _Run:
+    """One training, from its beginning or its checkpoint to its end."""
+
+    def __init__(
+        self, model: SVGP, data: Rows, options: TrainingOptions, record: Callable[[], Mapping[str, float]] | None
+    ) -> None:
+        self.model, self.data, self.options, self.record = model, data, options, record
+        self.training, validation = _split(len(data), options)
+        self.validate = Evaluator(model, data.subset(validation))
+        self.steps = Steps(model, options)
+        self.best = [tf.Variable(variable, trainable=False) for variable in self.steps.hyperparameters]
+        self.state = _State()
+        self.board = TensorBoard(options.tensorboard_dir, model) if options.tensorboard_dir is not None else None
+        self.checkpoints: Checkpoints | None = None
+        if options.checkpoint_dir is not None:
+            variables = {**self.steps.variables(), "best": self.best}
+            self.checkpoints = Checkpoints(options.checkpoint_dir, variables, self._fingerprint())
+            saved = self.checkpoints.restore()
+            if saved is not None:
+                self.state = _State.from_json(saved)
+        if self.steps.iteration == 0:
+            self._check_residual()
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to be resumed."""
+        trained = (*self.steps.variational, *self.steps.hyperparameters)
+        shapes = [variable.shape.as_list() for variable in trained]
+        return {**self.options.as_fingerprint(), "parameter_shapes": shapes, "data": self.data.digest()}
+
+    def _check_residual(self) -> None:
+        if has_orthogonal_features(self.model.inducing_variable):
+            X, _ = self.data.read(slice(0, _RESIDUAL_CHECKS))
+            check_residual(self.model.kernel, self.model.inducing_variable, X)
+
+    def to_the_end(self) -> TrainingResult:
+        total = len(PHASES) * self.options.iterations
+        with tqdm(total=total, initial=self.steps.iteration, unit="it", disable=not self.options.progress) as bar:
+            for phase in PHASES:
+                if not self._is_over(phase):
+                    self._run_phase(phase, bar)
+        self.model.num_data = len(self.data)
+        timed = self.state.steps_timed
+        return TrainingResult(
+            history=self.state.history,
+            best_iteration=self.state.best_iteration,
+            seconds_per_iteration=self.state.seconds / timed if timed else math.nan,
+        )
+
+    def _is_over(self, phase: int) -> bool:
+        return is_over(self.state.history, phase, self.options.iterations, self.options.patience)
+
+    def _run_phase(self, phase: int, bar: tqdm) -> None:
+        end, every = phase_start(self.state.history, phase) + self.options.iterations, self.options.monitor_every
+        bar.set_description(f"phase {phase}/{len(PHASES)}")
+        if phase == 3:  # phase 3 leaves them as they are: doing this again when resuming changes nothing
+            for variable, value in zip(self.steps.hyperparameters, self.best, strict=True):
+                variable.assign(value)
+        population = self.training if phase < 3 else np.arange(len(self.data))
+        self.model.num_data = len(population)
+        steps, warm = self.steps.compile(self.data, with_hyperparameters=phase == 2), False
+        while True:
+            now = self.steps.iteration
+            if now > 0 and (now % every == 0 or now == end) and not self._is_recorded(now):
+                self._monitor(phase, now, bar)
+            if self._is_over(phase):
+                return
+            # The first step optimises the graph, too: it goes alone, and untimed.
+            count = min(_STEPS_PER_CALL if warm else 1, end - now, every - now % every)
+            chosen = minibatches(len(population), self.options.batch_size, self.options.seed, now, count)
+            X, Y = self.data.read(population[chosen])
+            elapsed = self._call(steps, X, Y)
+            if warm:
+                self.state = replace(
+                    self.state, seconds=self.state.seconds + elapsed, steps_timed=self.state.steps_timed + count
+                )
+            warm = True
+            self._check_finite(self.steps.elbo_sum)
+            bar.update(count)
+
+    def _call(self, steps: Callable[[tf.Tensor, tf.Tensor], None], X: np.ndarray, Y: np.ndarray) -> float:
+        """Runs steps; their seconds."""
+        start = time.perf_counter()
+        try:
+            steps(tf.constant(X), tf.constant(Y))
+            _ = self.steps.iteration  # waits
+        except tf.errors.InvalidArgumentError as error:
+            if self.options.natural_gradient is None or "Cholesky" not in error.message:
+                raise
+            raise FloatingPointError(
+                f"a natural gradient step after {self.steps.iteration} steps left q(u) without a covariance: take a "
+                f"smaller natural_gradient than {self.options.natural_gradient}, or a larger batch_size."
+            ) from error
+        return time.perf_counter() - start
+
+    def _monitor(self, phase: int, now: int, bar: tqdm) -> None:
+        """Look at the validation split, keep the hyperparameters where they are the best so far, save."""
+        state, bound = self.state, self.steps.elbo_sum
+        done_before = state.history[-1].iteration if state.history else 0
+        nlpp = self.validate().nlpp if phase < 3 else None
+        point = MonitorPoint(
+            iteration=now,
+            phase=phase,
+            elbo=(bound - state.elbo_sum_before) / (now - done_before),
+            validation_nlpp=nlpp,
+            recorded={name: float(value) for name, value in self.record().items()} if self.record else {},
+        )
+        if nlpp is not None and (state.best_nlpp is None or nlpp < state.best_nlpp):
+            for value, variable in zip(self.best, self.steps.hyperparameters, strict=True):
+                value.assign(variable)
+            state = replace(state, best_iteration=now, best_nlpp=nlpp)
+        self.state = replace(state, history=(*state.history, point), elbo_sum_before=bound)
+        shown = {"ELBO": f"{point.elbo:.5g}"} | ({"validation NLPP": f"{nlpp:.4f}"} if nlpp is not None else {})
+        bar.set_postfix(shown)
+        if self.board is not None:
+            self.board.write(point)
+        self._save()
+
+    def _is_recorded(self, iteration: int) -> bool:
+        return bool(self.state.history) and self.state.history[-1].iteration >= iteration
+
+    def _check_finite(self, bound: float) -> None:
+        if not math.isfinite(bound):
+            raise FloatingPointError(
+                f"the bound is {bound} after {self.steps.iteration} steps, expected a finite number: take a smaller "
+                "learning_rate, longer lengthscales, or standardise the paths."
+            )
+
+    def _save(self) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.save(asdict(self.state))
+
+    def leave(self) -> str:
+        """Save what there is, after an interrupt; says how to go on."""
+        total = len(PHASES) * self.options.iterations
+        done = f"training stopped after {self.steps.iteration} of {total} iterations"
+        if self.checkpoints is None:
+            return f"{done}; nothing is saved: give a checkpoint_dir to be able to go on."
+        self._save()
+        return f"{done}, saved in {self.checkpoints.folder}: go on by training again with the same data and options."
