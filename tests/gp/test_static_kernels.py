@@ -92,8 +92,7 @@ def test_linear_and_rbf_enter_the_compiled_sweep(name: str) -> None:
     assert ("SigkernelTfSignatureKernel" in operations) == (name in FUSED)
 
 
-@pytest.mark.parametrize("numbers_at_once", [2**22, 400, 1])
-@pytest.mark.parametrize("name", ["combined", "matern12"])
+@pytest.mark.parametrize(("name", "numbers_at_once"), [("combined", 400), ("matern12", 1), ("matern12", 2**22)])
 def test_tiles_change_nothing(
     name: str, numbers_at_once: int, walks: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
