@@ -141,6 +141,17 @@ def test_no_more_than_a_tile_is_held(walks: Callable, monkeypatch: pytest.Monkey
     assert 0.5 * all_pairs <= sum(sizes) / 2 <= 1.5 * all_pairs  # forward and backward, nothing more
 
 
+@pytest.mark.parametrize("lengths", [(1, 2), (2, 33), (1025, 1), (1025, 33)], ids=str)
+def test_lengths(lengths: tuple[int, int], walks: Callable) -> None:
+    """Increments formed in TensorFlow, in tiles, against those of the compiled sweep."""
+    X, Y = (flatten_paths(walks(2, length, 2)) for length in lengths)
+    fused = SignatureKernel(2, static_kernel=functools.partial(sk.static_kernels.rbf, lengthscale=0.8))
+    formed = SignatureKernel(2, static_kernel=lambda X, Y: sk.static_kernels.rbf(X, Y, lengthscale=0.8))
+    np.testing.assert_allclose(formed(X, Y), fused(X, Y), rtol=1e-10)
+    np.testing.assert_allclose(formed(Y), fused(Y), rtol=1e-10)
+    np.testing.assert_allclose(formed(Y, full_cov=False), fused(Y, full_cov=False), rtol=1e-10)
+
+
 @pytest.mark.parametrize("make", [lambda: Linear(0.6), lambda: Linear([0.6, 1.4])])
 def test_linear_static_kernel_keeps_the_orthogonal_features(
     make: Callable, walks: Callable, numpy_signature: Callable
