@@ -66,6 +66,15 @@ def test_ones_change_nothing(level_variances: object, walks: Callable) -> None:
     np.testing.assert_allclose(kernel.features(X, 9), plain.features(X, 9), rtol=1e-15)
 
 
+@pytest.mark.parametrize("length", [1, 2, 33, 1025])
+def test_lengths(length: int, walks: Callable, numpy_signature: Callable) -> None:
+    X, Y = walks(2, length, 2, scale=0.5), walks(2, 33, 2, scale=0.5)
+    kernel = SignatureKernel(2, level_variances=[0.5, 3.0, 0.2])
+    S, T = (np.sqrt(of_words([0.5, 3.0, 0.2], 2, 7)) * numpy_signature(paths, 7) for paths in (X, Y))
+    np.testing.assert_allclose(kernel(flatten_paths(X), flatten_paths(Y)), S @ T.T, rtol=1e-7)
+    np.testing.assert_allclose(kernel(flatten_paths(X), full_cov=False), np.sum(S**2, axis=1), rtol=1e-7)
+
+
 @pytest.mark.parametrize("level_variances", LEVEL_VARIANCES, ids=str)
 @pytest.mark.parametrize("normalize", [False, True])
 def test_symmetric_and_positive(level_variances: list[float], normalize: bool, walks: Callable) -> None:

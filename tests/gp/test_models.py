@@ -111,7 +111,14 @@ def test_sgpr_is_exact_with_enough_features(regression: tuple) -> None:
 
 def test_siggpde_is_that_svgp(classes: tuple, rng: np.random.Generator) -> None:
     options = {"num_latent_gps": 3, "num_data": 120, "whiten": False, "q_diag": True}
-    kernel_options = {"lengthscales": [0.5, 2.0], "variance": 0.7, "normalize": True, "solver": sk.FiniteDifference(1)}
+    kernel_options = {
+        "channels": [1, 0],
+        "lengthscales": [0.5, 2.0],
+        "variance": 0.7,
+        "level_variances": [1.0, 0.5, 2.0],
+        "normalize": True,
+        "solver": sk.FiniteDifference(1),
+    }
     likelihood, mean_function = gpflow.likelihoods.MultiClass(3), gpflow.mean_functions.Constant(0.1)
     model = SigGPDE(2, 8, likelihood=likelihood, mean_function=mean_function, **kernel_options, **options)
     kernel, Z = SignatureKernel(2, **kernel_options), OrthogonalSignatureFeatures(8)
