@@ -143,11 +143,8 @@ class TruncatedSignatureKernel(PathKernel):
         z, w = tf.convert_to_tensor(Z) / self.lengthscales, tf.convert_to_tensor(self.level_variances)
         # Either way M² times: a multiply-add for each word, or for each vector D of them and a pass over memory.
         if self.num_words > z.shape[1] * (self.num_channels + _PASS_IN_MULTIPLY_ADDS):
-            K = gram_of_tensors(z, w)
-        else:
-            T = explicit_tensors(z, self.depth)
-            K = tf.matmul(T * self.word_variances, T, transpose_b=True)
-        return self.variance * symmetric(K)
+            return self.variance * gram_of_tensors(z, w)
+        return self.variance * gram_of_rows(explicit_tensors(z, self.depth) * tf.sqrt(self.word_variances))
 
     @check_shapes(
         "Z: [M, K, D]",
@@ -197,7 +194,7 @@ class TruncatedSignatureKernel(PathKernel):
             S = self._weighted_signature(x)
             if y is not None:
                 return tf.matmul(S, self._weighted_signature(y), transpose_b=True)
-            return symmetric(tf.matmul(S, S, transpose_b=True))
+            return gram_of_rows(S)
         if y is not None:
             num_x, num_y = size_of(x, 0), size_of(y, 0)
             rows = self._of_pairs(x, y, num_x * num_y, lambda ids: (ids // num_y, ids % num_y))
@@ -239,9 +236,11 @@ def increments(x: tf.Tensor) -> tf.Tensor:
     return x[:, 1:] - x[:, :-1]
 
 
-def symmetric(K: tf.Tensor) -> tf.Tensor:
-    """K, which a matrix product may have left symmetric but for the last bit."""
-    return 0.5 * (K + tf.transpose(K))
+@tf.custom_gradient
+def gram_of_rows(S: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """S Sᵀ, symmetric to the last bit as a matrix product need not be; with half the work in the gradient."""
+    K = tf.matmul(S, S, transpose_b=True)
+    return 0.5 * (K + tf.transpose(K)), lambda upstream: tf.matmul(upstream + tf.transpose(upstream), S)
 
 
 def rows_at_once(numbers: int | tf.Tensor) -> int | tf.Tensor:
