@@ -29,6 +29,7 @@ class SigGPDE(SVGP):
         num_data: int | None = None,
         lengthscales: TensorData = 1.0,
         variance: TensorData = 1.0,
+        level_variances: int | TensorData | None = None,
         normalize: bool = False,
         solver: Solver = PowerSeries(),
         whiten: bool = True,
@@ -43,6 +44,7 @@ class SigGPDE(SVGP):
         :param num_data: the size of the training set, which scales a minibatch's bound; None: each batch is all data.
         :param lengthscales: a scalar shared by the channels, or a vector [D].
         :param variance: the kernel's variance.
+        :param level_variances: the kernel's [w_0, ..., w_n, w_rest], or an integer n for n + 2 ones.
         :param normalize: whether the kernel is normalized.
         :param solver: how the kernel is computed.
         :param whiten: has no effect on any result, for Kuu is the identity; GPflow's default.
@@ -51,7 +53,12 @@ class SigGPDE(SVGP):
         """
         super().__init__(
             SignatureKernel(
-                num_channels, lengthscales=lengthscales, variance=variance, normalize=normalize, solver=solver
+                num_channels,
+                lengthscales=lengthscales,
+                variance=variance,
+                level_variances=level_variances,
+                normalize=normalize,
+                solver=solver,
             ),
             likelihood,
             OrthogonalSignatureFeatures(num_inducing),

@@ -7,9 +7,9 @@ GPflow's own posteriors would take Kuu's Cholesky factor and solve with it at ev
 import warnings
 from typing import NoReturn
 
+import numpy as np
 import tensorflow as tf
 from check_shapes import check_shapes, inherit_check_shapes
-from gpflow import covariances
 from gpflow.base import MeanAndVariance, TensorType
 from gpflow.inducing_variables import InducingVariables, SharedIndependentInducingVariables
 from gpflow.kernels import Kernel, SharedIndependent
@@ -54,9 +54,11 @@ class OrthogonalPosterior(IndependentPosterior):
         full_output_cov: bool = False,
     ) -> MeanAndVariance:
         q_mu, *q_sqrt = cache
-        S = covariances.Kuf(self.X_data, self.kernel, Xnew)  # [M, N]
-        mean = tf.matmul(S, q_mu, transpose_a=True)  # [N, L]
-        cov = _residual(self._get_Kff(Xnew, full_cov), S, full_cov)[None]  # [1, N, N] or [1, N]
+        kernel, inducing_variable = _single(self.kernel, self.X_data)
+        features, Kff = kernel.features_and_covariance(Xnew, inducing_variable.num_inducing, full_cov=full_cov)
+        S = tf.transpose(features)  # [M, N]
+        mean = tf.matmul(features, q_mu)  # [N, L]
+        cov = _residual(Kff, S, full_cov)[None]  # [1, N, N] or [1, N]
         if q_sqrt:
             LTS = _factor_times_features(q_sqrt[0], S)  # [L, M, N]
             cov += tf.matmul(LTS, LTS, transpose_a=True) if full_cov else tf.reduce_sum(tf.square(LTS), -2)
@@ -170,13 +172,25 @@ def _prior_kl_shared(
     return _gpflow_prior_kl(inducing_variable, kernel, q_mu, q_sqrt, whiten=whiten)
 
 
+def _single(
+    kernel: Kernel, inducing_variable: InducingVariables
+) -> tuple[SignatureKernel, OrthogonalSignatureFeatures]:
+    """The kernel and the features that all latent processes share."""
+    if isinstance(kernel, SharedIndependent):
+        kernel, inducing_variable = kernel.kernel, inducing_variable.inducing_variable
+    if not isinstance(kernel, SignatureKernel):
+        raise unsuitable_kernel(kernel)
+    return kernel, inducing_variable
+
+
 def check_residual(kernel: Kernel, inducing_variable: InducingVariables, X: TensorType) -> float:
     r"""
     Warns where a coarse solver breaks the posterior's variance: \|S_M(x)\|² <= k(x, x) must hold (eq. 29).
 
     The features are exact; the kernel is as good as its solver. Where it falls short by more than 1e-6 k(x, x),
     clamping hides a real error, and the solver is too coarse for these paths and lengthscales. Run it on concrete
-    data, before training; it is no part of the traced bound.
+    data, before training; it is no part of the traced bound. Level variances change nothing here: the signature kernel
+    without them is looked at, and at least the words that have one each.
 
     :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or the SharedIndependent of one.
     :param inducing_variable: the features, or their SharedIndependentInducingVariables.
@@ -184,11 +198,9 @@ def check_residual(kernel: Kernel, inducing_variable: InducingVariables, X: Tens
     :return: the largest (\|S_M(x)\|² − k(x, x)) / k(x, x) of the paths; minus infinity for no paths.
     :raises RuntimeError: inside tf.function, where there are no values to look at.
     """
-    if not tf.executing_eagerly():
-        raise RuntimeError("check_residual looks at values and works eagerly only: call it outside tf.function.")
-    single = kernel.kernel if isinstance(kernel, SharedIndependent) else kernel
-    k = single(X, full_cov=False)
-    explained = tf.reduce_sum(tf.square(covariances.Kuf(inducing_variable, kernel, X)), axis=0)
+    _must_be_eager("check_residual")
+    single, features = _single(kernel, inducing_variable)
+    explained, k = single.plain_squared_norms(X, features.num_inducing)
     excess = (explained - k) / tf.abs(k)  # a solver can be so coarse that even k(x, x) < 0
     largest = float(tf.reduce_max(excess))
     if largest > RESIDUAL_TOLERANCE:
@@ -201,3 +213,33 @@ def check_residual(kernel: Kernel, inducing_variable: InducingVariables, X: Tens
             stacklevel=2,
         )
     return largest
+
+
+@check_shapes(
+    "X: [N, ...]",
+    "return: [N]",
+)
+def residual_share(kernel: Kernel, inducing_variable: InducingVariables, X: TensorType) -> np.ndarray:
+    r"""
+    The share of each path's prior variance that lies beyond the features, 1 − \|S_M(x)\|² / k(x, x) (eq. 29).
+
+    The features cannot explain it: it stays in the posterior's variance as it is in the prior's, whatever the data.
+    A classifier with shares close to 1 predicts next to nothing. Longer lengthscales, more features or level variances
+    (:class:`~sigkernel_tf.gp.SignatureKernel`) lower it; training does so by itself where they are trainable, but may
+    start far off. ``np.median(residual_share(model.kernel, model.inducing_variable, X))`` is one number for a set.
+
+    :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or the SharedIndependent of one.
+    :param inducing_variable: the features, or their SharedIndependentInducingVariables.
+    :param X: flattened paths [N, L * D].
+    :return: numbers from 0 to 1; NaN for a path whose prior variance is 0.
+    :raises RuntimeError: inside tf.function.
+    """
+    _must_be_eager("residual_share")
+    single, features = _single(kernel, inducing_variable)
+    S, k = single.features_and_covariance(X, features.num_inducing)
+    return (_residual(k, tf.transpose(S), full_cov=False) / k).numpy()
+
+
+def _must_be_eager(name: str) -> None:
+    if not tf.executing_eagerly():
+        raise RuntimeError(f"{name} looks at values and works eagerly only: call it outside tf.function.")

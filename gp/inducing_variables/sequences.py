@@ -111,8 +111,8 @@ def unsuitable_for_sequences(kernel: Any) -> TypeError:
     if isinstance(kernel, Kernel) and hasattr(kernel, "kernels"):
         found += f" of {', '.join(type(k).__name__ for k in kernel.kernels)}"
     return TypeError(
-        f"InducingSequences are for kernels of paths, TruncatedSignatureKernel or SignatureKernel, got the kernel {found}"
-        ": take one of these by itself, or keep this kernel and take gpflow.inducing_variables.InducingPoints on "
-        "flattened paths; for several outputs wrap both, in gpflow.kernels.SharedIndependent and "
+        "InducingSequences are for kernels of paths, TruncatedSignatureKernel or SignatureKernel, got the kernel "
+        f"{found}: take one of these by itself, or keep this kernel and take InducingPoints of GPflow on flattened "
+        "paths; for several outputs wrap both, in gpflow.kernels.SharedIndependent and "
         "gpflow.inducing_variables.SharedIndependentInducingVariables, or take num_latent_gps."
     )

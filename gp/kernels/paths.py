@@ -93,8 +93,8 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
     @active_dims.setter
     def active_dims(self, value: Any) -> None:
         raise ValueError(
-            f"active_dims cannot be set for {type(self).__name__}, got {value!r}: columns of a flattened path are points "
-            "in time, not channels. Select channels before flatten_paths, as in flatten_paths(X[..., channels])."
+            f"active_dims cannot be set for {type(self).__name__}, got {value!r}: columns of a flattened path are "
+            "points in time, not channels. Select channels before flatten_paths, as in flatten_paths(X[..., channels])."
         )
 
     # GPflow's own __call__ asks for X and X2 of one width.
@@ -131,11 +131,11 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         x = self._scaled_paths(X, "X")
         y = None if X2 is None else self._scaled_paths(X2, "X2")
         k = self._gram(x, y)
-        if self.normalize:
-            rows = tf.sqrt(tf.linalg.diag_part(k) if y is None else self._squared_norm(x))
-            columns = rows if y is None else tf.sqrt(self._squared_norm(y))
-            k = k / (rows[:, None] * columns[None, :])  # the product of norms first: symmetric to the last bit
-        return self.variance * k
+        if not self.normalize:
+            return self.variance * k
+        if y is None:
+            return self._normalized(k, tf.linalg.diag_part(k))
+        return self._normalized(k, self._squared_norm(x), self._squared_norm(y))
 
     @check_shapes(
         "X: [N, ...]",
@@ -148,7 +148,15 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         :param X: flattened paths [N, L * D].
         """
         x = self._scaled_paths(X, "X")
-        return self.variance * (tf.ones_like(x[:, 0, 0]) if self.normalize else self._squared_norm(x))
+        if self.normalize:
+            return self.variance * tf.ones_like(x[:, 0, 0])
+        return self.variance * self._squared_norm(x)
+
+    def _normalized(self, k: tf.Tensor, of_rows: tf.Tensor, of_columns: tf.Tensor | None = None) -> tf.Tensor:
+        """σ² κ(x, y) / sqrt(κ(x, x) κ(y, y)), of κ [N, N2] and both squared norms [N] and [N2], None for the same."""
+        rows = tf.sqrt(of_rows)
+        columns = rows if of_columns is None else tf.sqrt(of_columns)
+        return self.variance * (k / (rows[:, None] * columns[None, :]))  # the norms first: symmetric to the last bit
 
     def _scaled_paths(self, X: TensorType, name: str) -> tf.Tensor:
         """The paths θ X [N, L, D] (eq. 15) of flattened paths [N, L * D]."""

@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 from check_shapes import check_shapes
-from gpflow.base import Parameter, TensorData, TensorType
-from gpflow.utilities import positive
+from gpflow.base import TensorData, TensorType
 
 from sigkernel_tf.signatures import signature
 
 from .._checks import as_positive_int
 from .._chunks import in_chunks, size_of
 from .index_sums import kernel_of_increments, tensors_on_increments
+from .levels import level_variances_parameter, levels_of_words
 from .paths import PathKernel
 from .rank_one import explicit_tensors, gram_of_tensors, vectors_of_levels
 
@@ -62,9 +62,11 @@ class TruncatedSignatureKernel(PathKernel):
         :param lengthscales: a scalar is one parameter for all channels, a vector [D] has one for each (ARD); positive,
             in the channels' units.
         :param variance: σ², multiplies last, after normalizing; positive.
-        :param level_variances: w [n + 1], from level 0 on, or a scalar where all levels start alike; positive. Scaling
-            all of them is scaling σ²: fix one or the other with ``gpflow.set_trainable`` where that matters.
-        :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path.
+        :param level_variances: w [n + 1], from level 0 on, or a scalar where all levels start alike; not negative. A 0
+            leaves its level out and stays a 0 in training. Scaling all of them is scaling σ²: where that is one
+            parameter too many, hold it with ``gpflow.set_trainable(kernel.variance, False)``.
+        :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path. Needs w_0 > 0: a path
+            that stands still has nothing beyond level 0.
         :param explicit: whether to take inner products of explicit signatures, at order ``depth`` alone; None decides
             by the number of words.
         :raises ValueError: for no channels, no levels, an order or variances that do not fit the depth, lengthscales
@@ -84,8 +86,12 @@ class TruncatedSignatureKernel(PathKernel):
                 "depth is exact, and is the default."
             )
         self.discretization_order = order
-        self.level_variances = Parameter(_each_level(level_variances, self.depth), transform=positive())
-        self.level_sizes = [self.num_channels**level for level in range(self.depth + 1)]
+        self.level_variances = level_variances_parameter(_each_level(level_variances, self.depth))
+        if normalize and not self.level_variances.numpy()[0] > 0:
+            raise ValueError(
+                "normalize=True needs level_variances[0] > 0, got 0: k(x, x) of a path that stands still would be 0."
+            )
+        self.num_words = sum(self.num_channels**level for level in range(self.depth + 1))
         if explicit and order < self.depth:
             raise ValueError(
                 f"explicit=True needs discretization_order={self.depth}, the depth, got {order}: explicit signatures "
@@ -96,14 +102,9 @@ class TruncatedSignatureKernel(PathKernel):
         self.explicit = explicit
 
     @property
-    def num_words(self) -> int:
-        """1 + D + ... + D^n."""
-        return sum(self.level_sizes)
-
-    @property
     def word_variances(self) -> tf.Tensor:
         """Each word's level variance w, [1 + D + ... + D^n]."""
-        return tf.gather(self.level_variances, np.repeat(np.arange(self.depth + 1), self.level_sizes))
+        return tf.gather(self.level_variances, levels_of_words(self.num_channels, self.num_words))
 
     @check_shapes(
         "X: [N, ...]",
@@ -250,14 +251,14 @@ def rows_at_once(numbers: int | tf.Tensor) -> int | tf.Tensor:
     return tf.maximum(1, _NUMBERS_AT_ONCE // tf.maximum(1, numbers))
 
 
-def _each_level(level_variances: TensorData, depth: int) -> TensorData:
+def _each_level(level_variances: TensorData, depth: int) -> np.ndarray:
     """:raises ValueError: for what is neither a scalar nor one number for each level."""
-    shape = tf.TensorShape(getattr(level_variances, "shape", np.shape(level_variances)))
-    if shape.rank == 0:
-        return np.full(depth + 1, level_variances)
-    if shape != tf.TensorShape([depth + 1]):
+    values = np.asarray(level_variances)
+    if values.ndim == 0:
+        return np.full(depth + 1, values)
+    if values.shape != (depth + 1,):
         raise ValueError(
             f"level_variances must be a scalar, with which all levels start, or have shape [{depth + 1}], one for each "
-            f"level from 0 to the depth, {depth}, got shape {shape}."
+            f"level from 0 to the depth, {depth}, got shape {values.shape}."
         )
-    return level_variances
+    return values

@@ -130,7 +130,7 @@ def test_gradients(
 
         def moved(step: np.ndarray, variable: tf.Variable = variable, start: np.ndarray = start,
                   by: np.ndarray = direction) -> float:  # fmt: skip
-            variable.assign(start + step * by)
+            variable.assign(start + step[0] * by)
             return float(value())
 
         expected = central_differences(moved, np.zeros(1))[0]
@@ -233,32 +233,26 @@ def test_constant_paths_are_passed_over(family: type, walks: Callable) -> None:
         family.from_data(X[:5], 4, TruncatedSignatureKernel(2, 2))
 
 
-def model_of(
-    family: type, X: np.ndarray, kernel: gpflow.kernels.Kernel, M: int, **options: object
-) -> gpflow.models.SVGP:
-    Z = OrthogonalSignatureFeatures(M) if family is OrthogonalSignatureFeatures else family.from_data(X, M, kernel)
-    return gpflow.models.SVGP(kernel, gpflow.likelihoods.Gaussian(0.1), Z, num_data=len(X), **options)
-
-
 @pytest.mark.parametrize("family", [InducingTensors, InducingSequences, OrthogonalSignatureFeatures])
 @pytest.mark.parametrize("whiten", [False, True])
 def test_enough_inducing_variables_are_the_dense_process(family: type, whiten: bool, walks: Callable) -> None:
-    """
-    At the best q(u) a bound with as many inducing variables as features is the log marginal likelihood.
-
-    Beyond depth 5 these paths have next to nothing, so that SigGPDE's own kernel is the truncated one too.
-    """
-    X, depth, words = flatten_paths(walks(12, 5, 2, 0.3)), 5, 63
+    """At the best q(u) a bound with as many inducing variables as features is the log marginal likelihood."""
+    X, depth, words, w = flatten_paths(walks(12, 6, 2)), 3, 15, [0.5, 1.0, 2.0, 0.7]
     Y = np.sin(3 * X[:, -1:]) + X[:, -2:-1]
-    kernel = SignatureKernel(2) if family is OrthogonalSignatureFeatures else TruncatedSignatureKernel(2, depth)
-    dense = gpflow.models.GPR((X, Y), TruncatedSignatureKernel(2, depth), noise_variance=0.1)
-    model = model_of(family, X, kernel, words, whiten=whiten)
-    natural = gpflow.optimizers.NaturalGradient(gamma=1.0)  # one full step is the best q(u) of a Gaussian likelihood
-    natural.minimize(model.training_loss_closure((X, Y)), [(model.q_mu, model.q_sqrt)])
-    np.testing.assert_allclose(model.elbo((X, Y)), dense.log_marginal_likelihood(), rtol=1e-4)
-    new = flatten_paths(walks(4, 7, 2, 0.3))
-    for found, expected in zip(model.predict_f(new), dense.predict_f(new), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    kernel = TruncatedSignatureKernel(2, depth, level_variances=w)
+    dense = gpflow.models.GPR((X, Y), kernel, noise_variance=0.1)
+    if family is OrthogonalSignatureFeatures:
+        kernel, Z, tolerance = SignatureKernel(2, level_variances=[*w, 0.0]), OrthogonalSignatureFeatures(words), 1e-8
+    else:  # Kuu has GPflow's jitter, here less than otherwise
+        Z, tolerance = family.from_data(walks(words, 6, 2, 2.0), words, kernel), 1e-4
+    model = gpflow.models.SVGP(kernel, gpflow.likelihoods.Gaussian(0.1), Z, num_data=12, whiten=whiten)
+    new = flatten_paths(walks(4, 7, 2))
+    with gpflow.config.as_context(gpflow.config.Config(jitter=1e-10)):
+        natural = gpflow.optimizers.NaturalGradient(gamma=1.0)  # one full step is the best q(u) of this likelihood
+        natural.minimize(model.training_loss_closure((X, Y)), [(model.q_mu, model.q_sqrt)])
+        np.testing.assert_allclose(model.elbo((X, Y)), dense.log_marginal_likelihood(), rtol=tolerance)
+        for found, expected in zip(model.predict_f(new), dense.predict_f(new), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=5 * tolerance, atol=tolerance)
 
 
 @BOTH

@@ -32,8 +32,8 @@ def check_gradients(value: Callable, X: np.ndarray, variables: Sequence[tf.Varia
 
         def moved(step: np.ndarray, index: int = index, start: np.ndarray = start, by: np.ndarray = direction) -> float:
             if index == 0:
-                return float(value(tf.constant(start + step * by)))
-            variables[index - 1].assign(start + step * by)
+                return float(value(tf.constant(start + step[0] * by)))
+            variables[index - 1].assign(start + step[0] * by)
             return float(value(x))
 
         expected = central_differences(moved, np.zeros(1))[0]
@@ -210,6 +210,8 @@ def test_no_paths_at_all(explicit: bool) -> None:
         ({"discretization_order": 5}, ValueError, "discretization_order must be at most the depth, 4, got 5"),
         ({"discretization_order": True}, TypeError, "discretization_order must be an int, got True"),
         ({"level_variances": [1.0, 1.0]}, ValueError, r"or have shape \[5\].*depth, 4, got shape \(2,\)"),
+        ({"level_variances": -1.0}, ValueError, "level_variances must be .* not negative"),
+        ({"level_variances": [0.0, 1.0, 1.0, 1.0, 1.0], "normalize": True}, ValueError, r"level_variances\[0\] > 0"),
         ({"explicit": True, "discretization_order": 2}, ValueError, "explicit=True needs discretization_order=4"),
         ({"lengthscales": [1.0, 1.0, 1.0]}, ValueError, r"have shape \[2\]"),
     ],
@@ -223,5 +225,28 @@ def test_level_variances_are_parameters() -> None:
     kernel = TruncatedSignatureKernel(2, 3, level_variances=0.5)
     np.testing.assert_allclose(kernel.level_variances, [0.5] * 4)
     assert any(v is kernel.level_variances.unconstrained_variable for v in kernel.trainable_variables)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="incompatible with this parameter's transform"):
-        TruncatedSignatureKernel(2, 3, level_variances=-1.0)
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_a_level_of_variance_zero_is_left_out(order: int, walks: Callable) -> None:
+    X, weights = walks(3, 5, 2), np.array([0.0, 1.5, 0.0, 0.7])
+    for explicit in ways(3, order):
+        kernel = TruncatedSignatureKernel(
+            2, 3, discretization_order=order, level_variances=weights, explicit=explicit
+        )  # fmt: skip
+        with tf.GradientTape() as tape:
+            K = kernel(flatten_paths(X))
+        np.testing.assert_allclose(K, brute_force(X, X, 3, order, weights), rtol=1e-11)
+        gradient = tape.gradient(K, kernel.level_variances.unconstrained_variable).numpy()
+        assert np.all((gradient != 0) == (weights > 0))
+
+
+def test_signature_kernel_without_the_rest_is_the_truncated_one(walks: Callable) -> None:
+    X, Y, weights = flatten_paths(walks(4, 6, 2)), flatten_paths(walks(3, 4, 2)), [0.5, 1.0, 2.0, 0.25]
+    for normalize in (False, True):
+        options = {"lengthscales": LENGTHSCALES, "variance": 1.3, "normalize": normalize}
+        kernel = TruncatedSignatureKernel(2, 3, level_variances=weights, explicit=False, **options)
+        other = SignatureKernel(2, level_variances=[*weights, 0.0], **options)
+        np.testing.assert_allclose(kernel(X, Y), other(X, Y), rtol=1e-12)
+        np.testing.assert_allclose(kernel(X), other(X), rtol=1e-12)
+        np.testing.assert_allclose(kernel.K_diag(X), other.K_diag(X), rtol=1e-12)
