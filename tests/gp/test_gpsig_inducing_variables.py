@@ -153,10 +153,10 @@ def test_chunks_change_nothing(family: type, walks: Callable, monkeypatch: pytes
         return [K, *tape.gradient(total, [x, *variables], unconnected_gradients=tf.UnconnectedGradients.ZERO)]
 
     expected = everything(tf.constant(X))
-    for numbers in (1, 40):
+    traced = tf.function(everything, input_signature=[tf.TensorSpec([None, None], tf.float64)])
+    for numbers, run in ((1, everything), (40, traced)):
         monkeypatch.setattr(truncated, "_NUMBERS_AT_ONCE", numbers)
-        traced = tf.function(everything, input_signature=[tf.TensorSpec([None, None], tf.float64)])
-        for found, result in zip((*everything(tf.constant(X)), *traced(X)), 2 * expected, strict=True):
+        for found, result in zip(run(tf.constant(X)), expected, strict=True):
             np.testing.assert_allclose(found, result, rtol=1e-10, atol=1e-12)
 
 
@@ -356,7 +356,7 @@ def test_shapes_that_do_not_fit_the_kernel(walks: Callable) -> None:
     X = flatten_paths(walks(3, 4, 6))
     kernel = TruncatedSignatureKernel(2, 3)
     for Z in (InducingTensors(np.ones((4, 6, 3))), InducingTensors(np.ones((4, 3, 2)))):
-        with pytest.raises(ValueError, match=r"kernel's depth and num_channels, \(3, 2\), got"):
+        with pytest.raises(ValueError, match=r"kernel's depth and number of channels, \(3, 2\), got"):
             Kuu(Z, kernel)
         with pytest.raises(ValueError, match=r"InducingTensors.from_data\(X, M, kernel\)"):
             Kuf(Z, kernel, X)
@@ -374,9 +374,44 @@ UNSUITABLE = [
 
 @pytest.mark.parametrize("kernel", [*UNSUITABLE, SignatureKernel(2)])
 def test_kernels_that_tensors_refuse(kernel: gpflow.kernels.Kernel) -> None:
-    refuses(InducingTensors(np.ones((3, 3, 2))), kernel, "TruncatedSignatureKernel alone, got the kernel")
+    refuses(
+        InducingTensors(np.ones((3, 3, 2))),
+        kernel,
+        "TruncatedSignatureKernel with a linear static kernel alone, got the kernel",
+    )
     with pytest.raises(TypeError, match=f"got the kernel {type(kernel).__name__}.*OrthogonalSignatureFeatures"):
         InducingTensors.from_data(np.ones((3, 4)), 2, kernel)
+
+
+def test_static_kernels_that_tensors_refuse() -> None:
+    kernel = TruncatedSignatureKernel(2, 2, static_kernel=gpflow.kernels.RBF())
+    message = "got the kernel TruncatedSignatureKernel with static_kernel=SquaredExponential.*take InducingSequences"
+    refuses(InducingTensors(np.ones((3, 3, 2))), kernel, message)
+    with pytest.raises(TypeError, match=message):
+        InducingTensors.from_data(np.ones((3, 4)), 2, kernel)
+
+
+@BOTH
+def test_chosen_channels_and_columns(family: type, walks: Callable, rng: np.random.Generator) -> None:
+    """As if the data held nothing but what the kernel sees."""
+    X = walks(6, 5, 3)
+    rows = np.concatenate([rng.normal(size=(6, 1)), flatten_paths(X)], axis=1)
+    for order in (1, 3):
+        kernel = TruncatedSignatureKernel(
+            3, 3, discretization_order=order, channels=[2, 0], active_dims=slice(1, None), lengthscales=LENGTHSCALES
+        )
+        plain = TruncatedSignatureKernel(2, 3, discretization_order=order, lengthscales=LENGTHSCALES)
+        Z, alone = family.from_data(rows, 4, kernel), family.from_data(X[..., [2, 0]], 4, plain)
+        np.testing.assert_allclose(Kuu(Z, kernel), Kuu(alone, plain), rtol=1e-12)
+        np.testing.assert_allclose(Kuf(Z, kernel, rows), Kuf(alone, plain, flatten_paths(X[..., [2, 0]])), rtol=1e-12)
+
+
+def test_sequences_with_a_static_kernel(walks: Callable) -> None:
+    X, kernel = walks(4, 6, 2), TruncatedSignatureKernel(2, 3, static_kernel=gpflow.kernels.Matern52())
+    Z = InducingSequences.from_data(X, 3, kernel)
+    flat = flatten_paths(Z.Z.numpy())
+    np.testing.assert_allclose(Kuu(Z, kernel), kernel(flat), rtol=1e-12)
+    np.testing.assert_allclose(Kuf(Z, kernel, flatten_paths(X)), kernel(flat, flatten_paths(X)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("kernel", UNSUITABLE)

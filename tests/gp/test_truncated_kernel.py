@@ -1,5 +1,7 @@
 """GPSig's kernel: sums over index tuples, explicit signatures, and what choosing between them must not change."""
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import gpflow
@@ -147,16 +149,83 @@ def test_chunks_change_nothing(
             total = tf.add_n([tf.reduce_sum(tf.sin(result)) for result in results])
         return [*results, *tape.gradient(total, [x, *variables])]
 
-    explicit = [False] if order < 3 else [False, True]
-    for way in explicit:
+    signature = [tf.TensorSpec(shape, tf.float64)]
+    for way in ways(3, order):
         kernel = TruncatedSignatureKernel(2, 3, discretization_order=order, explicit=way)
         expected = everything(tf.constant(X))
-        for numbers in (1, 40):
+        for numbers, run in ((1, everything), (40, tf.function(everything, input_signature=signature))):
             monkeypatch.setattr(truncated, "_NUMBERS_AT_ONCE", numbers)
             monkeypatch.setattr(truncated, "_WORDS_AT_ONCE", numbers)
-            traced = tf.function(everything, input_signature=[tf.TensorSpec(shape, tf.float64)])
-            for found, result in zip((*everything(tf.constant(X)), *traced(X)), 2 * expected, strict=True):
+            for found, result in zip(run(tf.constant(X)), expected, strict=True):
                 np.testing.assert_allclose(found, result, rtol=1e-11, atol=1e-13)
+
+
+def lifted_brute_force(X: np.ndarray, Y: np.ndarray, kappa: Callable, depth: int, order: int) -> np.ndarray:
+    """Tuple by tuple in both paths, of products of κ's double differences."""
+
+    def tuples(steps: int, k: int) -> list[tuple[tuple[int, ...], float]]:
+        found = []
+        for indices in itertools.combinations_with_replacement(range(steps), k):
+            repeats = [indices.count(i) for i in set(indices)]
+            if max(repeats) <= order:
+                found.append((indices, 1.0 / math.prod(map(math.factorial, repeats))))
+        return found
+
+    def of_pair(x: np.ndarray, y: np.ndarray) -> float:
+        p = np.diff(np.diff(np.array([[kappa(a, b) for b in y] for a in x]), axis=0), axis=1)
+        total = 1.0
+        for k in range(1, depth + 1):
+            for i, a in tuples(len(x) - 1, k):
+                total += sum(a * b * np.prod(p[list(i), list(j)]) for j, b in tuples(len(y) - 1, k))
+        return total
+
+    return np.array([[of_pair(x, y) for y in Y] for x in X])
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_static_kernels(order: int, walks: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, Y = walks(3, 4, 2), walks(2, 5, 2)
+
+    def matern(a: np.ndarray, b: np.ndarray) -> float:
+        r = np.sqrt(5 * np.sum((a - b) ** 2)) / 0.9
+        return 1.3 * (1 + r + r**2 / 3) * np.exp(-r)
+
+    kernel = TruncatedSignatureKernel(
+        2, 3, discretization_order=order, static_kernel=gpflow.kernels.Matern52(variance=1.3, lengthscales=0.9)
+    )
+    assert not kernel.explicit
+    x, y = flatten_paths(X), flatten_paths(Y)
+
+    def everything() -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            results = kernel(x, y), kernel(x), kernel.K_diag(x)
+            total = tf.add_n([tf.reduce_sum(tf.sin(result)) for result in results])
+        return [*results, *tape.gradient(total, kernel.trainable_variables)]
+
+    expected = everything()
+    np.testing.assert_allclose(expected[0], lifted_brute_force(X, Y, matern, 3, order), rtol=1e-9)
+    np.testing.assert_allclose(expected[1], lifted_brute_force(X, X, matern, 3, order), rtol=1e-9)
+    np.testing.assert_allclose(expected[2], np.diag(expected[1]), rtol=1e-12)
+    monkeypatch.setattr(truncated, "_NUMBERS_AT_ONCE", 40)
+    for way in (everything, tf.function(everything)):
+        for found, result in zip(way(), expected, strict=True):
+            np.testing.assert_allclose(found, result, rtol=1e-8, atol=1e-11)
+
+
+def test_a_linear_static_kernel_scales_points(walks: Callable) -> None:
+    X = flatten_paths(walks(4, 5, 2))
+    linear = TruncatedSignatureKernel(2, 3, static_kernel=gpflow.kernels.Linear(variance=[0.5, 2.0]))
+    plain = TruncatedSignatureKernel(2, 3, lengthscales=[1 / np.sqrt(0.5), 1 / np.sqrt(2.0)])
+    assert linear.explicit
+    np.testing.assert_allclose(linear(X), plain(X), rtol=1e-12)
+    np.testing.assert_allclose(linear.features(X), plain.features(X), rtol=1e-12)
+    Z = np.random.default_rng(0).normal(size=(3, 6, 2))
+    np.testing.assert_allclose(linear.K_tensors(Z), plain.K_tensors(Z), rtol=1e-12)
+    np.testing.assert_allclose(linear.K_tensors_paths(Z, X), plain.K_tensors_paths(Z, X), rtol=1e-12)
+    lifted = TruncatedSignatureKernel(2, 3, static_kernel=gpflow.kernels.RBF())
+    for call in (lambda: lifted.features(X), lambda: lifted.K_tensors(Z), lambda: lifted.K_tensors_paths(Z, X)):
+        with pytest.raises(TypeError, match="linear static kernel alone, got static_kernel=SquaredExponential"):
+            call()
 
 
 def test_explicit_is_chosen_by_the_number_of_words() -> None:
@@ -213,6 +282,9 @@ def test_no_paths_at_all(explicit: bool) -> None:
         ({"level_variances": -1.0}, ValueError, "level_variances must be .* not negative"),
         ({"level_variances": [0.0, 1.0, 1.0, 1.0, 1.0], "normalize": True}, ValueError, r"level_variances\[0\] > 0"),
         ({"explicit": True, "discretization_order": 2}, ValueError, "explicit=True needs discretization_order=4"),
+        ({"explicit": True, "static_kernel": gpflow.kernels.RBF()}, ValueError, "static_kernel=SquaredExponential"),
+        ({"static_kernel": 3}, TypeError, "static_kernel must be None"),
+        ({"channels": [2]}, ValueError, "channels from 0 to 1"),
         ({"lengthscales": [1.0, 1.0, 1.0]}, ValueError, r"have shape \[2\]"),
     ],
 )
