@@ -1,9 +1,9 @@
 """
 SigGPDE against GPSig-IT and GPSig-IS, whose covariances and training steps are our own.
 
-``python -m benchmarks.gp step`` times a training step in PenDigits' settings. ``python -m benchmarks.gp growth`` fits how
-the time of each covariance grows with the sizes, beside the paper's table 1. Both print tables for the documentation.
-Times do not depend on the data, which are random walks.
+``python -m benchmarks.gp step`` times a training step in PenDigits' settings. ``python -m benchmarks.gp growth`` fits
+how the time of each covariance grows with the sizes, beside the paper's table 1. Both print tables for the
+documentation. Times do not depend on the data, which are random walks.
 """
 
 import argparse
@@ -53,7 +53,7 @@ class Sizes:
 
 
 def build(name: str, sizes: Sizes, *, explicit: bool | None = None, order: int | None = None) -> gpflow.models.SVGP:
-    """A model with lengthscales as its only hyperparameters, as in the paper; ``explicit`` and ``order`` are GPSig's."""
+    """A model whose hyperparameters are lengthscales alone, as in the paper; ``explicit`` and ``order``: GPSig's."""
     lengthscales, likelihood = np.ones(sizes.D), gpflow.likelihoods.MultiClass(sizes.classes)
     options = {"num_latent_gps": sizes.classes, "num_data": 100 * sizes.N}
     if name == "SigGPDE":
@@ -166,7 +166,7 @@ def growth(repeats: int, explicit: bool) -> None:
         seconds = dict(zip(calls, alternately(list(calls.values()), repeats), strict=True))
         logs = np.log([getattr(sizes, size) for sizes in settings])
         for key in TABLE_1:
-            times = np.log([seconds[*key, number] for number in range(len(settings))])
+            times = np.log([seconds[(*key, number)] for number in range(len(settings))])
             fitted[key].append(float(np.polyfit(logs, times, 1)[0]))
     for (name, part), exponents in TABLE_1.items():
         cells = [
