@@ -35,6 +35,9 @@ _STATIONARY = {
 }
 _COMBINATIONS = {kernels.Sum: operator.add, kernels.Product: operator.mul}
 
+# Nothing here needs AutoGraph, which map_fn otherwise calls for each function that it is given, at every call.
+_as_it_stands = tf.autograph.experimental.do_not_convert
+
 
 def check_static_kernel(kernel: Any) -> None:
     """:raises TypeError: for anything but a GPflow kernel of one output, or a function."""
@@ -55,6 +58,7 @@ def describe(kernel: PointKernel | None) -> str:
     return type(kernel).__name__ if isinstance(kernel, Kernel) else repr(kernel)
 
 
+@_as_it_stands
 def gram(kernel: PointKernel, x: tf.Tensor, y: tf.Tensor | None, solver: Solver) -> tf.Tensor:
     """The signature kernel of paths [N, L1, D] and [N2, L2, D], lifted by a static kernel; None stands for x."""
     function = as_function(kernel, _gpflow_gram)
@@ -67,6 +71,7 @@ def gram(kernel: PointKernel, x: tf.Tensor, y: tf.Tensor | None, solver: Solver)
     return _symmetric_gram(of_tiles, x) if y is None else _gram(of_tiles, x, y)
 
 
+@_as_it_stands
 def diagonal(kernel: PointKernel, x: tf.Tensor, solver: Solver) -> tf.Tensor:
     """The signature kernel of each path [N, L, D] with itself, lifted by a static kernel: [N]."""
     function = pairs_function(kernel)
@@ -94,6 +99,8 @@ def as_function(kernel: PointKernel, by_gpflow: Callable[[Kernel, Any, Any], tf.
     if type(kernel) in _COMBINATIONS:
         parts, combine = [as_function(part, by_gpflow) for part in kernel.kernels], _COMBINATIONS[type(kernel)]
         return lambda X, Y: functools.reduce(combine, [part(X, Y) for part in parts])
+    if type(kernel) is kernels.Linear and _takes_all_channels(kernel):
+        return lambda X, Y: tf.matmul(X * kernel.variance, Y, transpose_b=True)
     if type(kernel) in _STATIONARY:
         parameters = {"lengthscale": kernel.lengthscales, "variance": kernel.variance}
         if isinstance(kernel, kernels.RationalQuadratic):
@@ -120,6 +127,7 @@ def _gpflow_gram(kernel: Kernel, X: tf.Tensor, Y: tf.Tensor) -> tf.Tensor:
     return tf.transpose(K, [0, 2, 1, 3])
 
 
+@_as_it_stands
 def _gpflow_pairs(kernel: Kernel, X: tf.Tensor, Y: tf.Tensor) -> tf.Tensor:
     """κ of points [N, L1, D] and [N, L2, D]: [N, L1, L2]; GPflow would take all of X with all of Y."""
     return tf.map_fn(lambda pair: kernel(*pair), (X, Y), fn_output_signature=X.dtype)

@@ -78,15 +78,34 @@ def _kuf_default_path(features: DefaultPathFeatures, kernel: DefaultPathKernel, 
     return gpflow.covariances.Kuf(features.features, kernel.kernel, Xnew)
 
 
+def by_default_path(part: gpflow.base.Module) -> gpflow.base.Module:
+    """Kernels or inducing variables of ours, wrapped for several outputs or not, as GPflow's default path has them."""
+    if isinstance(part, gpflow.kernels.SharedIndependent):
+        return gpflow.kernels.SharedIndependent(by_default_path(part.kernel), part.output_dim)
+    if isinstance(part, gpflow.kernels.SeparateIndependent):
+        return gpflow.kernels.SeparateIndependent([by_default_path(each) for each in part.kernels])
+    if isinstance(part, gpflow.kernels.LinearCoregionalization):
+        twin = gpflow.kernels.LinearCoregionalization([by_default_path(each) for each in part.kernels], part.W)
+        twin.W = part.W
+        return twin
+    if isinstance(part, gpflow.inducing_variables.SharedIndependentInducingVariables):
+        return type(part)(by_default_path(part.inducing_variable))
+    if isinstance(part, gpflow.inducing_variables.SeparateIndependentInducingVariables):
+        return type(part)([by_default_path(each) for each in part.inducing_variable_list])
+    if isinstance(part, SignatureKernel):
+        return DefaultPathKernel(part)
+    return DefaultPathFeatures(part.num_inducing)
+
+
 @pytest.fixture
 def default_path_model() -> Callable[[gpflow.models.SVGP], gpflow.models.SVGP]:
     """An SVGP of ours -> the same model by GPflow's default path, sharing its parameters."""
 
     def make(model: gpflow.models.SVGP) -> gpflow.models.SVGP:
         twin = gpflow.models.SVGP(
-            DefaultPathKernel(model.kernel),
+            by_default_path(model.kernel),
             model.likelihood,
-            DefaultPathFeatures(int(model.inducing_variable.num_inducing)),
+            by_default_path(model.inducing_variable),
             num_latent_gps=model.num_latent_gps,
             q_diag=len(model.q_sqrt.shape) == 2,
             whiten=model.whiten,
@@ -97,3 +116,25 @@ def default_path_model() -> Callable[[gpflow.models.SVGP], gpflow.models.SVGP]:
         return twin
 
     return make
+
+
+def operations(function: Callable, *arguments: object) -> set[str]:
+    """The types of all operations in a traced function, those of nested functions and control flow included."""
+    graph = tf.function(function).get_concrete_function(*arguments).graph.as_graph_def()
+    nested = [node for function in graph.library.function for node in function.node_def]
+    return {node.op for node in [*graph.node, *nested]}
+
+
+FACTORISATIONS = ("Cholesky", "Triangular", "MatrixSolve", "MatrixInverse", "SelfAdjointEig", "Svd", "Qr", "Lu")
+
+
+@pytest.fixture
+def factorisations() -> Callable[..., list[str]]:
+    """(function, arguments) -> the operations that factorise or solve in the function, which must multiply matrices."""
+
+    def find(function: Callable, *arguments: object) -> list[str]:
+        found = operations(function, *arguments)
+        assert "MatMul" in found or "BatchMatMulV2" in found
+        return [op for op in found if any(name in op for name in FACTORISATIONS)]
+
+    return find

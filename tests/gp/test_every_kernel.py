@@ -1,0 +1,202 @@
+"""
+What every kernel of paths must do, in every configuration that is listed here.
+
+A public kernel without a configuration fails; a new one adds its own to ``CONFIGURATIONS`` and inherits all tests.
+"""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import gpflow
+import numpy as np
+import oracles
+import pytest
+import scipy.stats
+import tensorflow as tf
+import tensorflow_probability as tfp
+from gpflow.inducing_variables import InducingPoints
+from gpflow.models import GPR, SGPR, SVGP, VGP
+
+import sigkernel_tf.gp
+from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, flatten_paths
+from sigkernel_tf.gp.kernels import PathKernel
+
+# For each public kernel: a name and how to make it, for paths of two channels.
+CONFIGURATIONS: dict[str, dict[str, Callable[[], PathKernel]]] = {
+    "SignatureKernel": {
+        "plain": lambda: SignatureKernel(2),
+        "normalized": lambda: SignatureKernel(2, lengthscales=[0.8, 1.7], variance=0.6, normalize=True),
+        "levels": lambda: SignatureKernel(2, channels=[1], level_variances=[0.7, 0.0, 2.0, 0.4]),
+        "rbf": lambda: SignatureKernel(2, static_kernel=gpflow.kernels.RBF(lengthscales=0.9)),
+        "matern": lambda: SignatureKernel(2, static_kernel=gpflow.kernels.Matern52() + gpflow.kernels.Linear()),
+    }
+}
+EVERY = [
+    pytest.param(make, id=f"{kernel}-{name}")
+    for kernel, configurations in CONFIGURATIONS.items()
+    for name, make in configurations.items()
+]
+Make = Callable[[], PathKernel]
+
+every_kernel = pytest.mark.parametrize("make", EVERY)
+
+
+@pytest.fixture
+def data(walks: Callable, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    return flatten_paths(walks(8, 5, 2)), rng.normal(size=(8, 1))
+
+
+def test_every_public_kernel_is_here() -> None:
+    public = [getattr(sigkernel_tf.gp, name) for name in sigkernel_tf.gp.__all__]
+    kernels = {each.__name__ for each in public if isinstance(each, type) and issubclass(each, PathKernel)}
+    assert kernels == set(CONFIGURATIONS)
+
+
+@every_kernel
+def test_symmetric_positive_and_consistent_with_its_diagonal(make: Make, walks: Callable) -> None:
+    X, Y = flatten_paths(walks(20, 6, 2)), flatten_paths(walks(4, 3, 2))
+    kernel = make()
+    K = kernel(X).numpy()
+    np.testing.assert_array_equal(K, K.T)
+    assert np.linalg.eigvalsh(K).min() > -1e-10 * np.trace(K)
+    np.testing.assert_allclose(kernel(X, full_cov=False), np.diag(K), rtol=1e-11)
+    np.testing.assert_allclose(kernel(X, X), K, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(kernel(Y, X), tf.transpose(kernel(X, Y)), rtol=1e-11, atol=1e-13)
+
+
+@every_kernel
+def test_gradients_match_central_differences(make: Make, walks: Callable) -> None:
+    """Of all parameters, and of the paths, where inducing points have theirs from."""
+    X, Y, kernel = tf.Variable(flatten_paths(walks(2, 4, 2))), flatten_paths(walks(3, 3, 2)), make()
+
+    def total() -> tf.Tensor:
+        gram = tf.reduce_sum(tf.sin(kernel(X))) + tf.reduce_sum(tf.sin(kernel(X, Y)))
+        return gram + tf.reduce_sum(tf.cos(kernel(X, full_cov=False)))
+
+    variables = [X, *kernel.trainable_variables]
+    with tf.GradientTape() as tape:
+        result = total()
+    gradients = tape.gradient(result, variables, unconnected_gradients="zero")
+    for variable, gradient in zip(variables, gradients, strict=True):
+        value = variable.numpy()
+
+        def at(array: np.ndarray, variable: tf.Variable = variable) -> float:
+            variable.assign(array)
+            return total().numpy()
+
+        expected = oracles.central_differences(at, np.array(value), step=1e-3)
+        variable.assign(value)
+        np.testing.assert_allclose(gradient, expected, atol=1e-7 * max(1, np.abs(expected).max()))
+
+
+@every_kernel
+def test_float32(make: Make, walks: Callable) -> None:
+    paths = walks(5, 6, 2)
+    expected = make()(flatten_paths(paths))
+    with gpflow.config.as_context(gpflow.config.Config(float=np.float32)):
+        X, kernel = flatten_paths(paths), make()
+        K, diagonal = kernel(X), kernel(X, full_cov=False)
+    assert K.dtype == diagonal.dtype == tf.float32
+    np.testing.assert_allclose(K, expected, rtol=1e-4)
+    np.testing.assert_allclose(diagonal, np.diag(expected), rtol=1e-4)
+
+
+def svgp(kernel: PathKernel, data: tuple) -> SVGP:
+    serves = isinstance(kernel, SignatureKernel) and kernel.is_linear
+    features = OrthogonalSignatureFeatures(5) if serves else InducingPoints(data[0][:3])
+    return SVGP(kernel, gpflow.likelihoods.Gaussian(0.3), features)
+
+
+MODELS: dict[str, Callable[[PathKernel, tuple], gpflow.models.BayesianModel]] = {
+    "GPR": lambda kernel, data: GPR(data, kernel, noise_variance=0.3),
+    "SGPR": lambda kernel, data: SGPR(data, kernel, InducingPoints(data[0][:3]), noise_variance=0.3),
+    "VGP": lambda kernel, data: VGP(data, kernel, gpflow.likelihoods.Gaussian(0.3)),
+    "SVGP": svgp,
+}
+
+
+@every_kernel
+@pytest.mark.parametrize("model", MODELS)
+def test_models_train(make: Make, model: str, data: tuple) -> None:
+    trained = MODELS[model](make(), data)
+    loss = (lambda: trained.training_loss(data)) if model == "SVGP" else trained.training_loss
+    before = [parameter.numpy() for parameter in trained.kernel.trainable_parameters]
+    optimizer = tf.keras.optimizers.Adam(0.03)
+    losses = []
+    for _ in range(4):
+        with tf.GradientTape() as tape:
+            value = loss()
+        gradients = tape.gradient(value, trained.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, trained.trainable_variables, strict=True))
+        losses.append(float(value))
+    assert losses[-1] < losses[0]
+    for parameter, old in zip(trained.kernel.trainable_parameters, before, strict=True):
+        assert not np.array_equal(parameter, old), parameter.name
+
+
+def changed(kernel: PathKernel) -> PathKernel:
+    """The kernel with other parameters than it was made with."""
+    for parameter in kernel.trainable_parameters:
+        parameter.assign(parameter.numpy() * 1.25)
+    return kernel
+
+
+@every_kernel
+def test_deepcopy_is_equal_and_independent(make: Make, data: tuple) -> None:
+    kernel = changed(make())
+    expected = kernel(data[0])
+    for deepcopy in (copy.deepcopy, gpflow.utilities.deepcopy):
+        twin = deepcopy(kernel)
+        np.testing.assert_array_equal(twin(data[0]), expected)
+        changed(twin)
+        assert np.abs(twin(data[0]) - expected).max() > 1e-3
+        np.testing.assert_array_equal(kernel(data[0]), expected)
+
+
+@every_kernel
+def test_checkpoint(make: Make, data: tuple, tmp_path: Path) -> None:
+    kernel, restored = changed(make()), make()
+    path = tf.train.Checkpoint(kernel=kernel).write(str(tmp_path / "kernel"))
+    tf.train.Checkpoint(kernel=restored).read(path).assert_consumed()
+    np.testing.assert_array_equal(restored(data[0]), kernel(data[0]))
+
+
+@every_kernel
+def test_summary_lists_every_parameter(make: Make, capsys: pytest.CaptureFixture) -> None:
+    kernel = make()
+    gpflow.utilities.print_summary(kernel)
+    printed = capsys.readouterr().out
+    names = gpflow.utilities.parameter_dict(kernel)
+    assert {".lengthscales", ".variance"} <= set(names)
+    for name in names:
+        assert f"{type(kernel).__name__}{name}" in printed
+
+
+@every_kernel
+def test_saved_model_serves_paths_of_any_length(make: Make, data: tuple, walks: Callable, tmp_path: Path) -> None:
+    module = tf.Module()
+    module.kernel = changed(make())
+    spec = tf.TensorSpec([None, None], tf.float64)
+    module.gram = tf.function(lambda X, Y: (module.kernel(X, Y), module.kernel(X)), input_signature=[spec, spec])
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    Y = flatten_paths(walks(3, 9, 2))
+    for X in (data[0], data[0][:2, :6], data[0][:0]):
+        for result, expected in zip(loaded.gram(X, Y), (module.kernel(X, Y), module.kernel(X)), strict=True):
+            assert result.shape == expected.shape
+            np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+
+@every_kernel
+def test_priors_of_lengthscales_enter_the_loss(make: Make, data: tuple) -> None:
+    model = GPR(data, make())
+    without = float(model.training_loss())
+    to_float = gpflow.utilities.to_default_float
+    model.kernel.lengthscales.prior = tfp.distributions.LogNormal(to_float(0.4), to_float(0.8))
+    density = scipy.stats.lognorm(s=0.8, scale=np.exp(0.4)).logpdf(model.kernel.lengthscales.numpy())
+    np.testing.assert_allclose(float(model.training_loss()) - without, -np.sum(density), rtol=1e-9)
+    gpflow.optimizers.Scipy().minimize(
+        model.training_loss, model.kernel.lengthscales.trainable_variables, options={"maxiter": 2}, compile=False
+    )
+    assert float(model.training_loss()) < without - np.sum(density)
