@@ -7,8 +7,8 @@ from sigkernel_tf import _library
 
 # Importing covariances and posteriors registers Kuu, Kuf, the posterior and the divergence with GPflow.
 from . import covariances as covariances
-from .inducing_variables import OrthogonalSignatureFeatures
-from .kernels import SignatureKernel, flatten_paths
+from .inducing_variables import InducingSequences, InducingTensors, OrthogonalSignatureFeatures
+from .kernels import SignatureKernel, TruncatedSignatureKernel, flatten_paths
 from .models import SigGPDE
 from .posteriors import check_residual, residual_share
 
@@ -33,9 +33,12 @@ _HOME = {
 }
 
 __all__ = [
+    "InducingSequences",
+    "InducingTensors",
     "OrthogonalSignatureFeatures",
     "SigGPDE",
     "SignatureKernel",
+    "TruncatedSignatureKernel",
     "check_residual",
     "flatten_paths",
     "residual_share",

@@ -7,8 +7,12 @@ from .orthogonal import (
     num_features,
     unsuitable_kernel,
 )
+from .sequences import InducingSequences
+from .tensors import InducingTensors
 
 __all__ = [
+    "InducingSequences",
+    "InducingTensors",
     "OrthogonalSignatureFeatures",
     "has_orthogonal_features",
     "latent_kernels",

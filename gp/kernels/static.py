@@ -74,7 +74,7 @@ def gram(kernel: PointKernel, x: tf.Tensor, y: tf.Tensor | None, solver: Solver)
 @_as_it_stands
 def diagonal(kernel: PointKernel, x: tf.Tensor, solver: Solver) -> tf.Tensor:
     """The signature kernel of each path [N, L, D] with itself, lifted by a static kernel: [N]."""
-    function = as_function(kernel, _gpflow_pairs)
+    function = pairs_function(kernel)
     if fused_form(function, x) is not None:
         return signature_kernel_diag(x, static_kernel=function, solver=solver)
 
@@ -108,6 +108,11 @@ def as_function(kernel: PointKernel, by_gpflow: Callable[[Kernel, Any, Any], tf.
         function: StaticKernel = functools.partial(_STATIONARY[type(kernel)], **parameters)
         return function if _takes_all_channels(kernel) else lambda X, Y: function(*kernel.slice(X, Y))
     return functools.partial(by_gpflow, kernel)
+
+
+def pairs_function(kernel: PointKernel) -> StaticKernel:
+    """κ of points [P, L1, D] and [P, L2, D], a pair of paths at a time: [P, L1, L2]."""
+    return as_function(kernel, _gpflow_pairs)
 
 
 def _takes_all_channels(kernel: Kernel) -> bool:

@@ -1,0 +1,324 @@
+"""The truncated signature kernel, GPSig's, as a GPflow kernel."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+from check_shapes import check_shapes
+from gpflow.base import TensorData, TensorType
+from gpflow.kernels import Linear
+
+from sigkernel_tf import static_kernels
+from sigkernel_tf.signatures import signature
+
+from .._checks import as_positive_int
+from .._chunks import in_chunks, size_of
+from . import static
+from .index_sums import kernel_of_increments, tensors_on_increments
+from .levels import level_variances_parameter, levels_of_words
+from .paths import PathKernel
+from .rank_one import explicit_tensors, gram_of_tensors, vectors_of_levels
+from .static import PointKernel
+
+# With more words than this, sums over index tuples are taken in place of explicit signatures. A matrix product spends
+# on a word what the sums spend on a few hundredths of a cell, and there are L² cells.
+MAX_EXPLICIT_WORDS = 5000
+_NUMBERS_AT_ONCE = 2**18  # of a tensor over the cells of some pairs; a few dozen such tensors live at a time
+_PASS_IN_MULTIPLY_ADDS = 16  # an elementwise operation on a matrix takes about as long as so many of a matrix product
+_WORDS_AT_ONCE = 2**23  # of explicit signatures, where their squared norms alone are wanted
+
+
+class TruncatedSignatureKernel(PathKernel):
+    r"""
+    The signature kernel up to a depth n, k(x, y) = σ² Σ_{k<=n} w_k ⟨S_k(θ x), S_k(θ y)⟩, on flattened paths [N, L * D].
+
+    The kernel of GPSig (Toth & Oberhauser 2020), by the algorithms of Király & Oberhauser (2019). S_k is level k of the
+    signature, the empty word's level 0 included, with a variance w_k of its own, and θ = 1 / lengthscales.
+
+    ``discretization_order`` p says how well S_k is approximated: indices of increments may repeat p times in a product,
+    divided by the factorial of their multiplicity. At p = n, the default, S_k is exact for the piecewise linear path;
+    p = 1 takes strictly increasing indices only, and is what the literature calls *the* truncated signature kernel of a
+    sequence. Orders below the depth see the sampling: a point put in the middle of a segment changes them.
+
+    Two ways lead to the same number. At p = n the kernel is the inner product of explicit signatures, 1 + D + ... + D^n
+    words, taken where these are no more than 5000 (``explicit`` says so, and decides otherwise): O(L) a path, and a
+    matrix product. Else sums over index tuples, O(L² (D + n p²)) a pair, GPSig's complexity. Memory: the signatures;
+    or, for the sums, some dozens of numbers for each of 2^18 cells, at least for those of one pair.
+    """
+
+    def __init__(
+        self,
+        num_channels: int,
+        depth: int = 4,
+        *,
+        channels: Sequence[int] | None = None,
+        discretization_order: int | None = None,
+        lengthscales: TensorData = 1.0,
+        variance: TensorData = 1.0,
+        static_kernel: PointKernel | None = None,
+        level_variances: TensorData = 1.0,
+        normalize: bool = False,
+        explicit: bool | None = None,
+        active_dims: slice | Sequence[int] | None = None,
+        name: str | None = None,
+    ) -> None:
+        """
+        :param num_channels: the number of channels of every path in the data.
+        :param depth: n, the last level, at least 1.
+        :param channels: those D that the kernel sees, counted from 0; None: all, D = ``num_channels``.
+        :param discretization_order: p, from 1 to ``depth``; None is ``depth``.
+        :param lengthscales: a scalar is one parameter for all channels, a vector [D] has one for each (ARD); positive,
+            in the channels' units.
+        :param variance: σ², multiplies last, after normalizing; positive.
+        :param static_kernel: as :class:`~sigkernel_tf.gp.SignatureKernel` takes it: None is the linear one.
+        :param level_variances: w [n + 1], from level 0 on, or a scalar where all levels start alike; not negative. A 0
+            leaves its level out and stays a 0 in training. Scaling all of them is scaling σ²: where that is one
+            parameter too many, hold it with ``gpflow.set_trainable(kernel.variance, False)``.
+        :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path. Needs w_0 > 0: a path
+            that stands still has nothing beyond level 0.
+        :param explicit: whether to take inner products of explicit signatures, at order ``depth`` and with a linear
+            static kernel alone; None decides by the number of words.
+        :param active_dims: the columns of X that hold the flattened path, a slice or their indices; None: all.
+        :raises ValueError: for no channels or others than the paths have, no levels, an order or variances that do not
+            fit the depth, lengthscales that are neither a scalar nor [D], and explicit signatures where there are none.
+        :raises TypeError: for a number of channels, depth or order that is no integer, and another static kernel.
+        """
+        super().__init__(
+            num_channels,
+            channels=channels,
+            lengthscales=lengthscales,
+            variance=variance,
+            normalize=normalize,
+            active_dims=active_dims,
+            name=name,
+        )
+        if static_kernel is not None:
+            static.check_static_kernel(static_kernel)
+        self.static_kernel = static_kernel
+        self.depth = as_positive_int(depth, "depth")
+        order = (
+            self.depth
+            if discretization_order is None
+            else as_positive_int(discretization_order, "discretization_order")
+        )
+        if order > self.depth:
+            raise ValueError(
+                f"discretization_order must be at most the depth, {self.depth}, got {order}: an order equal to the "
+                "depth is exact, and is the default."
+            )
+        self.discretization_order = order
+        self.level_variances = level_variances_parameter(_each_level(level_variances, self.depth))
+        if normalize and not self.level_variances.numpy()[0] > 0:
+            raise ValueError(
+                "normalize=True needs level_variances[0] > 0, got 0: k(x, x) of a path that stands still would be 0."
+            )
+        self.num_words = sum(self.num_channels_seen**level for level in range(self.depth + 1))
+        is_possible = order == self.depth and self.is_linear
+        if explicit and not is_possible:
+            raise ValueError(
+                f"explicit=True needs discretization_order={self.depth}, the depth, and a linear static kernel, got "
+                f"{order} and static_kernel={static.describe(static_kernel)}: explicit signatures are exact, and of "
+                "the paths themselves. Leave explicit out."
+            )
+        self.explicit = is_possible and self.num_words <= MAX_EXPLICIT_WORDS if explicit is None else bool(explicit)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the static kernel is None or a ``gpflow.kernels.Linear``: only then are there features, tensors."""
+        return static.is_linear(self.static_kernel)
+
+    @property
+    def word_variances(self) -> tf.Tensor:
+        """Each word's level variance w, [1 + D + ... + D^n]."""
+        return tf.gather(self.level_variances, levels_of_words(self.num_channels_seen, self.num_words))
+
+    @check_shapes(
+        "X: [N, ...]",
+        "return: [N, M]",
+    )
+    def features(self, X: TensorType) -> tf.Tensor:
+        r"""
+        All M = 1 + D + ... + D^n signature features times σ √w (and over \|S(θ x)\| where normalizing).
+
+        At discretization order ``depth`` their inner products are the kernel; the order of columns is that of
+        :func:`sigkernel_tf.words`.
+
+        :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
+        :raises ValueError: for a kernel with a lower discretization order.
+        :raises TypeError: where the static kernel is not linear.
+        """
+        if self.discretization_order < self.depth:
+            raise ValueError(
+                f"features are those of discretization_order={self.depth}, the depth; this kernel's is "
+                f"{self.discretization_order}: make one with discretization_order=None."
+            )
+        x = self._paths_with_tensors(X)
+        S = self._weighted_signature(x)
+        if self.normalize:
+            S = S / tf.sqrt(self._squared_norm(x))[:, None]
+        return tf.sqrt(self.variance) * S
+
+    @check_shapes(
+        "Z: [M, K, D]",
+        "return: [M, M]",
+    )
+    def K_tensors(self, Z: TensorType) -> tf.Tensor:  # noqa: N802  (as K)
+        r"""
+        Covariances σ² Σ_k w_k Π_i ⟨θ z_ki, θ z'_ki⟩ of the process's projections on tensors of rank one.
+
+        :param Z: K = n (n + 1) / 2 vectors an element, level after level, in the units of paths.
+        :raises TypeError: where the static kernel is not linear.
+        """
+        z, w = self._scaled_tensors(Z), tf.convert_to_tensor(self.level_variances)
+        # Either way M² times: a multiply-add for each word, or for each vector D of them and a pass over memory.
+        if self.num_words > z.shape[1] * (self.num_channels_seen + _PASS_IN_MULTIPLY_ADDS):
+            return self.variance * gram_of_tensors(z, w)
+        return self.variance * gram_of_rows(explicit_tensors(z, self.depth) * tf.sqrt(self.word_variances))
+
+    @check_shapes(
+        "Z: [M, K, D]",
+        "X: [N, ...]",
+        "return: [M, N]",
+    )
+    def K_tensors_paths(self, Z: TensorType, X: TensorType) -> tf.Tensor:  # noqa: N802  (as K)
+        r"""
+        Covariances σ² Σ_k w_k ⟨θ z_k, S_k(θ x)⟩ (over \|S(θ x)\| where normalizing) of projections and paths.
+
+        :param Z: K = n (n + 1) / 2 vectors an element, level after level, in the units of paths.
+        :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
+        :raises TypeError: where the static kernel is not linear.
+        """
+        z, x = self._scaled_tensors(Z), self._paths_with_tensors(X)
+        if self.explicit:
+            S = signature(x, depth=self.depth)
+            K = tf.matmul(explicit_tensors(z, self.depth) * self.word_variances, S, transpose_b=True)
+        else:
+            K = tf.transpose(self._paths_on_tensors(x, z))
+        if self.normalize:
+            K = K / tf.sqrt(self._squared_norm(x))
+        return self.variance * K
+
+    def _paths_on_tensors(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+        """Σ_k w_k ⟨z_k, S_k(x)⟩ by sums over index tuples: [N, M]."""
+
+        def rows(start: tf.Tensor, stop: tf.Tensor, dx: tf.Tensor, z: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+            steps = tf.transpose(dx[start:stop], [1, 0, 2])  # time first: [T, c, D]
+            shape = [size_of(steps, 0), tf.shape(steps)[1], size_of(z, 0)]
+            steps = tf.reshape(steps, [-1, self.num_channels_seen])
+
+            def on_steps(vector: tf.Tensor) -> tf.Tensor:
+                return tf.reshape(tf.matmul(steps, vector, transpose_b=True), shape)
+
+            products = [[on_steps(vector) for vector in vectors] for vectors in vectors_of_levels(z, self.depth)]
+            return w[0] + tensors_on_increments(products, w[1:], self.discretization_order)
+
+        dx, w = increments(x), tf.convert_to_tensor(self.level_variances)
+        return in_chunks(rows, size_of(x, 0), rows_at_once(size_of(dx, 1) * size_of(z, 0)), dx, z, w)
+
+    def _scaled_paths(self, X: TensorType, name: str) -> tf.Tensor:
+        return super()._scaled_paths(X, name) * self._static_scale()
+
+    def _scaled_tensors(self, Z: TensorType) -> tf.Tensor:
+        """The vectors θ z."""
+        self._check_linear()
+        return tf.convert_to_tensor(Z) / self.lengthscales * self._static_scale()
+
+    def _static_scale(self) -> tf.Tensor:
+        """What a linear static kernel multiplies points by, for each channel or all."""
+        if isinstance(self.static_kernel, Linear) and self.is_linear:
+            return tf.sqrt(self.static_kernel.variance)
+        return tf.ones_like(self.variance)
+
+    def _paths_with_tensors(self, X: TensorType) -> tf.Tensor:
+        self._check_linear()
+        return self._scaled_paths(self._active(X, "X"), "X")
+
+    def _check_linear(self) -> None:
+        if not self.is_linear:
+            raise TypeError(
+                "signature features and tensors are for the linear static kernel alone, got "
+                f"static_kernel={static.describe(self.static_kernel)}: take static_kernel=None."
+            )
+
+    def _weighted_signature(self, x: tf.Tensor) -> tf.Tensor:
+        """Explicit signatures times √w: [N, M]."""
+        return signature(x, depth=self.depth) * tf.sqrt(self.word_variances)
+
+    def _gram(self, x: tf.Tensor, y: tf.Tensor | None) -> tf.Tensor:
+        if self.explicit:
+            S = self._weighted_signature(x)
+            if y is not None:
+                return tf.matmul(S, self._weighted_signature(y), transpose_b=True)
+            return gram_of_rows(S)
+        if y is not None:
+            num_x, num_y = size_of(x, 0), size_of(y, 0)
+            rows = self._of_pairs(x, y, num_x * num_y, lambda ids: (ids // num_y, ids % num_y))
+            return tf.reshape(rows, [num_x, num_y])
+        num_paths = size_of(x, 0)
+        upper = tf.cast(tf.where(tf.linalg.band_part(tf.ones([num_paths, num_paths], tf.bool), 0, -1)), tf.int32)
+        values = self._of_pairs(
+            x, x, num_paths * (num_paths + 1) // 2, lambda ids: tf.unstack(tf.gather(upper, ids), axis=1)
+        )
+        K = tf.scatter_nd(upper, values, [num_paths, num_paths])
+        return K + tf.transpose(tf.linalg.set_diag(K, tf.zeros_like(x[:, 0, 0])))
+
+    def _squared_norm(self, x: tf.Tensor) -> tf.Tensor:
+        if not self.explicit:
+            return self._of_pairs(x, x, size_of(x, 0), lambda ids: (ids, ids))
+
+        def rows(start: tf.Tensor, stop: tf.Tensor, x: tf.Tensor, variances: tf.Tensor) -> tf.Tensor:
+            return tf.linalg.matvec(tf.square(signature(x[start:stop], depth=self.depth)), variances)
+
+        chunk = max(1, _WORDS_AT_ONCE // self.num_words)
+        return in_chunks(rows, size_of(x, 0), chunk, x, self.word_variances)
+
+    def _of_pairs(
+        self, x: tf.Tensor, y: tf.Tensor, count: int | tf.Tensor, pairs: Callable[[tf.Tensor], Sequence[tf.Tensor]]
+    ) -> tf.Tensor:
+        """κ of pairs of paths, by sums over index tuples: [count]. ``pairs`` turns numbers into indices of x and y."""
+
+        def rows(start: tf.Tensor, stop: tf.Tensor, x: tf.Tensor, y: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+            i, j = pairs(tf.range(start, stop))
+            p = self._cells(tf.gather(x, i), tf.gather(y, j))
+            return w[0] + kernel_of_increments(tf.transpose(p, [1, 2, 0]), w[1:], self.discretization_order)
+
+        numbers = size_of(x, 1) * size_of(y, 1) * (1 if self.is_linear else self.num_channels_seen)
+        return in_chunks(rows, count, rows_at_once(numbers), x, y, tf.convert_to_tensor(self.level_variances))
+
+    def _cells(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Inner products of the increments of pairs of paths [P, L1, D] and [P, L2, D], lifted: [P, L1 - 1, L2 - 1]."""
+        if self.is_linear:
+            return tf.matmul(increments(x), increments(y), transpose_b=True)
+        return static_kernels.increments(static.pairs_function(self.static_kernel), x, y)
+
+
+def increments(x: tf.Tensor) -> tf.Tensor:
+    """dx of paths [N, L, D]: [N, L - 1, D]."""
+    return x[:, 1:] - x[:, :-1]
+
+
+@tf.custom_gradient
+def gram_of_rows(S: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """S Sᵀ, symmetric to the last bit as a matrix product need not be; with half the work in the gradient."""
+    K = tf.matmul(S, S, transpose_b=True)
+    return 0.5 * (K + tf.transpose(K)), lambda upstream: tf.matmul(upstream + tf.transpose(upstream), S)
+
+
+def rows_at_once(numbers: int | tf.Tensor) -> int | tf.Tensor:
+    """How many rows to compute at once where a row needs some dozens of tensors with so many numbers."""
+    if isinstance(numbers, int):
+        return max(1, _NUMBERS_AT_ONCE // max(1, numbers))
+    return tf.maximum(1, _NUMBERS_AT_ONCE // tf.maximum(1, numbers))
+
+
+def _each_level(level_variances: TensorData, depth: int) -> np.ndarray:
+    """:raises ValueError: for what is neither a scalar nor one number for each level."""
+    values = np.asarray(level_variances)
+    if values.ndim == 0:
+        return np.full(depth + 1, values)
+    if values.shape != (depth + 1,):
+        raise ValueError(
+            f"level_variances must be a scalar, with which all levels start, or have shape [{depth + 1}], one for each "
+            f"level from 0 to the depth, {depth}, got shape {values.shape}."
+        )
+    return values
