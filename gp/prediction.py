@@ -167,22 +167,31 @@ def _conditional_quantile(likelihood: Any) -> Callable[[np.ndarray, np.ndarray],
         return likelihood.conditional_mean(tf.zeros([*f.shape[:-1], 0], f.dtype), tf.constant(f)).numpy()
 
     if isinstance(likelihood, likelihoods.StudentT):
-        return lambda f, u: f + float(likelihood.scale) * stats.t.ppf(u, float(likelihood.df))
+        spread, df = _number(likelihood, "scale"), _number(likelihood, "df")
+        return lambda f, u: f + spread * stats.t.ppf(u, df)
     if isinstance(likelihood, likelihoods.Poisson):
         return lambda f, u: stats.poisson.ppf(u, mean(f))
     if isinstance(likelihood, likelihoods.Exponential):
         return lambda f, u: stats.expon.ppf(u, scale=mean(f))
     if isinstance(likelihood, likelihoods.Gamma):
-        return lambda f, u: stats.gamma.ppf(u, float(likelihood.shape), scale=mean(f) / float(likelihood.shape))
-    if isinstance(likelihood, likelihoods.Beta):
-        return lambda f, u: stats.beta.ppf(
-            u, mean(f) * float(likelihood.scale), (1 - mean(f)) * float(likelihood.scale)
+        return lambda f, u: stats.gamma.ppf(
+            u, _number(likelihood, "shape"), scale=mean(f) / _number(likelihood, "shape")
         )
+    if isinstance(likelihood, likelihoods.Beta):
+        scale = _number(likelihood, "scale")
+        return lambda f, u: stats.beta.ppf(u, mean(f) * scale, (1 - mean(f)) * scale)
     cure = "predict_probabilities" if _has_classes(likelihood) else "sample_posterior, and draw y given f"
     raise TypeError(
         "model must have a Gaussian, StudentT, Poisson, Exponential, Gamma or Beta likelihood, got "
         f"{type(likelihood).__name__}: take {cure}."
     )
+
+
+def _number(likelihood: Any, name: str) -> float:
+    value = getattr(likelihood, name)
+    if value is None:
+        raise TypeError(f"model must have a likelihood whose {name} is a number, got a function of the inputs.")
+    return float(tf.convert_to_tensor(value))
 
 
 def _has_classes(likelihood: Any) -> bool:

@@ -25,8 +25,10 @@ class Steps:
         self.model, self.options = model, options
         self.variational, self.hyperparameters = _parameter_sets(model)
         by_gradient = self.variational
+        self._natural: gpflow.optimizers.NaturalGradient | None = None
         if options.natural_gradient is not None:
             _check_natural(model)
+            self._natural = gpflow.optimizers.NaturalGradient(options.natural_gradient)
             natural = {id(part.unconstrained_variable) for part in (model.q_mu, model.q_sqrt)}
             by_gradient = [variable for variable in self.variational if id(variable) not in natural]
         # One for each set: a common one would count phase 1's steps for hyperparameters that had not moved.
@@ -71,7 +73,7 @@ class Steps:
         return steps.get_concrete_function()
 
     def _step(self, groups: list, minibatch: tuple[tf.Tensor, tf.Tensor]) -> None:
-        natural = self.options.natural_gradient
+        natural = self._natural
         if natural is not None:
 
             def loss_before() -> tf.Tensor:
@@ -79,7 +81,7 @@ class Steps:
                 self._elbo_sum.assign_sub(loss)
                 return loss
 
-            gpflow.optimizers.NaturalGradient(natural).minimize(loss_before, [(self.model.q_mu, self.model.q_sqrt)])
+            natural.minimize(loss_before, [(self.model.q_mu, self.model.q_sqrt)])
         if groups:
             variables = [variables for _, variables in groups]
             with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -1,0 +1,78 @@
+"""
+The bound against iterations, by Nadam alone and with natural gradients for q(u), on JapaneseVowels' speakers 1 to 4
+against the others.
+
+``python -m benchmarks.natural_gradients --out figure.png`` trains SigGPDE as ``train`` does, hyperparameters by Nadam
+in all, with the same minibatches; prints the iteration at which each reaches the highest bound of Nadam alone in phases
+1 and 2, and the time of a step; draws them. Needs the extra ``experiments``.
+"""
+
+import argparse
+
+import gpflow
+import numpy as np
+
+from experiments.datasets import japanese_vowels
+from sigkernel_tf.gp import SigGPDE, TrainingOptions, TrainingResult, flatten_paths, train
+
+NUM_INDUCING = 183  # the words of up to two letters over JapaneseVowels' channels and time
+WAYS: dict[str, float | None] = {"Nadam": None, "natural gradients, 0.1": 0.1, "natural gradients, 0.3": 0.3}
+
+
+def run(natural_gradient: float | None, iterations: int) -> TrainingResult:
+    """A training of the experiment's model, looked at ten times a phase."""
+    data = japanese_vowels.load()
+    model = SigGPDE(
+        data.num_channels,
+        NUM_INDUCING,
+        likelihood=gpflow.likelihoods.Bernoulli(),
+        lengthscales=np.full(data.num_channels, japanese_vowels.DESCRIPTION.defaults.lengthscale),
+    )
+    gpflow.set_trainable(model.kernel.variance, False)
+    options = TrainingOptions(
+        iterations=iterations, natural_gradient=natural_gradient, monitor_every=max(1, iterations // 20)
+    )
+    return train(model, (flatten_paths(data.X_train), (data.y_train[:, None] < 4).astype(float)), options)
+
+
+def first_reaching(result: TrainingResult, bound: float) -> int | None:
+    """The first look of phases 1 and 2, which have one training set, with at least this bound."""
+    return next((point.iteration for point in result.history if point.phase < 3 and point.elbo >= bound), None)
+
+
+def draw(results: dict[str, TrainingResult], path: str) -> None:
+    """A line for each way, over phases 1 and 2."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for name, result in results.items():
+        points = [point for point in result.history if point.phase < 3]
+        axes.plot([point.iteration for point in points], [point.elbo for point in points], label=name)
+    end_of_first = max(point.iteration for point in points if point.phase == 1)
+    axes.axvline(end_of_first, color="grey", linewidth=0.8, linestyle=":")
+    axes.set(xlabel="iterations (dotted: hyperparameters from here on)", ylabel="ELBO, mean since the look before")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.natural_gradients", description=__doc__)
+    parser.add_argument("--iterations", type=int, default=500, help="in each phase")
+    parser.add_argument("--out", help="where to write the figure")
+    options = parser.parse_args()
+    results = {name: run(gamma, options.iterations) for name, gamma in WAYS.items()}
+    bound = max(point.elbo for point in results["Nadam"].history if point.phase < 3)
+    print(f"{'':24} {'last ELBO of phase 2':>22} {f'reaches {bound:.1f} at':>22} {'ms a step':>12}")
+    for name, result in results.items():
+        last = next(point.elbo for point in reversed(result.history) if point.phase == 2)
+        reached = first_reaching(result, bound)
+        print(f"{name:24} {last:22.1f} {reached if reached is not None else 'never':>22} "
+              f"{result.seconds_per_iteration * 1e3:12.1f}")  # fmt: skip
+    if options.out:
+        draw(results, options.out)
+
+
+if __name__ == "__main__":
+    main()

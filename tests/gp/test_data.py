@@ -1,0 +1,170 @@
+"""Data that stay in their files: what is read, in which order, and that it is not read whole."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import gpflow
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from benchmarks.timing import peak_memory
+from sigkernel_tf.gp import (
+    TrainingOptions,
+    flatten_paths,
+    path_dataset,
+    predict_in_batches,
+    read_tfrecords,
+    train,
+    write_tfrecords,
+)
+
+
+class OnDisk:
+    """Like an array, but for rows alone, in ascending order, few at a time: what h5py offers."""
+
+    def __init__(self, array: np.ndarray, most: int) -> None:
+        self._array, self._most = array, most
+        self.shape, self.dtype, self.read = array.shape, array.dtype, 0
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        if not isinstance(rows, slice):
+            assert (np.diff(rows) > 0).all()
+        part = self._array[rows]
+        assert len(part) <= self._most
+        self.read += len(part)
+        return part
+
+    def __array__(self, *_: object) -> np.ndarray:
+        raise AssertionError("the whole array was asked for")
+
+
+@pytest.fixture
+def data(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    X = rng.uniform(size=(60, 1))
+    return X, np.sin(6 * X) + 0.05 * rng.normal(size=(60, 1))
+
+
+OPTIONS = TrainingOptions(iterations=4, batch_size=8, learning_rate=0.05, monitor_every=4, progress=False)
+
+
+def trained(data: object, options: TrainingOptions = OPTIONS) -> np.ndarray:
+    Z = np.linspace(0.0, 1.0, 5)[:, None]
+    model = gpflow.models.SVGP(gpflow.kernels.RBF(), gpflow.likelihoods.Gaussian(), Z)
+    train(model, data, options)  # type: ignore[arg-type]
+    return np.concatenate([model.q_mu.numpy(), model.q_sqrt.numpy()[0]], axis=1)
+
+
+def test_training_is_the_same_from_every_kind_of_file(data: tuple, tmp_path: Path) -> None:
+    expected = trained(data)
+    for name, array in zip("XY", data, strict=True):
+        np.save(tmp_path / name, array)
+    mapped = tuple(np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "XY")
+    write_tfrecords(tmp_path / "records", data)
+    dataset = tf.data.Dataset.from_tensor_slices(data)
+    for kind in (mapped, read_tfrecords(tmp_path / "records"), dataset):
+        np.testing.assert_array_equal(trained(kind), expected)
+
+
+def test_training_reads_minibatches_alone(data: tuple) -> None:
+    """Of a long array: what a call's steps need, and the validation split by batches."""
+    X, Y = (np.tile(array, (100, 1)) for array in data)
+    options = TrainingOptions(
+        iterations=3, batch_size=8, validation_fraction=0.01, monitor_every=3, progress=False, patience=5
+    )
+    lazy = OnDisk(X, 500)
+    trained((lazy, Y), options)
+    assert lazy.read < 500
+
+
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    """Inputs of 32 MB come by batches, and predictions go into files."""
+    setup = f"""
+import os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import numpy as np, gpflow
+from sigkernel_tf.gp import predict_in_batches
+X = np.lib.format.open_memmap({str(tmp_path / "X.npy")!r}, "w+", float, (100_000, 40))
+del X
+model = gpflow.models.SVGP(gpflow.kernels.RBF(), gpflow.likelihoods.Gaussian(), np.zeros((2, 40)))
+predict_in_batches(model, np.zeros((4000, 40)), batch_size=2000)
+X = np.load({str(tmp_path / "X.npy")!r}, mmap_mode="r")
+out = [np.lib.format.open_memmap({str(tmp_path / "out")!r} + str(i), "w+", float, (len(X), 1)) for i in range(2)]
+def batches():
+    for start in range(0, len(X), 2000):
+        yield np.array(X[start:start + 2000])
+"""
+    # The mapped file's own 32 MB count as resident while there is room; a copy of them is what must not be made.
+    assert peak_memory(setup, "predict_in_batches(model, batches(), out=out)") < 32 + 24
+
+
+def test_tfrecords_hold_what_was_written(tmp_path: Path, walks: Callable, rng: np.random.Generator) -> None:
+    X, Y = flatten_paths(walks(11, 5, 2)), rng.integers(0, 3, (11, 1))
+    path = tmp_path / "records"
+    assert write_tfrecords(path, (part for part in [(X[:4], Y[:4]), (X[4:], Y[4:])])) == 11
+    x, y = read_tfrecords(path)
+    for column, array in ((x, X), (y, Y)):
+        assert column.shape == array.shape
+        assert column.dtype == array.dtype
+        np.testing.assert_array_equal(column[2:9], array[2:9])
+        np.testing.assert_array_equal(column[np.array([3, 10])], array[[3, 10]])
+        np.testing.assert_array_equal(column[7], array[7])
+        assert column[5:5].shape == (0, *array.shape[1:])
+    features = {name: tf.io.FixedLenFeature([], tf.string) for name in "xy"}
+    by_tensorflow = tf.data.TFRecordDataset(str(path)).map(
+        lambda record: tf.io.parse_tensor(tf.io.parse_single_example(record, features)["x"], tf.float64)
+    )
+    np.testing.assert_array_equal(list(by_tensorflow.as_numpy_iterator()), X)
+
+
+def test_bad_records(tmp_path: Path, data: tuple) -> None:
+    X, Y = data
+    path = tmp_path / "records"
+    with pytest.raises(ValueError, match="rows of one width and dtype"):
+        write_tfrecords(path, iter([(X, Y), (np.zeros((2, 3)), Y[:2])]))
+    with pytest.raises(ValueError, match="at least one row"):
+        write_tfrecords(path, iter([]))
+    write_tfrecords(path, data)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    with pytest.raises(ValueError, match="breaks off at byte"):
+        read_tfrecords(path)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(b"something else")
+    with pytest.raises(ValueError, match="no file of write_tfrecords"):
+        read_tfrecords(path)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_path_dataset_passes_over_the_rows(seed: int | None, data: tuple) -> None:
+    batches = list(path_dataset(*data, batch_size=16, seed=seed).as_numpy_iterator())
+    assert [len(x) for x, _ in batches] == [16, 16, 16, 12]
+    X = np.concatenate([x for x, _ in batches])
+    np.testing.assert_array_equal(np.sort(X, axis=0), np.sort(data[0], axis=0))
+    assert np.array_equal(X, data[0]) == (seed is None)
+    endless = path_dataset(*data, batch_size=16, seed=seed, repeat=True).take(6).as_numpy_iterator()
+    later = path_dataset(*data, batch_size=16, seed=seed, repeat=True, first=4).take(2).as_numpy_iterator()
+    for (x, y), (x_later, y_later) in zip(list(endless)[4:], later, strict=True):
+        assert len(x) == 16
+        np.testing.assert_array_equal(x, x_later)
+        np.testing.assert_array_equal(y, y_later)
+
+
+def test_datasets_that_cannot_be_trained_on(data: tuple) -> None:
+    dataset = tf.data.Dataset.from_tensor_slices(data)
+    with pytest.raises(ValueError, match=r"leave out repeat\(\)"):
+        trained(dataset.repeat())
+    with pytest.raises(TypeError, match="pairs"):
+        trained(tf.data.Dataset.from_tensor_slices(data[0]))
+    with pytest.raises(ValueError, match="empty"):
+        trained(dataset.take(0))
+
+
+def test_predictions_go_into_files(tmp_path: Path, data: tuple) -> None:
+    model = gpflow.models.SVGP(gpflow.kernels.RBF(), gpflow.likelihoods.Gaussian(), data[0][:4])
+    out = tuple(np.lib.format.open_memmap(tmp_path / f"{i}.npy", "w+", float, (60, 1)) for i in range(2))
+    predict_in_batches(model, OnDisk(data[0], 16), batch_size=16, out=out)
+    for i, expected in enumerate(model.predict_y(data[0])):
+        np.testing.assert_allclose(np.load(tmp_path / f"{i}.npy"), expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="out must have at least 16 rows"):
+        predict_in_batches(model, data[0], batch_size=16, out=(np.zeros((9, 1)), np.zeros((9, 1))))

@@ -1,0 +1,233 @@
+"""Options of the training: optimizers, schedules, natural gradients, early stopping, TensorBoard."""
+
+import sys
+from pathlib import Path
+
+import gpflow
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, TrainingOptions, TrainingResult, train
+from sigkernel_tf.gp.packed_factors import as_packed_factor, packed_kl
+from sigkernel_tf.gp.training.optimizers import FusedAdam, FusedNadam
+from sigkernel_tf.gp.training.results import MonitorPoint, is_over, phase_start
+from sigkernel_tf.gp.training.steps import Steps
+
+
+def toy_data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(7)
+    X = rng.uniform(0.0, 1.0, (60, 1))
+    return X, np.sin(6.0 * X) + 0.05 * rng.normal(size=(60, 1))
+
+
+def toy_model(**options: object) -> gpflow.models.SVGP:
+    Z = np.linspace(0.0, 1.0, 5)[:, None]
+    return gpflow.models.SVGP(gpflow.kernels.RBF(), gpflow.likelihoods.Gaussian(), Z, **options)
+
+
+def toy_options(**changes: object) -> TrainingOptions:
+    small: dict = {"iterations": 6, "batch_size": 8, "learning_rate": 0.05, "monitor_every": 4}
+    return TrainingOptions(**{**small, "validation_fraction": 0.25, "progress": False, **changes})
+
+
+def trained(**changes: object) -> tuple[gpflow.models.SVGP, TrainingResult]:
+    model = toy_model()
+    return model, train(model, toy_data(), toy_options(**changes))
+
+
+# The optimizers are Keras'
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("pair", [(FusedNadam, keras.optimizers.Nadam), (FusedAdam, keras.optimizers.Adam)])
+def test_fused_optimizers_are_keras(pair: tuple, dtype: str, rng: np.random.Generator) -> None:
+    """Variables, and the optimizers' own, after steps that follow one another in a graph; with a schedule."""
+    starts = [rng.normal(size=shape).astype(dtype) for shape in [(7,), (3, 2), ()]]
+    schedule = keras.optimizers.schedules.ExponentialDecay(1e-2, 100, 0.9)
+    results = []
+    for make in pair:
+        variables = [tf.Variable(start) for start in starts]
+        optimizer = make(schedule)
+        optimizer.build(variables)
+
+        @tf.function
+        def run(count: tf.Tensor, optimizer: object = optimizer, variables: list = variables) -> None:
+            for i in tf.range(count):
+                gradients = [tf.sin(3 * x + tf.cast(i, x.dtype)) for x in variables]
+                optimizer.apply_gradients(zip(gradients, variables, strict=True))  # type: ignore[attr-defined]
+
+        states = []
+        for count in (1, 2, 40, 1200):  # the last: beyond where Nadam's schedule has settled
+            run(tf.constant(count))
+            states.append([x.numpy() for x in (*variables, *(slot.value for slot in optimizer.variables))])
+        results.append(states)
+    for ours, theirs in zip(*results, strict=True):
+        for x, y in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(x, y, rtol=0, atol=1e-11 if dtype == "float64" else 1e-4)
+
+
+def test_optimizer_by_name() -> None:
+    nadam, adam = trained()[0], trained(optimizer="adam")[0]
+    assert not np.array_equal(nadam.q_mu, adam.q_mu)
+    with pytest.raises(ValueError, match="optimizer must be one of nadam, adam"):
+        toy_options(optimizer="sgd")
+
+
+def test_learning_rate_schedule(tmp_path: Path) -> None:
+    """A schedule that is constant trains as its number does; another one's checkpoint is refused."""
+    schedules = keras.optimizers.schedules
+    constant = trained(learning_rate=schedules.ExponentialDecay(0.05, 10, 1.0))[0]
+    np.testing.assert_allclose(constant.q_mu, trained()[0].q_mu, rtol=1e-6)
+    decaying = {"learning_rate": schedules.ExponentialDecay(0.05, 10, 0.5), "checkpoint_dir": tmp_path}
+    model = trained(**decaying)[0]
+    assert not np.allclose(model.q_mu, constant.q_mu)
+    resumed = trained(**decaying)[0]
+    np.testing.assert_array_equal(resumed.q_mu, model.q_mu)
+    with pytest.raises(ValueError, match="differ in learning_rate"):
+        trained(learning_rate=schedules.ExponentialDecay(0.05, 10, 0.6), checkpoint_dir=tmp_path)
+
+
+# The step
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 6])
+def test_divergence_of_packed_factors(size: int, rng: np.random.Generator) -> None:
+    model = gpflow.models.SVGP(
+        SignatureKernel(2), gpflow.likelihoods.Gaussian(), OrthogonalSignatureFeatures(size), num_latent_gps=3
+    )
+    model.q_mu.assign(rng.normal(size=(size, 3)))
+    model.q_sqrt.assign(np.tril(rng.normal(size=(3, size, size))))
+    variables = [model.q_mu.unconstrained_variable, model.q_sqrt.unconstrained_variable]
+    with tf.GradientTape(persistent=True) as tape:
+        ours = packed_kl(tf.convert_to_tensor(model.q_mu), as_packed_factor(model.q_sqrt))
+        gpflows = gpflow.kullback_leiblers.gauss_kl(model.q_mu, model.q_sqrt)
+    np.testing.assert_allclose(ours, gpflows, rtol=1e-13)
+    for got, expected in zip(tape.gradient(ours, variables), tape.gradient(gpflows, variables), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+    assert as_packed_factor(tf.convert_to_tensor(model.q_sqrt)) is None
+
+
+# Natural gradients
+
+
+def test_one_natural_step_over_all_data_is_the_optimum() -> None:
+    """With Gaussian noise; the next step, being there, changes nothing."""
+    X, Y = toy_data()
+    model = toy_model(num_data=60)
+    gpflow.set_trainable(model.kernel, False)
+    gpflow.set_trainable(model.likelihood, False)
+    gpflow.set_trainable(model.inducing_variable, False)
+    steps = Steps(model, toy_options(natural_gradient=1.0, batch_size=60))
+    expected = gpflow.models.SGPR((X, Y), model.kernel, model.inducing_variable, noise_variance=1.0).elbo()
+    from sigkernel_tf.gp.data import as_rows
+
+    steps.compile(as_rows((X, Y)), with_hyperparameters=False)(X[None], Y[None])
+    assert steps.iteration == 1
+    np.testing.assert_allclose(model.elbo((X, Y)), expected, rtol=1e-6)
+
+
+def test_natural_gradients_need_fewer_steps() -> None:
+    natural, nadam = trained(natural_gradient=0.3)[1], trained(learning_rate=0.01)[1]
+    assert natural.history[1].elbo > nadam.history[-1].elbo
+
+
+def test_natural_gradients_are_resumed(tmp_path: Path) -> None:
+    expected, result = trained(natural_gradient=0.3)
+    calls = 0
+
+    def interrupt() -> dict[str, float]:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return {}
+
+    options = toy_options(natural_gradient=0.3, checkpoint_dir=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train(toy_model(), toy_data(), options, record=interrupt)
+    resumed = toy_model()
+    assert train(resumed, toy_data(), options).history == result.history
+    np.testing.assert_array_equal(resumed.q_sqrt, expected.q_sqrt)
+
+
+def test_natural_gradients_of_other_models() -> None:
+    with pytest.raises(ValueError, match="needs a full covariance"):
+        train(toy_model(q_diag=True), toy_data(), toy_options(natural_gradient=0.1))
+    model = toy_model()
+    gpflow.set_trainable(model.q_mu, False)
+    with pytest.raises(ValueError, match="they are not trainable"):
+        train(model, toy_data(), toy_options(natural_gradient=0.1))
+
+
+# Early stopping
+
+
+def history(*scores: tuple[int, int, float | None]) -> list[MonitorPoint]:
+    return [MonitorPoint(iteration, phase, 0.0, nlpp) for iteration, phase, nlpp in scores]
+
+
+def test_when_a_phase_is_over() -> None:
+    seen = history((10, 1, 3.0), (20, 1, 2.0), (30, 1, 2.5))
+    assert not is_over(seen, 1, 100, None)
+    assert is_over(seen, 1, 100, 1)
+    assert not is_over(seen, 1, 100, 2)
+    assert is_over([*seen, *history((40, 1, 2.1))], 1, 100, 2)
+    assert is_over(seen, 1, 30, None)
+    later = [*seen, *history((40, 2, 9.0), (50, 2, 8.0))]
+    assert is_over(later, 1, 100, None)
+    assert phase_start(later, 2) == 30
+    assert not is_over(later, 2, 100, 1)  # a phase's first look is its own lowest so far
+    assert is_over(later, 2, 20, None)
+    assert not is_over(history((40, 3, None)), 3, 100, 1)
+
+
+def test_early_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sigkernel_tf.gp.evaluation import Evaluation
+    from sigkernel_tf.gp.training import run
+
+    scores = iter([3.0, 2.0, 2.5, 2.4, 1.0, 1.5, 1.6])
+    monkeypatch.setattr(run, "Evaluator", lambda *_: lambda: Evaluation(nlpp=next(scores), accuracy=None))
+    result = trained(iterations=40, patience=2)[1]
+    ends = {point.phase: point.iteration for point in result.history}
+    assert ends == {1: 16, 2: 28, 3: 68}  # two looks after those at 8 and 20; all of phase 3
+    assert result.best_iteration == 20
+
+
+# TensorBoard
+
+
+def test_tensorboard(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    model = toy_model()
+    train(model, toy_data(), toy_options(tensorboard_dir=tmp_path), record=lambda: {"test accuracy": 0.5})
+    (file,) = tmp_path.iterdir()
+    values: dict[str, list[tuple[int, float]]] = {}
+    for event in tf.compat.v1.train.summary_iterator(str(file)):
+        for value in event.summary.value:
+            values.setdefault(value.tag, []).append((event.step, float(tf.make_ndarray(value.tensor))))
+    assert [step for step, _ in values["training/elbo"]] == [4, 6, 8, 12, 16, 18]
+    assert [step for step, _ in values["training/validation_nlpp"]] == [4, 6, 8, 12]
+    assert values["training/test accuracy"][0] == (4, 0.5)
+    assert values["kernel.lengthscales"][-1][1] == pytest.approx(float(model.kernel.lengthscales.numpy()), rel=1e-6)
+
+
+def test_tensorboard_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ImportError, match="pip install tensorboard"):
+        trained(tensorboard_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "error", "message"),
+    [
+        ("natural_gradient", 0.0, ValueError, r"natural_gradient must lie in \(0, 1\]"),
+        ("natural_gradient", "a", TypeError, "natural_gradient must be a number or None"),
+        ("patience", 0, ValueError, "patience must be at least 1"),
+        ("patience", 1.5, TypeError, "patience must be an int"),
+    ],
+)
+def test_bad_options(option: str, value: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        toy_options(**{option: value})
