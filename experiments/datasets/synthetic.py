@@ -57,7 +57,7 @@ def up_calls(rng: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndar
     envelope = np.where((progress > 0.0) & (progress < 1.0), np.sin(np.pi * np.clip(progress, 0.0, 1.0)), 0.0)
     rising = low * progress + 0.5 * (high - low) * progress**2  # the phase, whose derivative is the frequency
     cycles = duration * np.where(y[:, None] == 1, rising, constant * progress)
-    loudness = np.exp(rng.uniform(np.log(0.15), np.log(1.0), (number, 1)))
+    loudness = np.exp(rng.uniform(np.log(0.5), np.log(4.0), (number, 1)))
     present = (y[:, None] == 1) | (rng.random((number, 1)) < 0.5)
     phase = rng.uniform(0.0, 1.0, (number, 1))
     return noise + np.where(present, loudness, 0.0) * envelope * np.sin(2 * np.pi * (cycles + phase)), y
