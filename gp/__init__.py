@@ -7,8 +7,8 @@ from sigkernel_tf import _library
 
 # Importing covariances and posteriors registers Kuu, Kuf, the posterior and the divergence with GPflow.
 from . import covariances as covariances
-from .inducing_variables import OrthogonalSignatureFeatures
-from .kernels import SignatureKernel, flatten_paths
+from .inducing_variables import InducingSequences, InducingTensors, OrthogonalSignatureFeatures
+from .kernels import SignatureKernel, TruncatedSignatureKernel, flatten_paths
 from .models import SigGPDE
 from .posteriors import check_residual
 
@@ -25,7 +25,10 @@ _HOME = {
     "train": "training",
 }
 
-__all__ = ["OrthogonalSignatureFeatures", "SigGPDE", "SignatureKernel", "check_residual", "flatten_paths", *_HOME]
+__all__ = [
+    "InducingSequences", "InducingTensors", "OrthogonalSignatureFeatures", "SigGPDE", "SignatureKernel",
+    "TruncatedSignatureKernel", "check_residual", "flatten_paths", *_HOME,
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:  # PEP 562: imported when first asked for

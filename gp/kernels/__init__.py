@@ -2,5 +2,6 @@
 
 from .paths import PathKernel, flatten_paths
 from .signature import SignatureKernel
+from .truncated import TruncatedSignatureKernel
 
-__all__ = ["PathKernel", "SignatureKernel", "flatten_paths"]
+__all__ = ["PathKernel", "SignatureKernel", "TruncatedSignatureKernel", "flatten_paths"]

@@ -1,0 +1,61 @@
+"""Long computations in chunks, so that memory does not grow with their length, gradients included."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+def size_of(tensor: tf.Tensor, axis: int) -> int | tf.Tensor:
+    """The size of an axis, as an int where it is known while tracing."""
+    return tf.shape(tensor)[axis] if tensor.shape[axis] is None else tensor.shape[axis]
+
+
+def in_chunks(
+    function: Callable[..., tf.Tensor], count: int | tf.Tensor, chunk: int | tf.Tensor, *tensors: tf.Tensor
+) -> tf.Tensor:
+    """
+    The rows ``function(start, stop, *tensors)`` for all of 0, ..., count − 1, at most ``chunk`` of them at a time.
+
+    The gradient computes each chunk anew, so that nothing of a chunk is kept but its rows. Where one chunk holds all,
+    which must be known while tracing, the function is called as it is.
+
+    :param function: must reach nothing that needs a gradient but ``tensors``.
+    :param count: the number of rows, an int or a scalar tensor.
+    :param chunk: an int or a scalar tensor, at least 1.
+    :return: [count, ...].
+    """
+    if isinstance(count, int) and isinstance(chunk, int) and count <= chunk:
+        return function(0, count, *tensors)
+    count, chunk = tf.cast(count, tf.int32), tf.cast(chunk, tf.int32)
+
+    @tf.custom_gradient
+    def run(*tensors: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        num_chunks = (count + chunk - 1) // chunk
+
+        def rows(k: tf.Tensor, *tensors: tf.Tensor) -> tf.Tensor:
+            return function(k * chunk, tf.minimum((k + 1) * chunk, count), *tensors)
+
+        def append(k: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            return k + 1, found.write(k, rows(k, *tensors))
+
+        def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
+            def add(k: tf.Tensor, *sums: tf.Tensor) -> list[tf.Tensor]:
+                with tf.GradientTape(watch_accessed_variables=False) as tape:
+                    tape.watch(tensors)
+                    again = rows(k, *tensors)
+                found = tape.gradient(
+                    again,
+                    tensors,
+                    output_gradients=upstream[k * chunk : k * chunk + tf.shape(again)[0]],
+                    unconnected_gradients=tf.UnconnectedGradients.ZERO,
+                )
+                return [k + 1, *(total + tf.convert_to_tensor(part) for total, part in zip(sums, found, strict=True))]
+
+            zeros = [tf.zeros_like(tensor) for tensor in tensors]
+            return tf.while_loop(lambda k, *_: k < num_chunks, add, [0, *zeros], parallel_iterations=1)[1:]
+
+        found = tf.TensorArray(tensors[0].dtype, size=num_chunks, infer_shape=False)
+        found = tf.while_loop(lambda k, _: k < num_chunks, append, [0, found], parallel_iterations=1)[1]
+        return found.concat(), gradient
+
+    return run(*tensors)

@@ -1,0 +1,35 @@
+"""Paths of the data from which inducing variables are initialised."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..kernels import PathKernel, flatten_paths
+
+
+def drawn_paths(X: Any, num_paths: int, kernel: PathKernel, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """
+    Paths [L_i, D] drawn at random, without their padding; each that moves at all once, before any is drawn again.
+
+    :param X: flattened paths [N, L * D], or what :func:`flatten_paths` takes.
+    :raises ValueError: for a width that is no multiple of D, a NaN, and data without a path that moves.
+    """
+    is_flat = not isinstance(X, (list, tuple)) and len(X.shape) == 2
+    flat = np.asarray(X if is_flat else flatten_paths(X))
+    D = kernel.num_channels
+    if flat.shape[1] == 0 or flat.shape[1] % D:
+        raise ValueError(
+            f"the width of X must be a positive multiple of the kernel's num_channels={D} (L * D columns, as "
+            f"flatten_paths makes them), got shape {flat.shape}."
+        )
+    if not np.isfinite(flat).all():
+        raise ValueError("X must be finite, got NaN or infinite values: flatten_paths pads paths of unequal lengths.")
+    paths = flat.reshape(len(flat), -1, D)
+    moves = np.any(paths[:, 1:] != paths[:, :-1], axis=-1)  # [N, L - 1]
+    moving = np.flatnonzero(moves.any(axis=1))
+    if not moving.size:
+        raise ValueError(f"X must hold at least one path that moves, got {len(paths)} paths, constant all of them.")
+    for first in range(0, num_paths, len(moving)):
+        for chosen in rng.permutation(moving)[: num_paths - first]:
+            yield paths[chosen, : np.flatnonzero(moves[chosen])[-1] + 2]

@@ -1,0 +1,118 @@
+"""Inducing sequences, those of GPSig-IS."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from check_shapes import Shape
+from gpflow.base import Parameter, TensorData
+from gpflow.config import default_float
+from gpflow.inducing_variables import InducingVariables
+from gpflow.kernels import Kernel
+
+from .._checks import as_positive_int
+from ..kernels import PathKernel
+from .from_data import drawn_paths
+
+
+class InducingSequences(InducingVariables):
+    r"""
+    Values of the process at M short sequences, which are parameters: inducing points for kernels of paths.
+
+    The inducing variables of GPSig-IS (Toth & Oberhauser 2020), whose kernel is
+    :class:`~sigkernel_tf.gp.TruncatedSignatureKernel`; :class:`~sigkernel_tf.gp.SignatureKernel` does as well. Kuu and
+    Kuf are the kernel of the sequences with one another and with the data: a dense matrix with an inverse, GPflow's
+    ordinary one. Their costs are the kernel's, for M² and M N pairs. By sums over index tuples those are GPSig's, over
+    the cells of each pair; where the kernel takes explicit signatures, they are one signature for each sequence and
+    path, and matrix products over the words.
+    """
+
+    def __init__(self, Z: TensorData, *, name: str | None = None) -> None:
+        """
+        :param Z: [M, length, D]; of length 5 in GPSig's experiments.
+        :raises ValueError: for another rank, and empty sequences.
+        """
+        super().__init__(name=name)
+        if not isinstance(Z, (tf.Variable, Parameter)):
+            Z = Parameter(Z)
+        shape = tf.TensorShape(Z.shape)
+        if shape.rank != 3 or not all(shape):
+            raise ValueError(
+                f"Z must have shape [M, length, D], all of them positive and in advance known, got {shape}: "
+                "InducingSequences.from_data(X, M, kernel) makes them from data."
+            )
+        self.Z = Z
+
+    @classmethod
+    def from_data(
+        cls,
+        X: Any,
+        num_inducing: int,
+        kernel: PathKernel,
+        *,
+        length: int = 5,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> "InducingSequences":
+        """
+        Stretches of so many consecutive points of paths of the data, one of each, drawn at random.
+
+        A shorter path is taken whole, and padded with its last value.
+
+        :param X: flattened paths [N, L * D], or paths as :func:`~sigkernel_tf.gp.flatten_paths` takes them.
+        :param num_inducing: M.
+        :param kernel: whose number of channels counts.
+        :param length: points in a sequence, at least 2.
+        :param seed: decides the draws.
+        :raises ValueError: for data that do not fit the kernel, data without a path that moves, and a length of 1.
+        :raises TypeError: for a kernel that is none of paths.
+        """
+        num_inducing, length = as_positive_int(num_inducing, "num_inducing"), as_positive_int(length, "length")
+        if length == 1:
+            raise ValueError("length must be at least 2, got 1: the kernel of a path of one point is constant.")
+        if not isinstance(kernel, PathKernel):
+            raise unsuitable_for_sequences(kernel)
+        rng = np.random.default_rng(seed)
+        Z = []
+        for path in drawn_paths(X, num_inducing, kernel, rng):
+            start = rng.integers(max(len(path) - length, 0) + 1)
+            stretch = path[start : start + length]
+            Z.append(np.concatenate([stretch, np.repeat(stretch[-1:], length - len(stretch), axis=0)]))
+        return cls(np.stack(Z).astype(default_float()), name=name)
+
+    @property
+    def num_inducing(self) -> int:
+        """M."""
+        return self.Z.shape[0]
+
+    @property
+    def shape(self) -> Shape:
+        """[M, ., 1]: sequences serve paths of any length."""
+        return (self.num_inducing, None, 1)
+
+    def flat(self, kernel: PathKernel) -> tf.Tensor:
+        """
+        The sequences as the kernel takes them, [M, length * D].
+
+        :raises ValueError: where their number of channels is not the kernel's.
+        """
+        num_inducing, length, num_channels = self.Z.shape
+        if num_channels != kernel.num_channels:
+            raise ValueError(
+                f"InducingSequences must have the kernel's num_channels, {kernel.num_channels}, got {num_channels} "
+                f"(Z of shape {self.Z.shape}): InducingSequences.from_data(X, M, kernel) makes fitting ones."
+            )
+        return tf.reshape(self.Z, [num_inducing, length * num_channels])
+
+
+def unsuitable_for_sequences(kernel: Any) -> TypeError:
+    """The error for inducing sequences with a kernel that is none of paths."""
+    found = type(kernel).__name__
+    if isinstance(kernel, Kernel) and hasattr(kernel, "kernels"):
+        found += f" of {', '.join(type(k).__name__ for k in kernel.kernels)}"
+    return TypeError(
+        f"InducingSequences are for kernels of paths, TruncatedSignatureKernel or SignatureKernel, got the kernel "
+        f"{found}: take one of these by itself, or keep this kernel and take gpflow.inducing_variables.InducingPoints on "
+        "flattened paths; for several outputs wrap both, in gpflow.kernels.SharedIndependent and "
+        "gpflow.inducing_variables.SharedIndependentInducingVariables, or take num_latent_gps."
+    )

@@ -1,0 +1,121 @@
+"""Inducing tensors, those of GPSig-IT."""
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from check_shapes import Shape
+from gpflow.base import Parameter, TensorData
+from gpflow.config import default_float
+from gpflow.inducing_variables import InducingVariables
+from gpflow.kernels import Kernel
+
+from .._checks import as_positive_int
+from ..kernels import TruncatedSignatureKernel
+from .from_data import drawn_paths
+
+
+class InducingTensors(InducingVariables):
+    r"""
+    Projections of the process on tensors of rank one, for :class:`~sigkernel_tf.gp.TruncatedSignatureKernel`.
+
+    The inducing variables of GPSig-IT (Toth & Oberhauser 2020). Each has level 0 equal to 1 and for each level
+    k = 1, ..., n a tensor z_k = z_k1 ⊗ ... ⊗ z_kk, whose vectors are parameters; they are in the units of paths, and
+    scaled by the kernel's lengthscales as these are. Then Kuu = σ² Σ_k w_k Π_i ⟨z_ki, z'_ki⟩ and
+    Kuf = σ² Σ_k w_k ⟨z_k, S_k(x)⟩, a dense matrix with an inverse, GPflow's ordinary one.
+
+    Kuu costs O(n² M² D) and Kuf O(n² N M L D) by the sums over index tuples that never form a tensor. Where the kernel
+    takes explicit signatures (see there), tensors are written out too, and both become matrix products over the words.
+    """
+
+    def __init__(self, Z: TensorData, *, name: str | None = None) -> None:
+        """
+        :param Z: [M, n (n + 1) / 2, D], the vectors level after level: z_11, z_21, z_22, z_31, and so on.
+        :raises ValueError: for another rank, and a number of vectors that no depth has.
+        """
+        super().__init__(name=name)
+        if not isinstance(Z, (tf.Variable, Parameter)):
+            Z = Parameter(Z)
+        shape = tf.TensorShape(Z.shape)
+        if shape.rank != 3 or not shape[0] or not shape[2]:
+            raise ValueError(
+                "Z must have shape [M, depth * (depth + 1) / 2, D], all of them positive and in advance known, got "
+                f"{shape}: InducingTensors.from_data(X, M, kernel) makes them from data."
+            )
+        self._depth = (math.isqrt(8 * shape[1] + 1) - 1) // 2
+        if not shape[1] or self._depth * (self._depth + 1) // 2 != shape[1]:
+            raise ValueError(
+                f"Z must hold depth * (depth + 1) / 2 vectors an element, 1, 3, 6, 10, ..., got {shape[1]} "
+                f"(shape {shape}): k for each level k."
+            )
+        self.Z = Z
+
+    @classmethod
+    def from_data(
+        cls, X: Any, num_inducing: int, kernel: TruncatedSignatureKernel, *, seed: int = 0, name: str | None = None
+    ) -> "InducingTensors":
+        r"""
+        Tensors made of increments of the data.
+
+        Each element takes a path of its own at random; level k has k of its increments, in the order in which the path
+        has them, at sorted times drawn uniformly, scaled such that their tensor product is the path's S_k on average.
+
+        :param X: flattened paths [N, L * D], or paths as :func:`~sigkernel_tf.gp.flatten_paths` takes them.
+        :param num_inducing: M.
+        :param kernel: whose depth and number of channels count.
+        :param seed: decides the draws.
+        :raises ValueError: for data that do not fit the kernel, and data without a path that moves.
+        :raises TypeError: for another kernel.
+        """
+        num_inducing = as_positive_int(num_inducing, "num_inducing")
+        if not isinstance(kernel, TruncatedSignatureKernel):
+            raise unsuitable_for_tensors(kernel)
+        rng = np.random.default_rng(seed)
+        levels = range(1, kernel.depth + 1)
+        Z = []
+        for path in drawn_paths(X, num_inducing, kernel, rng):
+            dx = np.diff(path, axis=0)
+            # The simplex of k times among T steps has the volume T^k / k!.
+            scales = [len(dx) / math.factorial(level) ** (1 / level) for level in levels]
+            steps = [np.sort(rng.integers(len(dx), size=level)) for level in levels]
+            Z.append(np.concatenate([scale * dx[chosen] for scale, chosen in zip(scales, steps, strict=True)]))
+        return cls(np.stack(Z).astype(default_float()), name=name)
+
+    @property
+    def num_inducing(self) -> int:
+        """M."""
+        return self.Z.shape[0]
+
+    @property
+    def depth(self) -> int:
+        """n, the last level."""
+        return self._depth
+
+    @property
+    def shape(self) -> Shape:
+        """[M, ., 1]: tensors serve paths of any length."""
+        return (self.num_inducing, None, 1)
+
+
+def check_tensors(inducing_variable: InducingTensors, kernel: TruncatedSignatureKernel) -> None:
+    """:raises ValueError: where the tensors are not of the kernel's depth and number of channels."""
+    found, expected = (inducing_variable.depth, inducing_variable.Z.shape[2]), (kernel.depth, kernel.num_channels)
+    if found != expected:
+        raise ValueError(
+            f"InducingTensors must have the kernel's depth and num_channels, {expected}, got {found}: "
+            "InducingTensors.from_data(X, M, kernel) makes fitting ones."
+        )
+
+
+def unsuitable_for_tensors(kernel: Any) -> TypeError:
+    """The error for inducing tensors with another kernel than the truncated signature kernel."""
+    found = type(kernel).__name__
+    if isinstance(kernel, Kernel) and hasattr(kernel, "kernels"):
+        found += f" of {', '.join(type(k).__name__ for k in kernel.kernels)}"
+    return TypeError(
+        f"InducingTensors are for TruncatedSignatureKernel alone, got the kernel {found}: take "
+        "TruncatedSignatureKernel by itself; for SignatureKernel take OrthogonalSignatureFeatures or "
+        "InducingSequences; for several outputs wrap both, in gpflow.kernels.SharedIndependent and "
+        "gpflow.inducing_variables.SharedIndependentInducingVariables, or take num_latent_gps."
+    )

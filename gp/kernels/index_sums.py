@@ -1,0 +1,88 @@
+r"""
+Sums over index tuples: the truncated signature kernel without the signature (Király & Oberhauser 2019).
+
+Level k of a path's discretized signature sums dx_{i_1} ⊗ ... ⊗ dx_{i_k} over i_1 <= ... <= i_k, where no index is
+repeated more often than the discretization order says, and each that is repeated r times divides by r!. Of order 1 the
+indices increase strictly; of order k it is the signature's own level k, for a segment's signature is the exponential
+of its increment. Inner products of such levels, with one another or with tensors of rank one, are sums of products of
+inner products of increments, and follow letter by letter from those of the tuples that are shorter by one.
+"""
+
+import tensorflow as tf
+
+
+def kernel_of_increments(p: tf.Tensor, weights: tf.Tensor, order: int) -> tf.Tensor:
+    r"""
+    Weighted sum over levels 1 to n of the inner products of two paths' discretized levels.
+
+    ``ends[r, s]`` holds for each cell (i, j) the sum over tuples that end there, i the r-th time and j the s-th.
+
+    :param p: ⟨dx_i, dy_j⟩, [T1, T2, P], pairs of paths last: all operations then run over long rows.
+    :param weights: [n], n known.
+    :param order: the discretization order, from 1 to n.
+    :return: [P].
+    """
+    depth = weights.shape[0]
+    ends, everything = {(1, 1): p}, p
+    total = weights[0] * tf.reduce_sum(p, axis=[0, 1])
+    for level in range(2, depth + 1):
+        repeats = range(1, min(order, level))  # of the tuples before, those that may repeat their last index once more
+        same_i = {r: tf.add_n([ends[key] for key in ends if key[0] == r]) for r in repeats}
+        same_j = {s: tf.add_n([ends[key] for key in ends if key[1] == s]) for s in repeats}
+        before_i = _sums_before_rows(everything)
+        if level == depth:  # the cells' sum alone is wanted: the cases are added before they are multiplied
+            cases = _sums_before_columns(tf.add_n([before_i, *(same_i[r] / (r + 1) for r in repeats)]))
+            if repeats:
+                cases += _sums_before_rows(tf.add_n([same_j[s] / (s + 1) for s in repeats]))
+                cases += tf.add_n([ends[r, s] / ((r + 1) * (s + 1)) for r in repeats for s in repeats])
+            return total + weights[-1] * tf.reduce_sum(p * cases, axis=[0, 1])
+        ends = (
+            {(1, 1): p * _sums_before_columns(before_i)}
+            | {(r + 1, 1): p * _sums_before_columns(same_i[r] / (r + 1)) for r in repeats}
+            | {(1, s + 1): p * _sums_before_rows(same_j[s] / (s + 1)) for s in repeats}
+            | {(r + 1, s + 1): p * ends[r, s] / ((r + 1) * (s + 1)) for r in repeats for s in repeats}
+        )
+        everything = tf.add_n(list(ends.values()))
+        total += weights[level - 1] * tf.reduce_sum(everything, axis=[0, 1])
+    return total  # of one level
+
+
+def tensors_on_increments(v: list[list[tf.Tensor]], weights: tf.Tensor, order: int) -> tf.Tensor:
+    r"""
+    Weighted sum over levels 1 to n of ⟨z_k1 ⊗ ... ⊗ z_kk, discretized level k of a path⟩.
+
+    ``ends[r - 1]`` holds for each step i the sum over tuples that end there, i the r-th time.
+
+    :param v: for each level k its ⟨z_k1, dx_i⟩, ..., ⟨z_kk, dx_i⟩, each [T, ...].
+    :param weights: [n].
+    :param order: the discretization order, from 1 to n.
+    :return: [...].
+    """
+    levels = []
+    for letters in v:
+        ends = [letters[0]]
+        for letter in letters[1:]:
+            repeated = [letter * end / (r + 1) for r, end in enumerate(ends[: order - 1], start=1)]
+            ends = [letter * _sums_before_rows(tf.add_n(ends)), *repeated]
+        levels.append(tf.reduce_sum(tf.add_n(ends), axis=0))
+    return tf.add_n([weights[k] * level for k, level in enumerate(levels)])
+
+
+# Products with a triangular matrix take a fraction of tf.cumsum's time, up to hundreds of steps.
+
+
+def _sums_before_rows(x: tf.Tensor) -> tf.Tensor:
+    """x [T, ...] -> for each step the sum over all steps before it."""
+    shape = tf.shape(x)
+    flat = tf.reshape(x, [shape[0], tf.reduce_prod(shape[1:])])
+    return tf.ensure_shape(tf.reshape(tf.matmul(_strictly_lower(shape[0], x.dtype), flat), shape), x.shape)
+
+
+def _sums_before_columns(x: tf.Tensor) -> tf.Tensor:
+    """x [T1, T2, P] -> the same along the second axis."""
+    return tf.matmul(_strictly_lower(tf.shape(x)[1], x.dtype), x)
+
+
+def _strictly_lower(size: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    ones = tf.ones([size, size], dtype)
+    return tf.linalg.band_part(ones, -1, 0) - tf.eye(size, dtype=dtype)
