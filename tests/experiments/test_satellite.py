@@ -1,6 +1,8 @@
 """Crop and the million satellite series: the archive's and the authors' files, faults, and the stand-in."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -216,3 +218,21 @@ def test_real_crop_has_the_published_error_of_its_nearest_neighbours() -> None:
     # All have the same norm, so the nearest has the largest inner product.
     nearest = np.concatenate([np.argmax(X @ X_train.T, axis=1) for X in np.array_split(X_test, 10)])
     assert np.mean(dataset.y_train[nearest] != dataset.y_test) == pytest.approx(0.288, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_million_series_hold_their_memory(tmp_path: Path) -> None:
+    """A run at full size, in a process of its own: its peak resident memory is under 4 GB."""
+    root = Path(__file__).resolve().parents[2]
+    command = ["run", "satellite_stand_in", "--iterations", "2", "--num-inducing", "5", "--seeds", "1"]
+    script = (
+        "import resource, sys; from experiments.__main__ import main; "
+        f"status = main({[*command, '--out', str(tmp_path)]!r}); "
+        "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "STAND-IN for satellite" in done.stdout
+    assert "900000 training and 100000 test series" in done.stdout
+    kilobytes = int(done.stdout.rsplit("PEAK ", 1)[1])
+    assert kilobytes * 1024 < 4e9
