@@ -20,7 +20,7 @@ DESCRIPTION = Description(
         "quarter of the time for testing; time channel from 0 to 1; every channel standardised by the training set's "
         "mean and deviation"
     ),
-    defaults=Defaults(num_inducing=585, iterations=1500, batch_size=50, lengthscale=5.0),
+    defaults=Defaults(num_inducing=585, iterations=1500, batch_size=50, lengthscale=2.0),
     channels=("time", *(name for name, _, _ in jena.COLUMNS.values())),
 )
 STEPS, STEPS_AHEAD = 36, 6  # six hours to look at, one to foretell
