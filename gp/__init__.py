@@ -10,7 +10,7 @@ from . import covariances as covariances
 from .inducing_variables import InducingSequences, InducingTensors, OrthogonalSignatureFeatures
 from .kernels import SignatureKernel, TruncatedSignatureKernel, flatten_paths
 from .models import SigGPDE
-from .posteriors import check_residual
+from .posteriors import check_residual, residual_share
 
 _library.ops()  # so that a SavedModel that holds the operations can be loaded
 
@@ -26,9 +26,17 @@ _HOME = {
 }
 
 __all__ = [
-    "InducingSequences", "InducingTensors", "OrthogonalSignatureFeatures", "SigGPDE", "SignatureKernel",
-    "TruncatedSignatureKernel", "check_residual", "flatten_paths", *_HOME,
-]  # fmt: skip
+    "InducingSequences",
+    "InducingTensors",
+    "OrthogonalSignatureFeatures",
+    "SigGPDE",
+    "SignatureKernel",
+    "TruncatedSignatureKernel",
+    "check_residual",
+    "flatten_paths",
+    "residual_share",
+    *_HOME,
+]
 
 
 def __getattr__(name: str) -> Any:  # PEP 562: imported when first asked for

@@ -1,6 +1,7 @@
 """Long computations in chunks, so that memory does not grow with their length, gradients included."""
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -19,7 +20,7 @@ def in_chunks(
     The gradient computes each chunk anew, so that nothing of a chunk is kept but its rows. Where one chunk holds all,
     which must be known while tracing, the function is called as it is.
 
-    :param function: must reach nothing that needs a gradient but ``tensors``.
+    :param function: may read variables, too; the gradient reaches these and ``tensors``, and nothing else.
     :param count: the number of rows, an int or a scalar tensor.
     :param chunk: an int or a scalar tensor, at least 1.
     :return: [count, ...].
@@ -38,21 +39,21 @@ def in_chunks(
         def append(k: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             return k + 1, found.write(k, rows(k, *tensors))
 
-        def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
+        def gradient(upstream: tf.Tensor, variables: Any = None) -> Any:
+            inputs = [tf.identity(tensor) for tensor in tensors]  # a tensor given twice is two inputs
+            sources = [*inputs, *(variables or ())]
+
             def add(k: tf.Tensor, *sums: tf.Tensor) -> list[tf.Tensor]:
                 with tf.GradientTape(watch_accessed_variables=False) as tape:
-                    tape.watch(tensors)
-                    again = rows(k, *tensors)
-                found = tape.gradient(
-                    again,
-                    tensors,
-                    output_gradients=upstream[k * chunk : k * chunk + tf.shape(again)[0]],
-                    unconnected_gradients=tf.UnconnectedGradients.ZERO,
-                )
+                    tape.watch(sources)
+                    again = rows(k, *inputs)
+                part = upstream[k * chunk : k * chunk + tf.shape(again)[0]]
+                found = tape.gradient(again, sources, part, unconnected_gradients=tf.UnconnectedGradients.ZERO)
                 return [k + 1, *(total + tf.convert_to_tensor(part) for total, part in zip(sums, found, strict=True))]
 
-            zeros = [tf.zeros_like(tensor) for tensor in tensors]
-            return tf.while_loop(lambda k, *_: k < num_chunks, add, [0, *zeros], parallel_iterations=1)[1:]
+            zeros = [tf.zeros_like(source) for source in sources]
+            found = tf.while_loop(lambda k, *_: k < num_chunks, add, [0, *zeros], parallel_iterations=1)[1:]
+            return (found[: len(tensors)], found[len(tensors) :]) if variables else found
 
         found = tf.TensorArray(tensors[0].dtype, size=num_chunks, infer_shape=False)
         found = tf.while_loop(lambda k, _: k < num_chunks, append, [0, found], parallel_iterations=1)[1]

@@ -1,5 +1,7 @@
 """SigGPDE, ready made."""
 
+from collections.abc import Sequence
+
 from gpflow.base import TensorData
 from gpflow.likelihoods import Likelihood
 from gpflow.mean_functions import MeanFunction
@@ -27,8 +29,10 @@ class SigGPDE(SVGP):
         likelihood: Likelihood,
         num_latent_gps: int = 1,
         num_data: int | None = None,
+        channels: Sequence[int] | None = None,
         lengthscales: TensorData = 1.0,
         variance: TensorData = 1.0,
+        level_variances: int | TensorData | None = None,
         normalize: bool = False,
         solver: Solver = PowerSeries(),
         whiten: bool = True,
@@ -36,13 +40,15 @@ class SigGPDE(SVGP):
         mean_function: MeanFunction | None = None,
     ) -> None:
         """
-        :param num_channels: D, the number of channels of every path.
+        :param num_channels: the number of channels of every path.
         :param num_inducing: M, the number of features.
         :param likelihood: GPflow's; for classes ``MultiClass`` or ``Softmax``.
         :param num_latent_gps: the number of processes: one for each class, or 1.
         :param num_data: the size of the training set, which scales a minibatch's bound; None: each batch is all data.
+        :param channels: those the kernel sees, counted from 0; None: all.
         :param lengthscales: a scalar shared by the channels, or a vector [D].
         :param variance: the kernel's variance.
+        :param level_variances: the kernel's [w_0, ..., w_n, w_rest], or an integer n for n + 2 ones.
         :param normalize: whether the kernel is normalized.
         :param solver: how the kernel is computed.
         :param whiten: has no effect on any result, for Kuu is the identity; GPflow's default.
@@ -51,7 +57,13 @@ class SigGPDE(SVGP):
         """
         super().__init__(
             SignatureKernel(
-                num_channels, lengthscales=lengthscales, variance=variance, normalize=normalize, solver=solver
+                num_channels,
+                channels=channels,
+                lengthscales=lengthscales,
+                variance=variance,
+                level_variances=level_variances,
+                normalize=normalize,
+                solver=solver,
             ),
             likelihood,
             OrthogonalSignatureFeatures(num_inducing),

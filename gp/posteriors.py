@@ -5,18 +5,32 @@ GPflow's own posteriors would take Kuu's Cholesky factor and solve with it at ev
 """
 
 import warnings
+from collections.abc import Callable
 from typing import NoReturn
 
+import numpy as np
 import tensorflow as tf
 from check_shapes import check_shapes, inherit_check_shapes
-from gpflow import covariances
 from gpflow.base import MeanAndVariance, TensorType
-from gpflow.inducing_variables import InducingVariables, SharedIndependentInducingVariables
-from gpflow.kernels import Kernel, SharedIndependent
+from gpflow.inducing_variables import InducingVariables, MultioutputInducingVariables
+from gpflow.kernels import Kernel, LinearCoregionalization, MultioutputKernel
 from gpflow.kullback_leiblers import gauss_kl, prior_kl
-from gpflow.posteriors import BasePosterior, IndependentPosterior, PrecomputedValue, get_posterior_class
+from gpflow.posteriors import (
+    BasePosterior,
+    IndependentPosterior,
+    LinearCoregionalizationPosterior,
+    PrecomputedValue,
+    get_posterior_class,
+)
 
-from .inducing_variables import OrthogonalSignatureFeatures, unsuitable_kernel
+from .covariances.orthogonal import MULTIOUTPUT_PAIRS
+from .inducing_variables import (
+    OrthogonalSignatureFeatures,
+    has_orthogonal_features,
+    latent_kernels,
+    num_features,
+    unsuitable_kernel,
+)
 from .kernels import SignatureKernel
 
 RESIDUAL_TOLERANCE = 1e-6  # relative to k(x, x)
@@ -24,7 +38,7 @@ RESIDUAL_TOLERANCE = 1e-6  # relative to k(x, x)
 
 class OrthogonalPosterior(IndependentPosterior):
     r"""
-    The posterior process of eq. 29, for independent latent processes that share one kernel.
+    The posterior process of eq. 29, for independent latent processes with one kernel or one each.
 
     With q(u) = N(m, L Lᵀ) and S_M(X) the features, the mean is S_M(X)ᵀ m and the variance
     k(x, x) − \|S_M(x)\|² + \|Lᵀ S_M(x)\|². The first difference, the prior's variance beyond the features, is not
@@ -54,41 +68,69 @@ class OrthogonalPosterior(IndependentPosterior):
         full_output_cov: bool = False,
     ) -> MeanAndVariance:
         q_mu, *q_sqrt = cache
-        S = covariances.Kuf(self.X_data, self.kernel, Xnew)  # [M, N]
-        mean = tf.matmul(S, q_mu, transpose_a=True)  # [N, L]
-        cov = _residual(self._get_Kff(Xnew, full_cov), S, full_cov)[None]  # [1, N, N] or [1, N]
+        features, residual = _features_and_residual(self.kernel, self.X_data, Xnew, full_cov)
+        S = tf.linalg.matrix_transpose(features)  # [(L), M, N]
+        if features.shape.rank == 2:
+            mean, cov = tf.matmul(features, q_mu), residual[None]  # [N, L]; [1, N, N] or [1, N]
+        else:
+            mean = tf.transpose(tf.linalg.matvec(features, tf.transpose(q_mu)))  # [N, L]
+            cov = residual  # [L, N, N] or [L, N]
         if q_sqrt:
             LTS = _factor_times_features(q_sqrt[0], S)  # [L, M, N]
             cov += tf.matmul(LTS, LTS, transpose_a=True) if full_cov else tf.reduce_sum(tf.square(LTS), -2)
-        else:
+        elif features.shape.rank == 2:
             cov = tf.repeat(cov, tf.shape(q_mu)[1], axis=0)
         if not full_cov:
             cov = tf.transpose(cov)  # [N, L]
         return self._post_process_mean_and_cov(mean, cov, full_cov, full_output_cov)
 
 
+class MixedOrthogonalPosterior(OrthogonalPosterior, LinearCoregionalizationPosterior):
+    """The posterior process of eq. 29 for each latent process, mixed linearly into the outputs by GPflow's."""
+
+
+def _features_and_residual(
+    kernel: Kernel, inducing_variable: InducingVariables, X: TensorType, full_cov: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """
+    S_M(X)ᵀ and the prior's (co)variance beyond it, of each latent process or, without that axis, of all.
+
+    :return: [L, N, M] or [N, M], and with ``full_cov`` [L, N, N] or [N, N], without [L, N] or [N].
+    """
+    kernels, num_inducing = latent_kernels(kernel, inducing_variable), num_features(inducing_variable)
+    found = {}
+    for each in kernels:
+        if id(each) not in found:
+            features, Kff = each.features_and_covariance(X, num_inducing, full_cov=full_cov)
+            found[id(each)] = features, _residual(Kff, features, full_cov)
+    if len(kernels) == 1:
+        return found[id(kernels[0])]
+    features, residuals = zip(*(found[id(each)] for each in kernels), strict=True)
+    return tf.stack(features), tf.stack(residuals)
+
+
 @check_shapes(
     "Kff: [N, N] if full_cov",
     "Kff: [N] if not full_cov",
-    "S: [M, N]",
+    "features: [N, M]",
     "return: [N, N] if full_cov",
     "return: [N] if not full_cov",
 )
-def _residual(Kff: tf.Tensor, S: tf.Tensor, full_cov: bool) -> tf.Tensor:
+def _residual(Kff: tf.Tensor, features: tf.Tensor, full_cov: bool) -> tf.Tensor:
     """The prior's (co)variance beyond the features, its diagonal clamped at zero."""
     if not full_cov:
-        return tf.maximum(Kff - tf.reduce_sum(tf.square(S), axis=0), 0.0)
-    residual = Kff - tf.matmul(S, S, transpose_a=True)
+        return tf.maximum(Kff - tf.reduce_sum(tf.square(features), axis=1), 0.0)
+    residual = Kff - tf.matmul(features, features, transpose_b=True)
     return tf.linalg.set_diag(residual, tf.maximum(tf.linalg.diag_part(residual), 0.0))
 
 
 @check_shapes(
     "q_sqrt: [M_L_or_L_M_M...]",
-    "S: [M, N]",
+    "S: [any..., M, N]",
     "return: [L, M, N]",
 )
 def _factor_times_features(q_sqrt: tf.Tensor, S: tf.Tensor) -> tf.Tensor:
-    """Lᵀ S_M(X) of each latent process."""
+    """Lᵀ S_M(X) of each latent process, of S [M, N] for all or [L, M, N]."""
     if q_sqrt.shape.rank == 2:
         return tf.transpose(q_sqrt)[:, :, None] * S
     return tf.matmul(tf.linalg.band_part(q_sqrt, -1, 0), S, transpose_a=True)
@@ -98,25 +140,13 @@ def _factor_times_features(q_sqrt: tf.Tensor, S: tf.Tensor) -> tf.Tensor:
 def _posterior_orthogonal(
     kernel: SignatureKernel, inducing_variable: OrthogonalSignatureFeatures
 ) -> type[BasePosterior]:
+    latent_kernels(kernel, inducing_variable)
     return OrthogonalPosterior
 
 
 @get_posterior_class.register(Kernel, OrthogonalSignatureFeatures)
 def _posterior_unsuitable(kernel: Kernel, inducing_variable: OrthogonalSignatureFeatures) -> type[BasePosterior]:
     raise unsuitable_kernel(kernel)
-
-
-# Dispatch sees the wrapper's type and not what it wraps: for other inducing variables GPflow's own choice stands.
-_gpflow_posterior_shared = get_posterior_class.dispatch_or_raise(SharedIndependent, SharedIndependentInducingVariables)
-
-
-@get_posterior_class.register(SharedIndependent, SharedIndependentInducingVariables)
-def _posterior_shared(
-    kernel: SharedIndependent, inducing_variable: SharedIndependentInducingVariables
-) -> type[BasePosterior]:
-    if isinstance(inducing_variable.inducing_variable, OrthogonalSignatureFeatures):
-        return get_posterior_class(kernel.kernel, inducing_variable.inducing_variable)
-    return _gpflow_posterior_shared(kernel, inducing_variable)
 
 
 @prior_kl.register(OrthogonalSignatureFeatures, SignatureKernel, object, object)
@@ -134,6 +164,7 @@ def _prior_kl_orthogonal(
     whiten: bool = False,
 ) -> tf.Tensor:
     """KL[q(u) || N(0, I)], whitened or not."""
+    latent_kernels(kernel, inducing_variable)
     return gauss_kl(q_mu, q_sqrt, None)
 
 
@@ -148,26 +179,49 @@ def _prior_kl_unsuitable(
     raise unsuitable_kernel(kernel)
 
 
-_gpflow_prior_kl = prior_kl.dispatch_or_raise(SharedIndependentInducingVariables, SharedIndependent, object, object)
+def _posterior_multioutput(by_gpflow: Callable[..., type[BasePosterior]]) -> Callable[..., type[BasePosterior]]:
+    """The class for wrapped inducing variables; for others than orthogonal features GPflow's own choice stands."""
+
+    def posterior(kernel: MultioutputKernel, inducing_variable: MultioutputInducingVariables) -> type[BasePosterior]:
+        if not has_orthogonal_features(inducing_variable):
+            return by_gpflow(kernel, inducing_variable)
+        latent_kernels(kernel, inducing_variable)
+        return MixedOrthogonalPosterior if isinstance(kernel, LinearCoregionalization) else OrthogonalPosterior
+
+    return posterior
 
 
-@prior_kl.register(SharedIndependentInducingVariables, SharedIndependent, object, object)
-@check_shapes(
-    "inducing_variable: [M, D, broadcast L]",
-    "q_mu: [M, L]",
-    "q_sqrt: [M_L_or_L_M_M...]",
-    "return: []",
-)
-def _prior_kl_shared(
-    inducing_variable: SharedIndependentInducingVariables,
-    kernel: SharedIndependent,
-    q_mu: TensorType,
-    q_sqrt: TensorType,
-    whiten: bool = False,
-) -> tf.Tensor:
-    if isinstance(inducing_variable.inducing_variable, OrthogonalSignatureFeatures):
-        return prior_kl(inducing_variable.inducing_variable, kernel.kernel, q_mu, q_sqrt, whiten=whiten)
-    return _gpflow_prior_kl(inducing_variable, kernel, q_mu, q_sqrt, whiten=whiten)
+def _prior_kl_multioutput(by_gpflow: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    """The divergence for wrapped inducing variables; for others than orthogonal features GPflow's own stands."""
+
+    @check_shapes(
+        "inducing_variable: [M, D, broadcast L]",
+        "q_mu: [M, L]",
+        "q_sqrt: [M_L_or_L_M_M...]",
+        "return: []",
+    )
+    def kl(
+        inducing_variable: MultioutputInducingVariables,
+        kernel: MultioutputKernel,
+        q_mu: TensorType,
+        q_sqrt: TensorType,
+        whiten: bool = False,
+    ) -> tf.Tensor:
+        if not has_orthogonal_features(inducing_variable):
+            return by_gpflow(inducing_variable, kernel, q_mu, q_sqrt, whiten=whiten)
+        latent_kernels(kernel, inducing_variable)
+        return gauss_kl(q_mu, q_sqrt, None)
+
+    return kl
+
+
+for _variables, _kernel in MULTIOUTPUT_PAIRS:
+    get_posterior_class.register(_kernel, _variables)(
+        _posterior_multioutput(get_posterior_class.dispatch_or_raise(_kernel, _variables))
+    )
+    prior_kl.register(_variables, _kernel, object, object)(
+        _prior_kl_multioutput(prior_kl.dispatch_or_raise(_variables, _kernel, object, object))
+    )
 
 
 def check_residual(kernel: Kernel, inducing_variable: InducingVariables, X: TensorType) -> float:
@@ -176,28 +230,61 @@ def check_residual(kernel: Kernel, inducing_variable: InducingVariables, X: Tens
 
     The features are exact; the kernel is as good as its solver. Where it falls short by more than 1e-6 k(x, x),
     clamping hides a real error, and the solver is too coarse for these paths and lengthscales. Run it on concrete
-    data, before training; it is no part of the traced bound.
+    data, before training; it is no part of the traced bound. Level variances change nothing here: the signature kernel
+    without them is looked at, and at least the words that have one each.
 
-    :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or the SharedIndependent of one.
-    :param inducing_variable: the features, or their SharedIndependentInducingVariables.
-    :param X: flattened paths [N, L * D].
+    :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or a multioutput kernel of such.
+    :param inducing_variable: the features, or GPflow's Shared- or SeparateIndependentInducingVariables of them.
+    :param X: rows [N, ...] as the kernel takes them.
     :return: the largest (\|S_M(x)\|² − k(x, x)) / k(x, x) of the paths; minus infinity for no paths.
     :raises RuntimeError: inside tf.function, where there are no values to look at.
     """
-    if not tf.executing_eagerly():
-        raise RuntimeError("check_residual looks at values and works eagerly only: call it outside tf.function.")
-    single = kernel.kernel if isinstance(kernel, SharedIndependent) else kernel
-    k = single(X, full_cov=False)
-    explained = tf.reduce_sum(tf.square(covariances.Kuf(inducing_variable, kernel, X)), axis=0)
+    _must_be_eager("check_residual")
+    kernels = {id(each): each for each in latent_kernels(kernel, inducing_variable)}.values()
+    return max(_largest_excess(each, num_features(inducing_variable), X) for each in kernels)
+
+
+def _largest_excess(kernel: SignatureKernel, num_inducing: int, X: TensorType) -> float:
+    explained, k = kernel.plain_squared_norms(X, num_inducing)
     excess = (explained - k) / tf.abs(k)  # a solver can be so coarse that even k(x, x) < 0
     largest = float(tf.reduce_max(excess))
     if largest > RESIDUAL_TOLERANCE:
         worst, count = int(tf.argmax(excess)), int(tf.math.count_nonzero(excess > RESIDUAL_TOLERANCE))
         warnings.warn(
             f"|S_M(x)|² exceeds k(x, x) for {count} of {excess.shape[0]} paths, by up to {largest:.1e} of k(x, x) "
-            f"(path {worst}), where at most {RESIDUAL_TOLERANCE:.0e} was expected: {single.solver} is too coarse for "
+            f"(path {worst}), where at most {RESIDUAL_TOLERANCE:.0e} was expected: {kernel.solver} is too coarse for "
             "these paths. Use PowerSeries(), or a higher dyadic_order.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return largest
+
+
+@check_shapes(
+    "X: [N, ...]",
+)
+def residual_share(kernel: Kernel, inducing_variable: InducingVariables, X: TensorType) -> np.ndarray:
+    r"""
+    The share of each path's prior variance that lies beyond the features, 1 − \|S_M(x)\|² / k(x, x) (eq. 29).
+
+    The features cannot explain it: it stays in the posterior's variance as it is in the prior's, whatever the data.
+    A classifier with shares close to 1 predicts next to nothing. Longer lengthscales, more features or level variances
+    (:class:`~sigkernel_tf.gp.SignatureKernel`) lower it; training does so by itself where they are trainable, but may
+    start far off. ``np.median(residual_share(model.kernel, model.inducing_variable, X))`` is one number for a set.
+
+    :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or a multioutput kernel of such.
+    :param inducing_variable: the features, or GPflow's Shared- or SeparateIndependentInducingVariables of them.
+    :param X: rows [N, ...] as the kernel takes them.
+    :return: [N], or [N, L] where L latent processes have a kernel each: numbers from 0 to 1; NaN for a path whose prior
+        variance is 0.
+    :raises RuntimeError: inside tf.function.
+    """
+    _must_be_eager("residual_share")
+    features, residual = _features_and_residual(kernel, inducing_variable, X, full_cov=False)
+    explained = tf.reduce_sum(tf.square(features), axis=-1)
+    return tf.transpose(residual / (explained + residual)).numpy()
+
+
+def _must_be_eager(name: str) -> None:
+    if not tf.executing_eagerly():
+        raise RuntimeError(f"{name} looks at values and works eagerly only: call it outside tf.function.")

@@ -14,14 +14,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 from gpflow.config import default_float
-from gpflow.inducing_variables import SharedIndependentInducingVariables
 from gpflow.models import SVGP
 from tqdm.auto import tqdm
 
 from ._checks import as_positive_int
 from .checkpoints import Checkpoints, digest
 from .evaluation import Evaluator, as_data
-from .inducing_variables import OrthogonalSignatureFeatures
+from .inducing_variables import has_orthogonal_features
 from .posteriors import check_residual
 
 _PHASES = (1, 2, 3)
@@ -270,10 +269,8 @@ class _Run:
         return {**options, "parameter_shapes": shapes, "data": digest(self.X.numpy(), self.Y.numpy())}
 
     def _check_residual(self) -> None:
-        inducing = self.model.inducing_variable
-        single = inducing.inducing_variable if isinstance(inducing, SharedIndependentInducingVariables) else inducing
-        if isinstance(single, OrthogonalSignatureFeatures):
-            check_residual(self.model.kernel, inducing, self.X[:_RESIDUAL_CHECKS])
+        if has_orthogonal_features(self.model.inducing_variable):
+            check_residual(self.model.kernel, self.model.inducing_variable, self.X[:_RESIDUAL_CHECKS])
 
     @property
     def iteration(self) -> int:

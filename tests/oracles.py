@@ -1,6 +1,7 @@
 """Slow, independent answers that the tests compare with. Nothing here shares code with the package."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -71,6 +72,37 @@ def signatures_of_prefixes(path: np.ndarray, depth: int) -> list[list[np.ndarray
             segment.append(np.multiply.outer(segment[-1], step) / k)
         found.append(tensor_product(found[-1], segment))
     return found
+
+
+def discretized_levels(path: np.ndarray, depth: int, order: int) -> list[np.ndarray]:
+    """
+    Levels 0 to ``depth`` of Király and Oberhauser's discretized signature of a path [L, D], tuple by tuple.
+
+    A tuple of indices i_1 <= ... <= i_k counts where none is repeated more than ``order`` times, divided by the
+    factorial of each multiplicity.
+    """
+    steps, levels = np.diff(path, axis=0), [np.ones(())]
+    for k in range(1, depth + 1):
+        level = np.zeros((path.shape[1],) * k)
+        for indices in itertools.combinations_with_replacement(range(len(steps)), k):
+            repeats = [len(list(group)) for _, group in itertools.groupby(indices)]
+            if max(repeats) <= order:
+                level += rank_one([steps[i] for i in indices]) / math.prod(map(math.factorial, repeats))
+        levels.append(level)
+    return levels
+
+
+def rank_one(vectors: Sequence[np.ndarray]) -> np.ndarray:
+    """The outer product of vectors."""
+    product = np.ones(())
+    for vector in vectors:
+        product = np.multiply.outer(product, vector)
+    return product
+
+
+def inner_product(a: Sequence[np.ndarray], b: Sequence[np.ndarray], weights: Sequence[float]) -> float:
+    """Σ_k w_k ⟨a_k, b_k⟩ of two elements of the tensor algebra."""
+    return float(sum(w * np.sum(x * y) for w, x, y in zip(weights, a, b, strict=True)))
 
 
 def tensor_product(a: list[np.ndarray], b: list[np.ndarray]) -> list[np.ndarray]:

@@ -1,16 +1,41 @@
 """Kuu and Kuf of orthogonal signature features, on GPflow's dispatchers."""
 
+import itertools
+from collections.abc import Callable
 from typing import NoReturn
 
 import tensorflow as tf
 from check_shapes import check_shapes
 from gpflow.base import TensorType
 from gpflow.covariances import Kuf, Kuu
-from gpflow.inducing_variables import SharedIndependentInducingVariables
-from gpflow.kernels import Kernel, SharedIndependent
+from gpflow.inducing_variables import (
+    MultioutputInducingVariables,
+    SeparateIndependentInducingVariables,
+    SharedIndependentInducingVariables,
+)
+from gpflow.kernels import (
+    Kernel,
+    LinearCoregionalization,
+    MultioutputKernel,
+    SeparateIndependent,
+    SharedIndependent,
+)
 
-from ..inducing_variables import OrthogonalSignatureFeatures, unsuitable_kernel
+from ..inducing_variables import (
+    OrthogonalSignatureFeatures,
+    has_orthogonal_features,
+    latent_kernels,
+    unsuitable_kernel,
+)
 from ..kernels import SignatureKernel
+
+# Dispatch sees the types of GPflow's wrappers and not what they wrap: each of these pairs needs a look inside.
+MULTIOUTPUT_PAIRS = tuple(
+    itertools.product(
+        (SharedIndependentInducingVariables, SeparateIndependentInducingVariables),
+        (SharedIndependent, SeparateIndependent, LinearCoregionalization),
+    )
+)
 
 
 @Kuu.register(OrthogonalSignatureFeatures, SignatureKernel)
@@ -22,6 +47,7 @@ def _kuu_orthogonal(
     inducing_variable: OrthogonalSignatureFeatures, kernel: SignatureKernel, *, jitter: float = 0.0
 ) -> tf.Tensor:
     """The identity (eq. 27); ``jitter`` is ignored, for nothing is factorised."""
+    latent_kernels(kernel, inducing_variable)
     return tf.eye(inducing_variable.num_inducing, dtype=kernel.variance.dtype)
 
 
@@ -35,25 +61,26 @@ def _kuf_orthogonal(
     inducing_variable: OrthogonalSignatureFeatures, kernel: SignatureKernel, Xnew: TensorType
 ) -> tf.Tensor:
     """S_M(X)ᵀ, the features of the paths (eqs. 27 and 28)."""
+    latent_kernels(kernel, inducing_variable)
     return tf.transpose(kernel.features(Xnew, inducing_variable.num_inducing))
 
 
-# Dispatch sees the wrapper's type and not what it wraps: for other inducing variables GPflow's own function stands.
-_gpflow_kuu_shared = Kuu.dispatch_or_raise(SharedIndependentInducingVariables, SharedIndependent)
+def _kuu_multioutput(by_gpflow: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    """Kuu of wrapped inducing variables; GPflow's adds the jitter, which orthogonal features do without."""
+
+    def kuu(
+        inducing_variable: MultioutputInducingVariables, kernel: MultioutputKernel, *, jitter: float = 0.0
+    ) -> tf.Tensor:
+        if not has_orthogonal_features(inducing_variable):
+            return by_gpflow(inducing_variable, kernel, jitter=jitter)
+        latent_kernels(kernel, inducing_variable)
+        return by_gpflow(inducing_variable, kernel, jitter=0.0)
+
+    return kuu
 
 
-@Kuu.register(SharedIndependentInducingVariables, SharedIndependent)
-@check_shapes(
-    "inducing_variable: [M, D, P]",
-    "return: [M, M]",
-)
-def _kuu_shared(
-    inducing_variable: SharedIndependentInducingVariables, kernel: SharedIndependent, *, jitter: float = 0.0
-) -> tf.Tensor:
-    """Kuu of the pair inside; GPflow's adds the jitter to it, which orthogonal features do without."""
-    if isinstance(inducing_variable.inducing_variable, OrthogonalSignatureFeatures):
-        return Kuu(inducing_variable.inducing_variable, kernel.kernel)
-    return _gpflow_kuu_shared(inducing_variable, kernel, jitter=jitter)
+for _pair in MULTIOUTPUT_PAIRS:
+    Kuu.register(*_pair)(_kuu_multioutput(Kuu.dispatch_or_raise(*_pair)))
 
 
 @Kuu.register(OrthogonalSignatureFeatures, Kernel)

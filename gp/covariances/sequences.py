@@ -18,7 +18,7 @@ from ..kernels import PathKernel
     "return: [M, M]",
 )
 def _kuu_sequences(inducing_variable: InducingSequences, kernel: PathKernel, *, jitter: float = 0.0) -> tf.Tensor:
-    K = kernel(inducing_variable.flat(kernel))
+    K = kernel(inducing_variable.flat(kernel), presliced=True)
     return K + jitter * tf.eye(inducing_variable.num_inducing, dtype=K.dtype)
 
 
@@ -29,7 +29,8 @@ def _kuu_sequences(inducing_variable: InducingSequences, kernel: PathKernel, *, 
     "return: [M, N]",
 )
 def _kuf_sequences(inducing_variable: InducingSequences, kernel: PathKernel, Xnew: TensorType) -> tf.Tensor:
-    return kernel(inducing_variable.flat(kernel), Xnew)
+    X, _ = kernel.slice(Xnew, None)  # the active columns: sequences hold nothing else
+    return kernel(inducing_variable.flat(kernel), X, presliced=True)
 
 
 @Kuu.register(InducingSequences, Kernel)

@@ -3,10 +3,12 @@
 from typing import Any
 
 from check_shapes import Shape
-from gpflow.inducing_variables import InducingVariables
+from gpflow.inducing_variables import InducingVariables, MultioutputInducingVariables
 from gpflow.kernels import Kernel, MultioutputKernel
 
 from .._checks import as_positive_int
+from ..kernels import SignatureKernel
+from ..kernels.static import describe
 
 
 class OrthogonalSignatureFeatures(InducingVariables):
@@ -17,8 +19,11 @@ class OrthogonalSignatureFeatures(InducingVariables):
     midway. They are orthonormal in the kernel's Hilbert space (eq. 24), so Kuu is the identity and nothing is ever
     inverted (eq. 27). They depend on the kernel alone: there are no parameters and nothing to initialise.
 
-    They are a basis for :class:`~sigkernel_tf.gp.SignatureKernel` alone. Levels of D channels hold 1, D, D², ... words:
-    M = 1 + D + D² takes the first three.
+    They are a basis for :class:`~sigkernel_tf.gp.SignatureKernel` alone, with a linear static kernel; with its
+    ``channels``, words are over those. Levels of D channels hold 1, D, D², ... words: M = 1 + D + D² takes the first
+    three. For several outputs GPflow's SharedIndependent, SeparateIndependent and LinearCoregionalization of such
+    kernels go with SharedIndependentInducingVariables or SeparateIndependentInducingVariables of these; nothing is
+    inverted there either.
     """
 
     def __init__(self, num_inducing: int, *, name: str | None = None) -> None:
@@ -41,20 +46,79 @@ class OrthogonalSignatureFeatures(InducingVariables):
         return (self._num_inducing, None, 1)
 
 
+def latent_kernels(kernel: Kernel, inducing_variable: InducingVariables) -> list[SignatureKernel]:
+    """
+    The kernel of each latent process whose inducing variables are orthogonal features, or the one that all share.
+
+    A multioutput kernel goes with Shared- or SeparateIndependentInducingVariables. Separate features of one number are
+    the same features: only kernels can differ.
+
+    :raises TypeError: where there are other inducing variables among them, and for a kernel without such features.
+    :raises ValueError: where there are not as many inducing variables as kernels.
+    """
+    features = features_of(inducing_variable)
+    if not all(isinstance(each, OrthogonalSignatureFeatures) for each in features):
+        found = ", ".join(type(each).__name__ for each in features)
+        raise TypeError(
+            f"all inducing variables of a model must be OrthogonalSignatureFeatures where one is, got {found}."
+        )
+    is_multioutput = isinstance(kernel, MultioutputKernel)
+    if is_multioutput != isinstance(inducing_variable, MultioutputInducingVariables):
+        raise unsuitable_kernel(kernel)
+    kernels = list(kernel.latent_kernels) if is_multioutput else [kernel]
+    for each in kernels:
+        if not isinstance(each, SignatureKernel) or not each.is_linear:
+            raise unsuitable_kernel(each)
+    if len(features) > 1 and len(kernels) > 1 and len(features) != len(kernels):
+        raise ValueError(
+            f"there must be as many inducing variables as kernels, or one for all, got {len(features)} and "
+            f"{len(kernels)} kernels."
+        )
+    return kernels[:1] if all(each is kernels[0] for each in kernels) else kernels
+
+
+def features_of(inducing_variable: InducingVariables) -> tuple[InducingVariables, ...]:
+    """The inducing variables inside GPflow's wrappers, or those given."""
+    if isinstance(inducing_variable, MultioutputInducingVariables):
+        return tuple(inducing_variable.inducing_variables)
+    return (inducing_variable,)
+
+
+def num_features(inducing_variable: InducingVariables) -> int:
+    """M, known while tracing; GPflow's wrappers, where all have the same, give a tensor."""
+    numbers = {int(each.num_inducing) for each in features_of(inducing_variable)}
+    if len(numbers) > 1:
+        raise ValueError(
+            f"all latent processes must have the same number of features, got {sorted(numbers)}: take the largest for "
+            "all; q_mu has a row for each."
+        )
+    return numbers.pop()
+
+
+def has_orthogonal_features(inducing_variable: InducingVariables) -> bool:
+    """Whether any of the inducing variables, inside GPflow's wrappers or not, are orthogonal signature features."""
+    return any(isinstance(each, OrthogonalSignatureFeatures) for each in features_of(inducing_variable))
+
+
 def unsuitable_kernel(kernel: Any) -> TypeError:
     """The error for orthogonal signature features with another kernel than the signature kernel."""
+    found = type(kernel).__name__
     if isinstance(kernel, MultioutputKernel):
         cure = (
-            "for several outputs take gpflow.kernels.SharedIndependent(SignatureKernel(...), output_dim) with "
-            "gpflow.inducing_variables.SharedIndependentInducingVariables(OrthogonalSignatureFeatures(...)), "
-            "or num_latent_gps with the plain pair"
+            "for several outputs take SharedIndependent, SeparateIndependent or LinearCoregionalization of "
+            "SignatureKernel with gpflow.inducing_variables.SharedIndependentInducingVariables("
+            "OrthogonalSignatureFeatures(...)), or num_latent_gps with the plain pair"
+        )
+    elif isinstance(kernel, SignatureKernel):
+        found += f" with static_kernel={describe(kernel.static_kernel)}"
+        cure = (
+            "leave static_kernel out, or keep it and take gpflow.inducing_variables.InducingPoints on flattened paths"
         )
     else:
         cure = (
             "take SignatureKernel by itself, or keep this kernel and take gpflow.inducing_variables.InducingPoints "
             "on flattened paths"
         )
-    found = type(kernel).__name__
     if isinstance(kernel, Kernel) and hasattr(kernel, "kernels"):
         found += f" of {', '.join(type(k).__name__ for k in kernel.kernels)}"
     return TypeError(

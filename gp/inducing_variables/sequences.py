@@ -8,11 +8,10 @@ from check_shapes import Shape
 from gpflow.base import Parameter, TensorData
 from gpflow.config import default_float
 from gpflow.inducing_variables import InducingVariables
-from gpflow.kernels import Kernel
 
 from .._checks import as_positive_int
 from ..kernels import PathKernel
-from .from_data import drawn_paths
+from .from_data import described, drawn_paths
 
 
 class InducingSequences(InducingVariables):
@@ -29,7 +28,7 @@ class InducingSequences(InducingVariables):
 
     def __init__(self, Z: TensorData, *, name: str | None = None) -> None:
         """
-        :param Z: [M, length, D]; of length 5 in GPSig's experiments.
+        :param Z: [M, length, num_channels], all channels of the data; of length 5 in GPSig's experiments.
         :raises ValueError: for another rank, and empty sequences.
         """
         super().__init__(name=name)
@@ -59,7 +58,8 @@ class InducingSequences(InducingVariables):
 
         A shorter path is taken whole, and padded with its last value.
 
-        :param X: flattened paths [N, L * D], or paths as :func:`~sigkernel_tf.gp.flatten_paths` takes them.
+        :param X: rows with flattened paths in the kernel's active columns, or paths as
+            :func:`~sigkernel_tf.gp.flatten_paths` takes them.
         :param num_inducing: M.
         :param kernel: whose number of channels counts.
         :param length: points in a sequence, at least 2.
@@ -92,7 +92,7 @@ class InducingSequences(InducingVariables):
 
     def flat(self, kernel: PathKernel) -> tf.Tensor:
         """
-        The sequences as the kernel takes them, [M, length * D].
+        The sequences as the kernel takes them, [M, length * num_channels].
 
         :raises ValueError: where their number of channels is not the kernel's.
         """
@@ -107,12 +107,9 @@ class InducingSequences(InducingVariables):
 
 def unsuitable_for_sequences(kernel: Any) -> TypeError:
     """The error for inducing sequences with a kernel that is none of paths."""
-    found = type(kernel).__name__
-    if isinstance(kernel, Kernel) and hasattr(kernel, "kernels"):
-        found += f" of {', '.join(type(k).__name__ for k in kernel.kernels)}"
     return TypeError(
-        f"InducingSequences are for kernels of paths, TruncatedSignatureKernel or SignatureKernel, got the kernel "
-        f"{found}: take one of these by itself, or keep this kernel and take gpflow.inducing_variables.InducingPoints on "
+        "InducingSequences are for kernels of paths, TruncatedSignatureKernel or SignatureKernel, got the kernel "
+        f"{described(kernel)}: take one of these by itself, or keep this kernel and take InducingPoints of GPflow on "
         "flattened paths; for several outputs wrap both, in gpflow.kernels.SharedIndependent and "
         "gpflow.inducing_variables.SharedIndependentInducingVariables, or take num_latent_gps."
     )

@@ -9,11 +9,10 @@ from check_shapes import Shape
 from gpflow.base import Parameter, TensorData
 from gpflow.config import default_float
 from gpflow.inducing_variables import InducingVariables
-from gpflow.kernels import Kernel
 
 from .._checks import as_positive_int
 from ..kernels import TruncatedSignatureKernel
-from .from_data import drawn_paths
+from .from_data import described, drawn_paths
 
 
 class InducingTensors(InducingVariables):
@@ -21,9 +20,10 @@ class InducingTensors(InducingVariables):
     Projections of the process on tensors of rank one, for :class:`~sigkernel_tf.gp.TruncatedSignatureKernel`.
 
     The inducing variables of GPSig-IT (Toth & Oberhauser 2020). Each has level 0 equal to 1 and for each level
-    k = 1, ..., n a tensor z_k = z_k1 ⊗ ... ⊗ z_kk, whose vectors are parameters; they are in the units of paths, and
-    scaled by the kernel's lengthscales as these are. Then Kuu = σ² Σ_k w_k Π_i ⟨z_ki, z'_ki⟩ and
-    Kuf = σ² Σ_k w_k ⟨z_k, S_k(x)⟩, a dense matrix with an inverse, GPflow's ordinary one.
+    k = 1, ..., n a tensor z_k = z_k1 ⊗ ... ⊗ z_kk, whose vectors are parameters; they are in the units of paths and
+    scaled by the kernel's lengthscales as these are, over the D channels that the kernel sees. Then
+    Kuu = σ² Σ_k w_k Π_i ⟨z_ki, z'_ki⟩ and Kuf = σ² Σ_k w_k ⟨z_k, S_k(x)⟩, a dense matrix with an inverse, GPflow's
+    ordinary one.
 
     Kuu costs O(n² M² D) and Kuf O(n² N M L D) by the sums over index tuples that never form a tensor. Where the kernel
     takes explicit signatures (see there), tensors are written out too, and both become matrix products over the words.
@@ -61,7 +61,8 @@ class InducingTensors(InducingVariables):
         Each element takes a path of its own at random; level k has k of its increments, in the order in which the path
         has them, at sorted times drawn uniformly, scaled such that their tensor product is the path's S_k on average.
 
-        :param X: flattened paths [N, L * D], or paths as :func:`~sigkernel_tf.gp.flatten_paths` takes them.
+        :param X: rows with flattened paths in the kernel's active columns, or paths as
+            :func:`~sigkernel_tf.gp.flatten_paths` takes them.
         :param num_inducing: M.
         :param kernel: whose depth and number of channels count.
         :param seed: decides the draws.
@@ -69,13 +70,13 @@ class InducingTensors(InducingVariables):
         :raises TypeError: for another kernel.
         """
         num_inducing = as_positive_int(num_inducing, "num_inducing")
-        if not isinstance(kernel, TruncatedSignatureKernel):
+        if not isinstance(kernel, TruncatedSignatureKernel) or not kernel.is_linear:
             raise unsuitable_for_tensors(kernel)
         rng = np.random.default_rng(seed)
         levels = range(1, kernel.depth + 1)
         Z = []
         for path in drawn_paths(X, num_inducing, kernel, rng):
-            dx = np.diff(path, axis=0)
+            dx = np.diff(path if kernel.channels is None else path[:, kernel.channels], axis=0)
             # The simplex of k times among T steps has the volume T^k / k!.
             scales = [len(dx) / math.factorial(level) ** (1 / level) for level in levels]
             steps = [np.sort(rng.integers(len(dx), size=level)) for level in levels]
@@ -99,23 +100,30 @@ class InducingTensors(InducingVariables):
 
 
 def check_tensors(inducing_variable: InducingTensors, kernel: TruncatedSignatureKernel) -> None:
-    """:raises ValueError: where the tensors are not of the kernel's depth and number of channels."""
-    found, expected = (inducing_variable.depth, inducing_variable.Z.shape[2]), (kernel.depth, kernel.num_channels)
+    """
+    :raises TypeError: where the kernel's static kernel is not linear.
+    :raises ValueError: where the tensors are not of the kernel's depth and number of channels.
+    """
+    if not kernel.is_linear:
+        raise unsuitable_for_tensors(kernel)
+    found, expected = (inducing_variable.depth, inducing_variable.Z.shape[2]), (kernel.depth, kernel.num_channels_seen)
     if found != expected:
         raise ValueError(
-            f"InducingTensors must have the kernel's depth and num_channels, {expected}, got {found}: "
+            f"InducingTensors must have the kernel's depth and number of channels, {expected}, got {found}: "
             "InducingTensors.from_data(X, M, kernel) makes fitting ones."
         )
 
 
 def unsuitable_for_tensors(kernel: Any) -> TypeError:
     """The error for inducing tensors with another kernel than the truncated signature kernel."""
-    found = type(kernel).__name__
-    if isinstance(kernel, Kernel) and hasattr(kernel, "kernels"):
-        found += f" of {', '.join(type(k).__name__ for k in kernel.kernels)}"
-    return TypeError(
-        f"InducingTensors are for TruncatedSignatureKernel alone, got the kernel {found}: take "
-        "TruncatedSignatureKernel by itself; for SignatureKernel take OrthogonalSignatureFeatures or "
+    cure = (
+        "take TruncatedSignatureKernel by itself; for SignatureKernel take OrthogonalSignatureFeatures or "
         "InducingSequences; for several outputs wrap both, in gpflow.kernels.SharedIndependent and "
-        "gpflow.inducing_variables.SharedIndependentInducingVariables, or take num_latent_gps."
+        "gpflow.inducing_variables.SharedIndependentInducingVariables, or take num_latent_gps"
+    )
+    if isinstance(kernel, TruncatedSignatureKernel):
+        cure = "leave static_kernel out, or keep it and take InducingSequences"
+    return TypeError(
+        f"InducingTensors are for TruncatedSignatureKernel with a linear static kernel alone, got the kernel "
+        f"{described(kernel)}: {cure}."
     )

@@ -1,6 +1,7 @@
 """What kernels of paths share: the shape in which paths enter GPflow, their scaling and normalizing."""
 
 import abc
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,36 +44,52 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
     A kernel of paths on flattened paths [N, L * D], k(x, y) = σ² κ(θ x, θ y), with θ = 1 / lengthscales (eq. 15).
 
     A subclass gives κ of pairs and of a path with itself. X and X2 may differ in width: paths of any length have a
-    kernel with one another. There is no ``active_dims``: columns are points in time of all channels together. Choose
-    channels before :func:`flatten_paths`.
+    kernel with one another.
+
+    ``channels`` are the channels that the kernel sees, so that kernels of different channels can be added and
+    multiplied. ``active_dims`` are, as everywhere in GPflow, the columns that it sees: those of a flattened path, where
+    other covariates stand beside it in one row. As in GPflow, calling the kernel picks them, and ``K`` and ``K_diag``
+    take them picked.
     """
 
     def __init__(
         self,
         num_channels: int,
         *,
+        channels: Sequence[int] | None = None,
         lengthscales: TensorData = 1.0,
         variance: TensorData = 1.0,
         normalize: bool = False,
+        active_dims: slice | Sequence[int] | None = None,
         name: str | None = None,
     ) -> None:
         """
-        :param num_channels: D, the number of channels of every path.
+        :param num_channels: the number of channels of every path in the data.
+        :param channels: those D that the kernel sees, counted from 0; None: all, D = ``num_channels``.
         :param lengthscales: a scalar is one parameter for all channels, a vector [D] has one for each (ARD); positive,
             in the channels' units.
         :param variance: σ², multiplies last, after normalizing; positive.
         :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path.
-        :raises ValueError: for no channels, and for lengthscales that are neither a scalar nor [D].
-        :raises TypeError: for a ``num_channels`` that is no integer.
+        :param active_dims: the columns of X that hold the flattened path, a slice or their indices; None: all.
+        :raises ValueError: for no channels, channels that the paths have not, lengthscales that are neither a scalar
+            nor [D], and indices of columns whose number is no multiple of ``num_channels``.
+        :raises TypeError: for a ``num_channels`` that is no integer, and ``channels`` that are no sequence of them.
         """
-        super().__init__(name=name)
+        super().__init__(active_dims=active_dims, name=name)
         self.num_channels = as_positive_int(num_channels, "num_channels")
+        self.channels = None if channels is None else _checked_channels(channels, self.num_channels)
         self.lengthscales = Parameter(lengthscales, transform=positive())
         shape = self.lengthscales.shape
-        if shape not in (tf.TensorShape([]), tf.TensorShape([self.num_channels])):
+        if shape not in (tf.TensorShape([]), tf.TensorShape([self.num_channels_seen])):
+            count = f"num_channels={self.num_channels}" if channels is None else f"channels={self.channels}"
             raise ValueError(
-                f"lengthscales must be a scalar, shared by all channels, or have shape [{self.num_channels}], one for "
-                f"each channel (num_channels={self.num_channels}), got shape {shape}."
+                f"lengthscales must be a scalar, shared by all channels, or have shape [{self.num_channels_seen}], one "
+                f"for each channel ({count}), got shape {shape}."
+            )
+        if isinstance(self.active_dims, np.ndarray) and len(self.active_dims) % self.num_channels:
+            raise ValueError(
+                f"active_dims must be the columns of a flattened path, a multiple of num_channels={self.num_channels} "
+                f"of them, got {len(self.active_dims)}: to pick channels use channels=, as in channels=[0]."
             )
         self.variance = Parameter(variance, transform=positive())
         self.normalize = normalize
@@ -86,31 +103,27 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         """κ of each scaled path [N, L, D] with itself: [N]."""
 
     @property
-    def active_dims(self) -> slice:
-        """All columns, always."""
-        return slice(None)
-
-    @active_dims.setter
-    def active_dims(self, value: Any) -> None:
-        raise ValueError(
-            f"active_dims cannot be set for {type(self).__name__}, got {value!r}: columns of a flattened path are "
-            "points in time, not channels. Select channels before flatten_paths, as in flatten_paths(X[..., channels])."
-        )
+    def num_channels_seen(self) -> int:
+        """D, the number of channels that the kernel sees."""
+        return self.num_channels if self.channels is None else len(self.channels)
 
     # GPflow's own __call__ asks for X and X2 of one width.
     def __call__(
         self, X: TensorType, X2: TensorType | None = None, *, full_cov: bool = True, presliced: bool = False
     ) -> tf.Tensor:
         """
-        K(X, X2), or the diagonal of K(X, X) where not ``full_cov``; ``presliced`` is GPflow's and changes nothing here.
+        K(X, X2), or the diagonal of K(X, X) where not ``full_cov``, of the columns ``active_dims``.
 
+        :param X: rows [N, ...] that hold flattened paths in their active columns.
+        :param X2: rows [N2, ...]; None stands for X.
+        :param presliced: the columns are picked already.
         :raises ValueError: for a diagonal with X2.
         """
-        if full_cov:
-            return self.K(X, X2)
-        if X2 is not None:
+        if not full_cov and X2 is not None:
             raise ValueError("full_cov=False gives the diagonal for X alone, got X2 as well: leave X2 out.")
-        return self.K_diag(X)
+        if not presliced:
+            X, X2 = self._active(X, "X"), None if X2 is None else self._active(X2, "X2")
+        return self.K(X, X2) if full_cov else self.K_diag(X)
 
     @check_shapes(
         "X: [N, ...]",
@@ -122,20 +135,21 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         """
         Covariances of f between paths.
 
-        :param X: flattened paths [N, L1 * D].
-        :param X2: flattened paths [N2, L2 * D]; None stands for X, and gives a matrix symmetric to the last bit.
-        :raises ValueError: for another rank, and a width that is no multiple of D, where known; else the
+        :param X: flattened paths [N, L1 * num_channels].
+        :param X2: flattened paths [N2, L2 * num_channels]; None stands for X, and gives a matrix symmetric to the last
+            bit.
+        :raises ValueError: for another rank, and a width that is no multiple of ``num_channels``, where known; else the
             InvalidArgumentError of running it.
         :raises TypeError: for another dtype than the parameters'.
         """
         x = self._scaled_paths(X, "X")
         y = None if X2 is None else self._scaled_paths(X2, "X2")
         k = self._gram(x, y)
-        if self.normalize:
-            rows = tf.sqrt(tf.linalg.diag_part(k) if y is None else self._squared_norm(x))
-            columns = rows if y is None else tf.sqrt(self._squared_norm(y))
-            k = k / (rows[:, None] * columns[None, :])  # the product of norms first: symmetric to the last bit
-        return self.variance * k
+        if not self.normalize:
+            return self.variance * k
+        if y is None:
+            return self._normalized(k, tf.linalg.diag_part(k))
+        return self._normalized(k, self._squared_norm(x), self._squared_norm(y))
 
     @check_shapes(
         "X: [N, ...]",
@@ -145,18 +159,45 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         """
         Variances of f at paths: the diagonal of K(X, X).
 
-        :param X: flattened paths [N, L * D].
+        :param X: flattened paths [N, L * num_channels].
         """
         x = self._scaled_paths(X, "X")
-        return self.variance * (tf.ones_like(x[:, 0, 0]) if self.normalize else self._squared_norm(x))
+        if self.normalize:
+            return self.variance * tf.ones_like(x[:, 0, 0])
+        return self.variance * self._squared_norm(x)
+
+    def _normalized(self, k: tf.Tensor, of_rows: tf.Tensor, of_columns: tf.Tensor | None = None) -> tf.Tensor:
+        """σ² κ(x, y) / sqrt(κ(x, x) κ(y, y)), of κ [N, N2] and both squared norms [N] and [N2], None for the same."""
+        rows = tf.sqrt(of_rows)
+        columns = rows if of_columns is None else tf.sqrt(of_columns)
+        return self.variance * (k / (rows[:, None] * columns[None, :]))  # the norms first: symmetric to the last bit
+
+    def _active(self, X: TensorType, name: str) -> tf.Tensor:
+        """The active columns of rows X."""
+        if isinstance(self.active_dims, slice) and self.active_dims == slice(None):
+            return X
+        X = self._rows(X, name)
+        width = X.shape[1]
+        if isinstance(self.active_dims, np.ndarray) and width is not None and (self.active_dims >= width).any():
+            raise ValueError(
+                f"active_dims asks for column {self.active_dims.max()} of {name}, got shape {X.shape}: columns count "
+                "from 0."
+            )
+        picked, _ = self.slice(X, None)
+        if picked.shape[1] is not None and (picked.shape[1] == 0 or picked.shape[1] % self.num_channels):
+            raise ValueError(
+                f"active_dims={self.active_dims} picks {picked.shape[1]} of the {width} columns of {name}, expected a "
+                f"positive multiple of num_channels={self.num_channels}: those of a flattened path."
+            )
+        return picked
 
     def _scaled_paths(self, X: TensorType, name: str) -> tf.Tensor:
-        """The paths θ X [N, L, D] (eq. 15) of flattened paths [N, L * D]."""
-        flat = self._flat_paths(X, name)
+        """The paths θ X [N, L, D] (eq. 15) of flattened paths [N, L * num_channels]."""
+        flat = self._rows(X, name)
         width = flat.shape[1]
         advice = (
-            f"the width of {name} must be a positive multiple of num_channels={self.num_channels} (L * D columns, "
-            "as flatten_paths makes them)"
+            f"the width of {name} must be a positive multiple of num_channels={self.num_channels} (L * num_channels "
+            "columns, as flatten_paths makes them)"
         )
         if width is None:
             width = tf.shape(flat)[1]
@@ -168,9 +209,11 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         # The length is written out: reshape cannot infer it for an empty batch.
         num_paths = tf.shape(flat)[0] if flat.shape[0] is None else flat.shape[0]
         paths = tf.reshape(flat, [num_paths, width // self.num_channels, self.num_channels])
+        if self.channels is not None:
+            paths = tf.gather(paths, self.channels, axis=2)
         return paths / self.lengthscales
 
-    def _flat_paths(self, X: TensorType, name: str) -> tf.Tensor:
+    def _rows(self, X: TensorType, name: str) -> tf.Tensor:
         """X as a tensor of rank 2 and of the parameters' dtype."""
         X = tf.convert_to_tensor(X)
         if X.dtype != self.lengthscales.dtype:
@@ -186,3 +229,19 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
                 "use flatten_paths(X)."
             )
         return X
+
+
+def _checked_channels(channels: Any, num_channels: int) -> tuple[int, ...]:
+    """``channels`` as integers, of ``num_channels``."""
+    if isinstance(channels, str) or not isinstance(channels, (Sequence, np.ndarray)):
+        raise TypeError(f"channels must be a sequence of integers, got {channels!r}: for instance channels=[0, 2].")
+    for channel in channels:
+        if isinstance(channel, (bool, np.bool_)) or not isinstance(channel, (int, np.integer)):
+            raise TypeError(f"channels must be integers, got {channel!r} in {channels!r}: for instance [0, 2].")
+    found = tuple(int(channel) for channel in channels)
+    if not found or len(set(found)) < len(found) or not all(0 <= channel < num_channels for channel in found):
+        raise ValueError(
+            f"channels must be one or more different channels from 0 to {num_channels - 1} "
+            f"(num_channels={num_channels}), got {found}."
+        )
+    return found

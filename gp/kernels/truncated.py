@@ -5,16 +5,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 from check_shapes import check_shapes
-from gpflow.base import Parameter, TensorData, TensorType
-from gpflow.utilities import positive
+from gpflow.base import TensorData, TensorType
+from gpflow.kernels import Linear
 
+from sigkernel_tf import static_kernels
 from sigkernel_tf.signatures import signature
 
 from .._checks import as_positive_int
 from .._chunks import in_chunks, size_of
+from . import static
 from .index_sums import kernel_of_increments, tensors_on_increments
+from .levels import level_variances_parameter, levels_of_words
 from .paths import PathKernel
 from .rank_one import explicit_tensors, gram_of_tensors, vectors_of_levels
+from .static import PointKernel
 
 # With more words than this, sums over index tuples are taken in place of explicit signatures. A matrix product spends
 # on a word what the sums spend on a few hundredths of a cell, and there are L² cells.
@@ -47,31 +51,50 @@ class TruncatedSignatureKernel(PathKernel):
         num_channels: int,
         depth: int = 4,
         *,
+        channels: Sequence[int] | None = None,
         discretization_order: int | None = None,
         lengthscales: TensorData = 1.0,
         variance: TensorData = 1.0,
+        static_kernel: PointKernel | None = None,
         level_variances: TensorData = 1.0,
         normalize: bool = False,
         explicit: bool | None = None,
+        active_dims: slice | Sequence[int] | None = None,
         name: str | None = None,
     ) -> None:
         """
-        :param num_channels: D, the number of channels of every path.
+        :param num_channels: the number of channels of every path in the data.
         :param depth: n, the last level, at least 1.
+        :param channels: those D that the kernel sees, counted from 0; None: all, D = ``num_channels``.
         :param discretization_order: p, from 1 to ``depth``; None is ``depth``.
         :param lengthscales: a scalar is one parameter for all channels, a vector [D] has one for each (ARD); positive,
             in the channels' units.
         :param variance: σ², multiplies last, after normalizing; positive.
-        :param level_variances: w [n + 1], from level 0 on, or a scalar where all levels start alike; positive. Scaling
-            all of them is scaling σ²: fix one or the other with ``gpflow.set_trainable`` where that matters.
-        :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path.
-        :param explicit: whether to take inner products of explicit signatures, at order ``depth`` alone; None decides
-            by the number of words.
-        :raises ValueError: for no channels, no levels, an order or variances that do not fit the depth, lengthscales
-            that are neither a scalar nor [D], and explicit signatures of a lower order.
-        :raises TypeError: for a number of channels, depth or order that is no integer.
+        :param static_kernel: as :class:`~sigkernel_tf.gp.SignatureKernel` takes it: None is the linear one.
+        :param level_variances: w [n + 1], from level 0 on, or a scalar where all levels start alike; not negative. A 0
+            leaves its level out and stays a 0 in training. Scaling all of them is scaling σ²: where that is one
+            parameter too many, hold it with ``gpflow.set_trainable(kernel.variance, False)``.
+        :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path. Needs w_0 > 0: a path
+            that stands still has nothing beyond level 0.
+        :param explicit: whether to take inner products of explicit signatures, at order ``depth`` and with a linear
+            static kernel alone; None decides by the number of words.
+        :param active_dims: the columns of X that hold the flattened path, a slice or their indices; None: all.
+        :raises ValueError: for no channels or others than the paths have, no levels, an order or variances that do not
+            fit the depth, lengthscales that are neither a scalar nor [D], and explicit signatures where there are none.
+        :raises TypeError: for a number of channels, depth or order that is no integer, and another static kernel.
         """
-        super().__init__(num_channels, lengthscales=lengthscales, variance=variance, normalize=normalize, name=name)
+        super().__init__(
+            num_channels,
+            channels=channels,
+            lengthscales=lengthscales,
+            variance=variance,
+            normalize=normalize,
+            active_dims=active_dims,
+            name=name,
+        )
+        if static_kernel is not None:
+            static.check_static_kernel(static_kernel)
+        self.static_kernel = static_kernel
         self.depth = as_positive_int(depth, "depth")
         order = (
             self.depth
@@ -84,26 +107,30 @@ class TruncatedSignatureKernel(PathKernel):
                 "depth is exact, and is the default."
             )
         self.discretization_order = order
-        self.level_variances = Parameter(_each_level(level_variances, self.depth), transform=positive())
-        self.level_sizes = [self.num_channels**level for level in range(self.depth + 1)]
-        if explicit and order < self.depth:
+        self.level_variances = level_variances_parameter(_each_level(level_variances, self.depth))
+        if normalize and not self.level_variances.numpy()[0] > 0:
             raise ValueError(
-                f"explicit=True needs discretization_order={self.depth}, the depth, got {order}: explicit signatures "
-                "are exact. Leave explicit out for lower orders."
+                "normalize=True needs level_variances[0] > 0, got 0: k(x, x) of a path that stands still would be 0."
             )
-        if explicit is None:
-            explicit = order == self.depth and self.num_words <= MAX_EXPLICIT_WORDS
-        self.explicit = explicit
+        self.num_words = sum(self.num_channels_seen**level for level in range(self.depth + 1))
+        is_possible = order == self.depth and self.is_linear
+        if explicit and not is_possible:
+            raise ValueError(
+                f"explicit=True needs discretization_order={self.depth}, the depth, and a linear static kernel, got "
+                f"{order} and static_kernel={static.describe(static_kernel)}: explicit signatures are exact, and of "
+                "the paths themselves. Leave explicit out."
+            )
+        self.explicit = is_possible and self.num_words <= MAX_EXPLICIT_WORDS if explicit is None else bool(explicit)
 
     @property
-    def num_words(self) -> int:
-        """1 + D + ... + D^n."""
-        return sum(self.level_sizes)
+    def is_linear(self) -> bool:
+        """Whether the static kernel is None or a ``gpflow.kernels.Linear``: only then are there features, tensors."""
+        return static.is_linear(self.static_kernel)
 
     @property
     def word_variances(self) -> tf.Tensor:
         """Each word's level variance w, [1 + D + ... + D^n]."""
-        return tf.gather(self.level_variances, np.repeat(np.arange(self.depth + 1), self.level_sizes))
+        return tf.gather(self.level_variances, levels_of_words(self.num_channels_seen, self.num_words))
 
     @check_shapes(
         "X: [N, ...]",
@@ -116,15 +143,16 @@ class TruncatedSignatureKernel(PathKernel):
         At discretization order ``depth`` their inner products are the kernel; the order of columns is that of
         :func:`sigkernel_tf.words`.
 
-        :param X: flattened paths [N, L * D].
+        :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
         :raises ValueError: for a kernel with a lower discretization order.
+        :raises TypeError: where the static kernel is not linear.
         """
         if self.discretization_order < self.depth:
             raise ValueError(
                 f"features are those of discretization_order={self.depth}, the depth; this kernel's is "
                 f"{self.discretization_order}: make one with discretization_order=None."
             )
-        x = self._scaled_paths(X, "X")
+        x = self._paths_with_tensors(X)
         S = self._weighted_signature(x)
         if self.normalize:
             S = S / tf.sqrt(self._squared_norm(x))[:, None]
@@ -139,15 +167,13 @@ class TruncatedSignatureKernel(PathKernel):
         Covariances σ² Σ_k w_k Π_i ⟨θ z_ki, θ z'_ki⟩ of the process's projections on tensors of rank one.
 
         :param Z: K = n (n + 1) / 2 vectors an element, level after level, in the units of paths.
+        :raises TypeError: where the static kernel is not linear.
         """
-        z, w = tf.convert_to_tensor(Z) / self.lengthscales, tf.convert_to_tensor(self.level_variances)
+        z, w = self._scaled_tensors(Z), tf.convert_to_tensor(self.level_variances)
         # Either way M² times: a multiply-add for each word, or for each vector D of them and a pass over memory.
-        if self.num_words > z.shape[1] * (self.num_channels + _PASS_IN_MULTIPLY_ADDS):
-            K = gram_of_tensors(z, w)
-        else:
-            T = explicit_tensors(z, self.depth)
-            K = tf.matmul(T * self.word_variances, T, transpose_b=True)
-        return self.variance * symmetric(K)
+        if self.num_words > z.shape[1] * (self.num_channels_seen + _PASS_IN_MULTIPLY_ADDS):
+            return self.variance * gram_of_tensors(z, w)
+        return self.variance * gram_of_rows(explicit_tensors(z, self.depth) * tf.sqrt(self.word_variances))
 
     @check_shapes(
         "Z: [M, K, D]",
@@ -159,9 +185,10 @@ class TruncatedSignatureKernel(PathKernel):
         Covariances σ² Σ_k w_k ⟨θ z_k, S_k(θ x)⟩ (over \|S(θ x)\| where normalizing) of projections and paths.
 
         :param Z: K = n (n + 1) / 2 vectors an element, level after level, in the units of paths.
-        :param X: flattened paths [N, L * D].
+        :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
+        :raises TypeError: where the static kernel is not linear.
         """
-        z, x = tf.convert_to_tensor(Z) / self.lengthscales, self._scaled_paths(X, "X")
+        z, x = self._scaled_tensors(Z), self._paths_with_tensors(X)
         if self.explicit:
             S = signature(x, depth=self.depth)
             K = tf.matmul(explicit_tensors(z, self.depth) * self.word_variances, S, transpose_b=True)
@@ -177,7 +204,7 @@ class TruncatedSignatureKernel(PathKernel):
         def rows(start: tf.Tensor, stop: tf.Tensor, dx: tf.Tensor, z: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
             steps = tf.transpose(dx[start:stop], [1, 0, 2])  # time first: [T, c, D]
             shape = [size_of(steps, 0), tf.shape(steps)[1], size_of(z, 0)]
-            steps = tf.reshape(steps, [-1, self.num_channels])
+            steps = tf.reshape(steps, [-1, self.num_channels_seen])
 
             def on_steps(vector: tf.Tensor) -> tf.Tensor:
                 return tf.reshape(tf.matmul(steps, vector, transpose_b=True), shape)
@@ -188,6 +215,31 @@ class TruncatedSignatureKernel(PathKernel):
         dx, w = increments(x), tf.convert_to_tensor(self.level_variances)
         return in_chunks(rows, size_of(x, 0), rows_at_once(size_of(dx, 1) * size_of(z, 0)), dx, z, w)
 
+    def _scaled_paths(self, X: TensorType, name: str) -> tf.Tensor:
+        return super()._scaled_paths(X, name) * self._static_scale()
+
+    def _scaled_tensors(self, Z: TensorType) -> tf.Tensor:
+        """The vectors θ z."""
+        self._check_linear()
+        return tf.convert_to_tensor(Z) / self.lengthscales * self._static_scale()
+
+    def _static_scale(self) -> tf.Tensor:
+        """What a linear static kernel multiplies points by, for each channel or all."""
+        if isinstance(self.static_kernel, Linear) and self.is_linear:
+            return tf.sqrt(self.static_kernel.variance)
+        return tf.ones_like(self.variance)
+
+    def _paths_with_tensors(self, X: TensorType) -> tf.Tensor:
+        self._check_linear()
+        return self._scaled_paths(self._active(X, "X"), "X")
+
+    def _check_linear(self) -> None:
+        if not self.is_linear:
+            raise TypeError(
+                "signature features and tensors are for the linear static kernel alone, got "
+                f"static_kernel={static.describe(self.static_kernel)}: take static_kernel=None."
+            )
+
     def _weighted_signature(self, x: tf.Tensor) -> tf.Tensor:
         """Explicit signatures times √w: [N, M]."""
         return signature(x, depth=self.depth) * tf.sqrt(self.word_variances)
@@ -197,7 +249,7 @@ class TruncatedSignatureKernel(PathKernel):
             S = self._weighted_signature(x)
             if y is not None:
                 return tf.matmul(S, self._weighted_signature(y), transpose_b=True)
-            return symmetric(tf.matmul(S, S, transpose_b=True))
+            return gram_of_rows(S)
         if y is not None:
             num_x, num_y = size_of(x, 0), size_of(y, 0)
             rows = self._of_pairs(x, y, num_x * num_y, lambda ids: (ids // num_y, ids % num_y))
@@ -225,13 +277,19 @@ class TruncatedSignatureKernel(PathKernel):
     ) -> tf.Tensor:
         """κ of pairs of paths, by sums over index tuples: [count]. ``pairs`` turns numbers into indices of x and y."""
 
-        def rows(start: tf.Tensor, stop: tf.Tensor, dx: tf.Tensor, dy: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+        def rows(start: tf.Tensor, stop: tf.Tensor, x: tf.Tensor, y: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
             i, j = pairs(tf.range(start, stop))
-            p = tf.matmul(tf.gather(dx, i), tf.gather(dy, j), transpose_b=True)
+            p = self._cells(tf.gather(x, i), tf.gather(y, j))
             return w[0] + kernel_of_increments(tf.transpose(p, [1, 2, 0]), w[1:], self.discretization_order)
 
-        dx, dy, w = increments(x), increments(y), tf.convert_to_tensor(self.level_variances)
-        return in_chunks(rows, count, rows_at_once(size_of(dx, 1) * size_of(dy, 1)), dx, dy, w)
+        numbers = size_of(x, 1) * size_of(y, 1) * (1 if self.is_linear else self.num_channels_seen)
+        return in_chunks(rows, count, rows_at_once(numbers), x, y, tf.convert_to_tensor(self.level_variances))
+
+    def _cells(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Inner products of the increments of pairs of paths [P, L1, D] and [P, L2, D], lifted: [P, L1 - 1, L2 - 1]."""
+        if self.is_linear:
+            return tf.matmul(increments(x), increments(y), transpose_b=True)
+        return static_kernels.increments(static.pairs_function(self.static_kernel), x, y)
 
 
 def increments(x: tf.Tensor) -> tf.Tensor:
@@ -239,9 +297,11 @@ def increments(x: tf.Tensor) -> tf.Tensor:
     return x[:, 1:] - x[:, :-1]
 
 
-def symmetric(K: tf.Tensor) -> tf.Tensor:
-    """K, which a matrix product may have left symmetric but for the last bit."""
-    return 0.5 * (K + tf.transpose(K))
+@tf.custom_gradient
+def gram_of_rows(S: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """S Sᵀ, symmetric to the last bit as a matrix product need not be; with half the work in the gradient."""
+    K = tf.matmul(S, S, transpose_b=True)
+    return 0.5 * (K + tf.transpose(K)), lambda upstream: tf.matmul(upstream + tf.transpose(upstream), S)
 
 
 def rows_at_once(numbers: int | tf.Tensor) -> int | tf.Tensor:
@@ -251,14 +311,14 @@ def rows_at_once(numbers: int | tf.Tensor) -> int | tf.Tensor:
     return tf.maximum(1, _NUMBERS_AT_ONCE // tf.maximum(1, numbers))
 
 
-def _each_level(level_variances: TensorData, depth: int) -> TensorData:
+def _each_level(level_variances: TensorData, depth: int) -> np.ndarray:
     """:raises ValueError: for what is neither a scalar nor one number for each level."""
-    shape = tf.TensorShape(getattr(level_variances, "shape", np.shape(level_variances)))
-    if shape.rank == 0:
-        return np.full(depth + 1, level_variances)
-    if shape != tf.TensorShape([depth + 1]):
+    values = np.asarray(level_variances)
+    if values.ndim == 0:
+        return np.full(depth + 1, values)
+    if values.shape != (depth + 1,):
         raise ValueError(
             f"level_variances must be a scalar, with which all levels start, or have shape [{depth + 1}], one for each "
-            f"level from 0 to the depth, {depth}, got shape {shape}."
+            f"level from 0 to the depth, {depth}, got shape {values.shape}."
         )
-    return level_variances
+    return values

@@ -183,7 +183,19 @@ def test_coarse_solver_is_used(walks: Callable) -> None:
         ),
         ({"num_channels": 2, "lengthscales": [[1.0, 1.0]]}, ValueError, r"got shape \(1, 2\)"),
         ({"num_channels": 2, "solver": "power_series"}, TypeError, "solver must be a PowerSeries.*got 'power_series'"),
-        ({"num_channels": 2, "active_dims": [0]}, TypeError, "active_dims"),
+        ({"num_channels": 2, "active_dims": [0, 1, 2]}, ValueError, "a multiple of num_channels=2 of them, got 3.*cha"),
+        ({"num_channels": 3, "channels": []}, ValueError, r"one or more different channels from 0 to 2.*got \(\)"),
+        ({"num_channels": 3, "channels": [0, 0]}, ValueError, r"different channels.*got \(0, 0\)"),
+        ({"num_channels": 3, "channels": [3]}, ValueError, r"from 0 to 2 \(num_channels=3\), got \(3,\)"),
+        ({"num_channels": 3, "channels": [-1]}, ValueError, r"got \(-1,\)"),
+        ({"num_channels": 3, "channels": 1}, TypeError, r"sequence of integers, got 1: for instance channels=\[0, 2\]"),
+        ({"num_channels": 3, "channels": "01"}, TypeError, "sequence of integers, got '01'"),
+        ({"num_channels": 3, "channels": [0.0]}, TypeError, r"channels must be integers, got 0\.0"),
+        (
+            {"num_channels": 3, "channels": [0, 2], "lengthscales": [1.0, 1.0, 1.0]},
+            ValueError,
+            r"have shape \[2\].*\(channels=\(0, 2\)\), got shape \(3,\)",
+        ),
     ],
 )
 def test_constructor_refuses(arguments: dict, error: type[Exception], message: str) -> None:
@@ -196,11 +208,6 @@ def test_constructor_refuses(arguments: dict, error: type[Exception], message: s
 def test_parameters_must_be_positive(name: str, value: float) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="incompatible with this parameter's transform"):
         SignatureKernel(2, **{name: value})
-
-
-def test_active_dims_cannot_be_set() -> None:
-    with pytest.raises(ValueError, match=r"active_dims cannot be set.*got .*\[0\].*before flatten_paths"):
-        SignatureKernel(2).active_dims = [0]
 
 
 @pytest.mark.parametrize(
