@@ -1,14 +1,190 @@
 """Pictures of results, drawn from their files."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+import sigkernel_tf as sk
+
+from .datasets import DESCRIPTIONS
+from .results import PREDICTIONS, summary
+from .tables import read_results
+
 _TEST, _VALIDATION = "#1f5fa8", "#c0632c"
+_COLOURS = {"SigGPDE": "#1f5fa8", "GPSig-IT": "#c0632c", "GPSig-IS": "#4b8b3b"}
+_FORMATS = (".png", ".pdf")
+_TOP_WORDS = 10
+
+
+def draw_all(folder: Path, out: Path) -> list[Path]:
+    """
+    Every picture that a folder's results are enough for, as PNG and PDF.
+
+    Against the number of inducing variables, where there are two of them; and where predictions of two classes were
+    kept: a series and the posterior mean over the test set, the calibration, and SigGPDE's most relevant words.
+
+    :raises ValueError: where there are no results, or none to draw, and for a damaged file.
+    """
+    results, drawn = read_results(folder), []
+    out.mkdir(parents=True, exist_ok=True)
+    for name in dict.fromkeys(result["dataset"]["name"] for result in results):
+        of_dataset = [result for result in results if result["dataset"]["name"] == name]
+        if len({result["options"]["num_inducing"] for result in of_dataset}) > 1:
+            drawn += _save(against_num_inducing(of_dataset), out / f"{name}-against-M")
+        for result in of_dataset:
+            file = result["folder"] / f"seed-{result['seeds'][0]['seed']}" / PREDICTIONS
+            if file.is_file():
+                drawn += _draw_predictions(result, file, out / result["folder"].name)
+    if not drawn:
+        raise ValueError(
+            f"{folder} has nothing to draw: pictures need results for several numbers of inducing variables (`sweep`), "
+            "or for two classes."
+        )
+    return drawn
+
+
+def _draw_predictions(result: dict[str, Any], file: Path, stem: Path) -> list[Path]:
+    with np.load(file, allow_pickle=False) as arrays:
+        values = dict(arrays)
+    drawn = _save(series_and_predictions(result, values), Path(f"{stem}-predictions"))
+    drawn += _save(calibration(result), Path(f"{stem}-calibration"))
+    if result["options"]["model"] == "SigGPDE":
+        drawn += _save(relevant_words(result, values["q_mu"]), Path(f"{stem}-words"))
+    return drawn
+
+
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    files = [stem.with_name(stem.name + ending) for ending in _FORMATS]
+    for file in files:
+        figure.savefig(file, dpi=150)
+    return files
+
+
+def _title(result: dict[str, Any]) -> str:
+    dataset = result["dataset"]
+    return dataset["name"] + (f" (STAND-IN for {dataset['stands_in_for']})" if dataset.get("stands_in_for") else "")
+
+
+def against_num_inducing(results: Sequence[dict[str, Any]]) -> Figure:
+    """Accuracy, ELBO and seconds per iteration against M, a line for each model: figure 3 of the paper."""
+    figure = Figure(figsize=(11.0, 3.4), layout="constrained")
+    figure.suptitle(f"{_title(results[0])}, 3 × {results[0]['options']['iterations']} steps")
+    panels = figure.subplots(1, 3)
+    for model in dict.fromkeys(result["options"]["model"] for result in results):
+        chosen = [result for result in results if result["options"]["model"] == model]
+        sizes = [result["options"]["num_inducing"] for result in chosen]
+        elbos = [[seed["history"][-1]["elbo"] for seed in result["seeds"]] for result in chosen]
+        summaries = [summary(result["seeds"]) for result in chosen]
+        style: dict[str, Any] = {"color": _COLOURS[model], "marker": "o", "ms": 4, "lw": 1.3, "label": model}
+        for axes, measure, scale in ((panels[0], "accuracy", 100.0), (panels[2], "seconds_per_iteration", 1.0)):
+            means, deviations = ([s[measure][key] or 0.0 for s in summaries] for key in ("mean", "deviation"))
+            known = [i for i, s in enumerate(summaries) if s[measure]["mean"] is not None]
+            axes.errorbar(
+                [sizes[i] for i in known], [scale * means[i] for i in known],
+                yerr=[scale * deviations[i] for i in known], capsize=2, **style,
+            )  # fmt: skip
+        panels[1].plot(sizes, [float(np.mean(elbo)) for elbo in elbos], **style)
+    labels = ("accuracy on the test set, %", "ELBO at the end, nats", "seconds per iteration")
+    for axes, label in zip(panels, labels, strict=True):
+        axes.set_ylabel(label)
+        axes.set_xlabel("inducing variables M")
+        _frame(axes)
+    panels[0].legend(frameon=False)
+    return figure
+
+
+def series_and_predictions(result: dict[str, Any], values: dict[str, np.ndarray]) -> Figure:
+    """
+    One preprocessed series, and the posterior mean over the test set against the rain: figure 2 of the paper.
+
+    :param values: what the file of predictions holds; without amounts, test series stand in the order of their mean.
+    """
+    figure = Figure(figsize=(10.0, 3.6), layout="constrained")
+    figure.suptitle(f"{_title(result)}, {result['options']['model']}")
+    left, right = figure.subplots(1, 2)
+    names = _channel_names(result, values["example"].shape[1])
+    for channel, name in enumerate(names):
+        left.plot(values["example"][:, channel], lw=1.1, label=name)
+    left.set_xlabel("step")
+    left.set_ylabel("standardised")
+    if len(names) <= 10:
+        left.legend(frameon=False, fontsize=7, ncols=2)
+    mean, y = values["posterior_mean"], values["y"]
+    if "amount" in values:
+        order, x = np.arange(len(mean)), values["amount"]
+        right.set_xscale("symlog", linthresh=0.1)
+        right.set_xlabel("rain in the hour after, mm")
+    else:
+        order, x = np.argsort(mean), np.arange(len(mean))
+        right.set_xlabel("test series, in the order of their mean")
+    for label, colour in enumerate((_TEST, _VALIDATION)):
+        chosen = y[order] == label
+        right.scatter(x[chosen], mean[order][chosen], s=6, color=colour, alpha=0.6, lw=0, label=f"class {label}")
+    right.legend(frameon=False)
+    right.set_ylabel("posterior mean")
+    for axes in (left, right):
+        _frame(axes)
+    return figure
+
+
+def calibration(result: dict[str, Any]) -> Figure:
+    """How often class 1 came true among series of about the same probability; a line for each seed."""
+    figure = Figure(figsize=(4.2, 3.8), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.6", lw=0.8, ls=":")
+    for seed in result["seeds"]:
+        curve = seed["calibration"]
+        axes.plot(curve["predicted"], curve["observed"], color=_COLOURS[result["options"]["model"]], marker="o", ms=3)
+    area = summary(result["seeds"])["roc_auc"]["mean"]
+    axes.set_title(f"{_title(result)}, {result['options']['model']}: area under ROC {area:.3f}", fontsize=9)
+    axes.set_xlabel("predicted probability")
+    axes.set_ylabel("observed frequency")
+    _frame(axes)
+    return figure
+
+
+def relevant_words(result: dict[str, Any], q_mu: np.ndarray) -> Figure:
+    """The ten words whose weights in the posterior mean (eq. 29) are the largest: figure 4 of the paper."""
+    words, weights = top_words(q_mu, result["dataset"]["channels"])
+    names = _channel_names(result, result["dataset"]["channels"])
+    figure = Figure(figsize=(6.0, 3.4), layout="constrained")
+    axes = figure.subplots()
+    labels = ["-".join(names[letter] for letter in word) for word in words]
+    axes.barh(range(len(labels)), weights, color=_COLOURS["SigGPDE"])
+    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("|m|, the weight in the posterior mean")
+    axes.set_title(_title(result), fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def top_words(q_mu: np.ndarray, num_channels: int) -> tuple[list[tuple[int, ...]], np.ndarray]:
+    """
+    The ten words of most weight, heaviest first, and their weights: the norm of m [M, L] over latent processes.
+
+    The empty word, a constant, is left out.
+    """
+    weights = np.linalg.norm(q_mu, axis=1)
+    words = sk.words(num_channels, len(weights))
+    order = [i for i in np.argsort(-weights, kind="stable") if words[i]][:_TOP_WORDS]
+    return [words[i] for i in order], weights[order]
+
+
+def _channel_names(result: dict[str, Any], number: int) -> list[str]:
+    description = DESCRIPTIONS.get(result["dataset"]["name"])
+    names = list(description.channels) if description else []
+    return names if len(names) == number else [f"channel {i}" for i in range(number)]
+
+
+def _frame(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", alpha=0.3)
 
 
 def accuracy_against_iterations(result_file: Path, picture: Path) -> None:
@@ -58,8 +234,7 @@ def _dress(axes: Axes, iterations: int) -> None:
     """Axes in common, and the phases marked."""
     axes.set_xlim(0, 3 * iterations)
     axes.set_xlabel("minibatch steps")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", alpha=0.3)
+    _frame(axes)
     phases = ("variational", "and lengthscales", "all training data")
     for phase, name in enumerate(phases):
         axes.axvline(phase * iterations, color="0.6", lw=0.8, ls=":")

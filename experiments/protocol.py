@@ -1,6 +1,7 @@
-"""The paper's protocol: SigGPDE trained on a data set once for each seed, and scored on its test set."""
+"""The paper's protocol: a model trained on a data set once for each seed, and scored on its test set."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,14 +9,31 @@ from typing import Any
 
 import gpflow
 import numpy as np
+from gpflow.likelihoods import Bernoulli, Likelihood, MultiClass
+from gpflow.models import SVGP
 
-from sigkernel_tf.gp import SigGPDE, TrainingOptions, TrainingResult, flatten_paths, train
+from sigkernel_tf.gp import (
+    InducingSequences,
+    InducingTensors,
+    SigGPDE,
+    TrainingOptions,
+    TrainingResult,
+    TruncatedSignatureKernel,
+    flatten_paths,
+    predict_in_batches,
+    train,
+)
 from sigkernel_tf.gp.evaluation import Evaluator
 
-from .datasets import Dataset
-from .results import Results
+from .datasets import Dataset, Series
+from .models import MODELS
+from .results import PREDICTIONS, Results
+from .scores import binary_scores
 
+DEPTH, SEQUENCE_LENGTH = 4, 5  # GPSig's truncation level and inducing sequences (section 6, appendix B.2)
 _LOOKS_PER_PHASE = 20
+_LOOKED_AT = 5000  # test series that are scored on the way, for the figure; at the end all are
+_AT_ONCE = 500  # series in a prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,43 +46,79 @@ class Protocol:
     batch_size: int
     lengthscale: float
     """Where every channel's lengthscale starts."""
+    model: str = "siggpde"
+    """One of ``MODELS``."""
+    validation_fraction: float = 0.2
 
     def name(self, dataset: str) -> str:
         """A folder name that tells one experiment from another."""
-        return f"{dataset}-M{self.num_inducing}-N{self.iterations}-B{self.batch_size}-l{self.lengthscale:g}"
+        model = "" if self.model == "siggpde" else f"-{self.model}"
+        return f"{dataset}{model}-M{self.num_inducing}-N{self.iterations}-B{self.batch_size}-l{self.lengthscale:g}"
 
-    def training_options(self, seed: int, checkpoint_dir: Path, progress: bool) -> TrainingOptions:
-        """Appendix B.2: Nadam at 1e-3, a fifth of the training set for validation."""
+    def training_options(self, seed: int, checkpoint_dir: Path | None, progress: bool) -> TrainingOptions:
+        """Appendix B.2: Nadam at 1e-3, a fifth of the training set for validation (2% of the million series)."""
         return TrainingOptions(
             iterations=self.iterations,
             batch_size=self.batch_size,
+            validation_fraction=self.validation_fraction,
             monitor_every=math.ceil(self.iterations / _LOOKS_PER_PHASE),
             seed=seed,
             checkpoint_dir=checkpoint_dir,
             progress=progress,
         )
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, dataset: Dataset) -> dict[str, Any]:
         """All that decides a result, beside the data and the seed."""
         training = asdict(self.training_options(seed=0, checkpoint_dir=Path(), progress=False))
         chosen = {name: training[name] for name in ("learning_rate", "validation_fraction", "monitor_every")}
-        return {**asdict(self), "model": "SigGPDE", "likelihood": "MultiClass", "optimizer": "Nadam", **chosen}
+        likelihood = type(likelihood_of(dataset)[0]).__name__
+        model = {"model": MODELS[self.model], "likelihood": likelihood, "optimizer": "Nadam"}
+        return {**asdict(self), **model, **chosen}
 
 
-def build_model(dataset: Dataset, protocol: Protocol) -> SigGPDE:
+def likelihood_of(dataset: Dataset) -> tuple[Likelihood, int]:
+    """For two classes ``Bernoulli`` with one latent process, for more ``MultiClass`` with one for each class."""
+    if dataset.num_classes == 2:
+        return Bernoulli(), 1
+    return MultiClass(dataset.num_classes), dataset.num_classes
+
+
+def as_inputs(X: Series) -> np.ndarray:
+    """[N, L * D] for GPflow. One array is taken as it is, without a copy and in its dtype: a million series fit."""
+    return X.reshape(len(X), -1) if isinstance(X, np.ndarray) else flatten_paths(X)
+
+
+def build_model(dataset: Dataset, protocol: Protocol, seed: int = 0) -> SVGP:
     """
-    SigGPDE with GPflow's ``MultiClass`` likelihood (robust-max), a latent process for each class.
+    SigGPDE, or GPSig's kernel with inducing tensors or sequences, which are initialised from the training set.
 
-    The hyperparameters are the lengthscales, one for each channel; the kernel's variance stays 1 (appendix B.2: "the
-    scaling factors for each channel").
+    The hyperparameters are the lengthscales, one for each channel, and start alike in all models; variances stay 1
+    (appendix B.2: "the scaling factors for each channel"). GPSig's kernel has strictly increasing indices, order 1, as
+    in Toth & Oberhauser (2020), and is computed by their sums.
+
+    :param seed: decides from which series inducing tensors and sequences are made.
     """
-    model = SigGPDE(
-        dataset.num_channels,
-        protocol.num_inducing,
-        likelihood=gpflow.likelihoods.MultiClass(dataset.num_classes),
-        num_latent_gps=dataset.num_classes,
-        lengthscales=np.full(dataset.num_channels, protocol.lengthscale),
-    )
+    likelihood, num_latent_gps = likelihood_of(dataset)
+    lengthscales = np.full(dataset.num_channels, protocol.lengthscale)
+    if protocol.model == "siggpde":
+        model = SigGPDE(
+            dataset.num_channels,
+            protocol.num_inducing,
+            likelihood=likelihood,
+            num_latent_gps=num_latent_gps,
+            lengthscales=lengthscales,
+        )
+    else:
+        kernel = TruncatedSignatureKernel(
+            dataset.num_channels, DEPTH, discretization_order=1, lengthscales=lengthscales
+        )
+        gpflow.set_trainable(kernel.level_variances, False)
+        X = as_inputs(dataset.X_train)
+        if protocol.model == "gpsig-it":
+            inducing = InducingTensors.from_data(X, protocol.num_inducing, kernel, seed=seed)
+        else:
+            inducing = InducingSequences.from_data(X, protocol.num_inducing, kernel, length=SEQUENCE_LENGTH, seed=seed)
+        model = SVGP(kernel, likelihood, inducing, num_latent_gps=num_latent_gps)
     gpflow.set_trainable(model.kernel.variance, False)
     return model
 
@@ -94,17 +148,21 @@ def run(
 
 
 def _run_seed(dataset: Dataset, protocol: Protocol, seed: int, folder: Path, progress: bool) -> dict[str, Any]:
-    model = build_model(dataset, protocol)
-    on_test = Evaluator(model, (flatten_paths(dataset.X_test), dataset.y_test[:, None]))
+    start = time.perf_counter()
+    model = build_model(dataset, protocol, seed)
+    X_test, y_test = as_inputs(dataset.X_test), dataset.y_test[:, None]
+    on_test = Evaluator(model, (X_test, y_test))
+    chosen = np.sort(np.random.default_rng(0).permutation(len(X_test))[:_LOOKED_AT])
+    on_the_way = on_test if len(X_test) <= _LOOKED_AT else Evaluator(model, (X_test[chosen], y_test[chosen]))
 
     def record() -> dict[str, float]:
         """For the figure; training takes no notice of it."""
-        scores = on_test()
+        scores = on_the_way()
         named = {"test_accuracy": scores.accuracy, "test_nlpp": scores.nlpp}
         return {name: score for name, score in named.items() if score is not None}
 
     options = protocol.training_options(seed, folder, progress)
-    data = flatten_paths(dataset.X_train), dataset.y_train[:, None]
+    data = as_inputs(dataset.X_train), dataset.y_train[:, None]
     result: TrainingResult = train(model, data, options, record=record)
     scores = on_test()
     seconds = result.seconds_per_iteration
@@ -112,8 +170,24 @@ def _run_seed(dataset: Dataset, protocol: Protocol, seed: int, folder: Path, pro
         "seed": seed,
         "accuracy": scores.accuracy,
         "nlpp": scores.nlpp,
+        **(_binary_scores(model, dataset, folder) if dataset.num_classes == 2 else {}),
         "seconds_per_iteration": None if math.isnan(seconds) else seconds,
+        "wall_seconds": time.perf_counter() - start,  # of this process: less where a checkpoint was resumed
         "lengthscales": model.kernel.lengthscales.numpy().tolist(),
         "best_iteration": result.best_iteration,
         "history": [asdict(point) for point in result.history],
     }
+
+
+def _binary_scores(model: SVGP, dataset: Dataset, folder: Path) -> dict[str, Any]:
+    """Area under the ROC curve and calibration curve; and predictions in a file for the figures, with q(u)'s mean."""
+    X = as_inputs(dataset.X_test)
+    probability = predict_in_batches(model, X)[0][:, 0]
+    pieces = (X[start : start + _AT_ONCE] for start in range(0, len(X), _AT_ONCE))
+    mean = np.concatenate([model.predict_f(piece.astype(gpflow.default_float()))[0].numpy()[:, 0] for piece in pieces])
+    values = {"y": dataset.y_test, "probability": probability, "posterior_mean": mean, "q_mu": model.q_mu.numpy()}
+    if dataset.amounts_test is not None:
+        values["amount"] = dataset.amounts_test
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / PREDICTIONS, example=np.asarray(dataset.X_test[0]), **values)
+    return binary_scores(dataset.y_test, probability)

@@ -18,10 +18,12 @@ import numpy as np
 import sigkernel_tf
 from sigkernel_tf.gp.checkpoints import digest
 
-from .datasets import Dataset, PaperScore
+from .datasets import Dataset, PaperScore, Series
 
 FILE = "result.json"
-MEASURES = ("accuracy", "nlpp", "seconds_per_iteration")
+PREDICTIONS = "test.npz"
+"""In a seed's folder, for two classes: y, probability and posterior_mean [N_test], q_mu [M, 1], an example [L, D]."""
+MEASURES = ("accuracy", "nlpp", "roc_auc", "seconds_per_iteration")
 _PACKAGES = ("tensorflow", "gpflow", "keras", "tensorflow-probability", "numpy", "sktime", "tslearn")
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,7 +45,7 @@ class Results:
         self._identity: dict[str, dict[str, Any]] = {
             "dataset": {
                 "name": dataset.description.name,
-                "sha256": digest(*dataset.X_train, dataset.y_train, *dataset.X_test, dataset.y_test),
+                "sha256": digest(*_arrays(dataset.X_train), dataset.y_train, *_arrays(dataset.X_test), dataset.y_test),
                 "preprocessing": dataset.description.preprocessing,
                 "training_series": len(dataset.X_train),
                 "test_series": len(dataset.X_test),
@@ -63,35 +65,55 @@ class Results:
         return self.folder / FILE
 
     def _read(self) -> None:
-        saved = json.loads(self.file.read_text(encoding="utf-8"))
-        saved["dataset"].pop("source")
+        try:
+            saved = json.loads(self.file.read_text(encoding="utf-8"))
+            found = {name: saved[name] for name in self._identity}
+            self.seeds = {seed["seed"]: seed for seed in saved["seeds"]}
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.file} is damaged ({error!r}): delete it; checkpoints beside it are kept."
+            ) from error
+        for name in ("source", "stands_in_for"):
+            found["dataset"].pop(name, None)
         for name, value in self._identity.items():
-            if saved[name] != value:
+            if found[name] != value:
                 raise ValueError(
-                    f"{self.file} holds results of another {name}: expected {value}, got {saved[name]}: take another "
+                    f"{self.file} holds results of another {name}: expected {value}, got {found[name]}: take another "
                     "--out, or delete that folder."
                 )
-        self.seeds = {seed["seed"]: seed for seed in saved["seeds"]}
 
     def add(self, seed: dict[str, Any]) -> None:
         """Adds a seed's scores, with the machine and the versions that gave them, and writes the file."""
         self.seeds[seed["seed"]] = {**seed, "environment": environment()}
         content = {
-            "dataset": {**self._identity["dataset"], "source": self._dataset.source},
+            "dataset": {
+                **self._identity["dataset"],
+                "source": self._dataset.source,
+                "stands_in_for": self._dataset.description.stands_in_for,
+            },
             "options": self._identity["options"],
             "summary": summary(list(self.seeds.values())),
             "paper": [asdict(score) for score in self._dataset.description.paper],
             "seeds": [self.seeds[number] for number in sorted(self.seeds)],
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, self.file)
+        write_json(self.file, content)
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Replaces a file whole: a process killed meanwhile leaves the old one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, file)
+
+
+def _arrays(X: Series) -> Sequence[np.ndarray]:
+    return [X] if isinstance(X, np.ndarray) else X
 
 
 def summary(seeds: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
     """Mean and deviation over seeds of each measure; the sample deviation (ddof 1), None for a single seed."""
-    return {measure: _mean_and_deviation([seed[measure] for seed in seeds]) for measure in MEASURES}
+    return {measure: _mean_and_deviation([seed.get(measure) for seed in seeds]) for measure in MEASURES}
 
 
 def _mean_and_deviation(values: Sequence[float | None]) -> dict[str, float | None]:
@@ -102,30 +124,58 @@ def _mean_and_deviation(values: Sequence[float | None]) -> dict[str, float | Non
     }
 
 
-def table(seeds: Sequence[dict[str, Any]], paper: Sequence[PaperScore]) -> str:
-    """The results beside the paper's, as text."""
+def table(
+    seeds: Sequence[dict[str, Any]],
+    paper: Sequence[PaperScore],
+    *,
+    model: str = "SigGPDE",
+    stands_in_for: str | None = None,
+) -> str:
+    """
+    The results beside the paper's, as text.
+
+    :param model: the paper's name of the model.
+    :param stands_in_for: the data set that synthetic series stand in for: the table says so.
+    """
     ours = summary(seeds)
+    measures = [measure for measure in MEASURES if measure != "roc_auc" or ours["roc_auc"]["mean"] is not None]
     count = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
-    rows: list[tuple[str, ...]] = [("", "accuracy, %", "NLPP", "seconds per iteration")]
-    rows.append((f"SigGPDE, this run ({count})", *(_cell(measure, **ours[measure]) for measure in MEASURES)))
+    data = f", STAND-IN for {stands_in_for}" if stands_in_for else ""
+    rows: list[tuple[str, ...]] = [("", *(HEADINGS[measure] for measure in measures))]
+    rows.append((f"{model}, this run ({count}{data})", *(cell(measure, **ours[measure]) for measure in measures)))
     for score in paper:
-        accuracy, nlpp = (
-            dict(zip(("mean", "deviation"), value, strict=True)) for value in (score.accuracy, score.nlpp)
+        rows.append(
+            (f"{score.model}, the paper's", *(cell(measure, **of_paper(score, measure)) for measure in measures))
         )
-        seconds = {"mean": score.seconds_per_iteration, "deviation": None}
-        cells = (_cell("accuracy", **accuracy), _cell("nlpp", **nlpp), _cell("seconds_per_iteration", **seconds))
-        rows.append((f"{score.model}, the paper's", *cells))
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if paper:
-        lines.append("The paper's seconds are an NVIDIA Tesla P100's.")
+        lines.append(PAPER_HARDWARE)
     return "\n".join(lines)
 
 
-def _cell(measure: str, mean: float | None, deviation: float | None) -> str:
+HEADINGS = {
+    "accuracy": "accuracy, %",
+    "nlpp": "NLPP",
+    "roc_auc": "area under ROC",
+    "seconds_per_iteration": "seconds per iteration",
+}
+PAPER_HARDWARE = "The paper's seconds are an NVIDIA Tesla P100's."
+
+
+def of_paper(score: PaperScore, measure: str) -> dict[str, float | None]:
+    """Mean and deviation of a measure in the paper, None where it has none."""
+    mean, deviation = {
+        "accuracy": score.accuracy, "nlpp": score.nlpp, "seconds_per_iteration": (score.seconds_per_iteration, None)
+    }.get(measure, (None, None))  # fmt: skip
+    return {"mean": mean, "deviation": deviation}
+
+
+def cell(measure: str, mean: float | None, deviation: float | None) -> str:
+    """A number with its deviation, in the measure's unit and digits; "-" for None."""
     if mean is None:
         return "-"
-    scale, digits = {"accuracy": (100.0, 2), "nlpp": (1.0, 3), "seconds_per_iteration": (1.0, 4)}[measure]
+    scale, digits = {"accuracy": (100.0, 2), "seconds_per_iteration": (1.0, 4)}.get(measure, (1.0, 3))
     text = f"{scale * mean:.{digits}f}"
     return text if deviation is None else f"{text} ± {scale * deviation:.{digits}f}"
 

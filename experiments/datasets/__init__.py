@@ -2,19 +2,24 @@
 
 from collections.abc import Callable
 
-from . import japanese_vowels, pendigits
+from . import crop, japanese_vowels, pendigits, right_whale_calls, satellite, weather
 from .archive import DataNotFoundError
-from .dataset import Dataset, Defaults, Description, PaperScore
+from .dataset import Dataset, Defaults, Description, PaperScore, Series
 
-DESCRIPTIONS: dict[str, Description] = {
-    module.DESCRIPTION.name: module.DESCRIPTION for module in (japanese_vowels, pendigits)
-}
-_LOADERS: dict[str, Callable[[], Dataset]] = {
-    japanese_vowels.DESCRIPTION.name: japanese_vowels.load,
-    pendigits.DESCRIPTION.name: pendigits.load,
-}
+_ALL: list[tuple[Description, Callable[[], Dataset]]] = [
+    (japanese_vowels.DESCRIPTION, japanese_vowels.load),
+    (pendigits.DESCRIPTION, pendigits.load),
+    (right_whale_calls.DESCRIPTION, right_whale_calls.load),
+    (right_whale_calls.STAND_IN, right_whale_calls.load_stand_in),
+    (satellite.DESCRIPTION, satellite.load),
+    (satellite.STAND_IN, satellite.load_stand_in),
+    (crop.DESCRIPTION, crop.load),
+    (weather.DESCRIPTION, weather.load),
+]
+DESCRIPTIONS: dict[str, Description] = {description.name: description for description, _ in _ALL}
+_LOADERS: dict[str, Callable[[], Dataset]] = {description.name: loader for description, loader in _ALL}
 
-__all__ = ["DESCRIPTIONS", "DataNotFoundError", "Dataset", "Defaults", "Description", "PaperScore", "load"]
+__all__ = ["DESCRIPTIONS", "DataNotFoundError", "Dataset", "Defaults", "Description", "PaperScore", "Series", "load"]
 
 
 def load(name: str) -> Dataset:

@@ -1,12 +1,21 @@
 """What a data set is to the experiments."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-Series = Sequence[np.ndarray]
+Series = Sequence[np.ndarray] | np.ndarray
+"""Arrays [L_i, D], or one array [N, L, D], which is held once: see `protocol.as_inputs`."""
+
+Where = Callable[[int], str]
+"""Where a series was read, by its number: file and line, for messages."""
+
+
+def nowhere(number: int) -> str:
+    """For series that are in no file."""
+    return f"series {number}"
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,8 @@ class Defaults:
     batch_size: int
     lengthscale: float
     """Where every channel's lengthscale starts."""
+    validation_fraction: float = 0.2
+    """Of the training series, held out in phases 1 and 2 (appendix B.2: a fifth; 2% of the million series)."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,10 @@ class Description:
     preprocessing: str
     defaults: Defaults
     paper: tuple[PaperScore, ...] = ()
+    channels: tuple[str, ...] = ()
+    """Names of the channels after preprocessing, time first; () where they have none."""
+    stands_in_for: str | None = None
+    """The data set that these synthetic series stand in for, said in every table; None for real data."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +69,8 @@ class Dataset:
     y_test: np.ndarray
     source: str
     """Where the files were read from."""
+    amounts_test: np.ndarray | None = None
+    """[N_test] What the label says is large or not, for pictures: millimetres of rain."""
 
     @property
     def num_classes(self) -> int:
@@ -66,41 +83,63 @@ class Dataset:
         return self.X_train[0].shape[1]
 
 
-def labels_from(values: Any, classes: Sequence[str]) -> np.ndarray:
+def labels_from(values: Any, classes: Sequence[str], where: Where = nowhere) -> np.ndarray:
     """
     Numbers 0, 1, ... for labels in the order of ``classes``; "3" and "3.0" are the same label.
 
-    :raises ValueError: for a label that is none of them.
+    :raises ValueError: for a label that is none of them, saying where it first occurs.
     """
     number = {name: i for i, name in enumerate(classes)}
     names = [str(value).strip().removesuffix(".0") for value in values]
     unknown = sorted(set(names) - set(number))
     if unknown:
-        raise ValueError(f"labels must be among {', '.join(classes)}, got {', '.join(unknown[:5])}.")
+        first = next(i for i, name in enumerate(names) if name not in number)
+        raise ValueError(
+            f"labels must be among {', '.join(classes)}, got {', '.join(unknown[:5])}; first {where(first)}."
+        )
     return np.array([number[name] for name in names], dtype=np.int64)
 
 
 def check_split(
-    split: str, X: Series, y: np.ndarray, *, channels: int, lengths: tuple[int, int], class_counts: Sequence[int]
+    split: str,
+    X: Series,
+    y: np.ndarray,
+    *,
+    channels: int,
+    lengths: tuple[int, int],
+    class_counts: Sequence[int] | None = None,
+    num_series: int | None = None,
+    missing: float | None = None,
+    where: Where = nowhere,
 ) -> None:
     """
     That a split is what was published.
 
     :param lengths: the shortest and the longest series.
-    :param class_counts: how many series each class has.
-    :raises ValueError: naming what differs; the files are then others, or were cut short.
+    :param class_counts: how many series each class has; None where that is not published.
+    :param num_series: how many series there are, where ``class_counts`` does not say it.
+    :param missing: a number that stands for a missing value.
+    :param where: where each series was read, for the message.
+    :raises ValueError: naming what differs and where; the files are then others, or were cut short.
     """
-    counts = np.bincount(y, minlength=len(class_counts)).tolist()
-    found = [
-        ("series", len(X), sum(class_counts)),
-        ("channels", sorted({series.shape[1] for series in X}), [channels]),
-        ("lengths", (min(map(len, X), default=0), max(map(len, X), default=0)), lengths),
-        ("series of each class", counts, list(class_counts)),
-        ("finite values", all(np.isfinite(series).all() for series in X), True),
+    shapes = sorted({series.shape[1] for series in X})
+    extent = (min(map(len, X), default=0), max(map(len, X), default=0))
+    whole = [bool(np.isfinite(series).all() and not (series == missing).any()) for series in X]
+    found: list[tuple[str, Any, Any, list[bool]]] = [
+        ("channels", shapes, [channels], [series.shape[1] == channels for series in X]),
+        ("lengths", extent, lengths, [lengths[0] <= len(series) <= lengths[1] for series in X]),
+        ("finite values", all(whole), True, whole),
     ]
-    for what, got, expected in found:
+    if class_counts is not None:
+        num_series = sum(class_counts)
+        counts = np.bincount(y, minlength=len(class_counts)).tolist()
+        found.append(("series of each class", counts, list(class_counts), []))
+    if num_series is not None:
+        found.insert(0, ("series", len(X), num_series, []))
+    for what, got, expected, good in found:
         if got != expected:
+            place = "" if all(good) else f" (first {where(good.index(False))})"
             raise ValueError(
-                f"{split}: expected {what} {expected}, got {got}: these are not the published files, or only a part "
-                "of them; fetch them again."
+                f"{split}: expected {what} {expected}, got {got}{place}: these are not the published files, or only a "
+                "part of them; fetch them again."
             )

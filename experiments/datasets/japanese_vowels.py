@@ -6,6 +6,7 @@ import sigkernel_tf as sk
 
 from .archive import nested_to_series
 from .dataset import Dataset, Defaults, Description, Series, check_split, labels_from
+from .preprocessing import prepare_by_training
 
 DESCRIPTION = Description(
     name="japanese_vowels",
@@ -35,11 +36,7 @@ def load() -> Dataset:
     X_test, y_test = _read("test")
     check_split("JapaneseVowels, training", X_train, y_train, channels=12, lengths=(7, 26), class_counts=9 * (30,))
     check_split("JapaneseVowels, testing", X_test, y_test, channels=12, lengths=(7, 29), class_counts=_TEST_COUNTS)
-    X_train, X_test = sk.paths.add_time(X_train), sk.paths.add_time(X_test)
-    mean, deviation = sk.paths.mean_and_deviation(X_train)
-    X_train, X_test = (
-        sk.paths.add_basepoint(sk.paths.standardize(X, mean=mean, deviation=deviation)) for X in (X_train, X_test)
-    )
+    X_train, X_test = (sk.paths.add_basepoint(X) for X in prepare_by_training(X_train, X_test))
     return Dataset(DESCRIPTION, X_train, y_train, X_test, y_test, source="sktime.datasets.load_japanese_vowels")
 
 

@@ -1,11 +1,12 @@
 """PenDigits: handwritten digits as eight points of a pen's way; from the UEA archive."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-import sigkernel_tf as sk
-
 from . import archive
-from .dataset import Dataset, Defaults, Description, PaperScore, Series, check_split, labels_from
+from .dataset import Dataset, Defaults, Description, PaperScore, Where, check_split, labels_from
+from .preprocessing import prepare_each
 
 DESCRIPTION = Description(
     name="pendigits",
@@ -37,12 +38,14 @@ def load() -> Dataset:
     :raises ValueError: where the files are not the published ones.
     """
     raw = archive.load("PenDigits")
-    X_train, y_train = _prepared("PenDigits, training", raw.X_train, raw.y_train, _TRAIN_COUNTS)
-    X_test, y_test = _prepared("PenDigits, testing", raw.X_test, raw.y_test, _TEST_COUNTS)
+    X_train, y_train = _prepared("PenDigits, training", raw.X_train, raw.y_train, _TRAIN_COUNTS, raw.where_train)
+    X_test, y_test = _prepared("PenDigits, testing", raw.X_test, raw.y_test, _TEST_COUNTS, raw.where_test)
     return Dataset(DESCRIPTION, X_train, y_train, X_test, y_test, source=raw.source)
 
 
-def _prepared(split: str, X: Series, labels: np.ndarray, counts: tuple[int, ...]) -> tuple[Series, np.ndarray]:
-    y = labels_from(labels, _CLASSES)
-    check_split(split, X, y, channels=2, lengths=(8, 8), class_counts=counts)
-    return list(sk.paths.standardize(sk.paths.add_time(np.stack(X)))), y
+def _prepared(
+    split: str, X: Sequence[np.ndarray], labels: np.ndarray, counts: tuple[int, ...], where: Where
+) -> tuple[list[np.ndarray], np.ndarray]:
+    y = labels_from(labels, _CLASSES, where)
+    check_split(split, X, y, channels=2, lengths=(8, 8), class_counts=counts, where=where)
+    return list(prepare_each(np.stack(X))), y

@@ -12,7 +12,7 @@ import pytest
 
 from experiments import protocol
 from experiments.__main__ import main
-from experiments.datasets import load
+from experiments.datasets import DESCRIPTIONS, load
 from experiments.protocol import Protocol, build_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,14 +115,20 @@ def test_list_and_help_need_no_tensorflow() -> None:
     script = "import sys; from experiments.__main__ import main; main(['list']); assert 'tensorflow' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "japanese_vowels" in done.stdout
+    for name in DESCRIPTIONS:
+        assert f"{name}\n" in done.stdout
+    assert done.stdout.count("STAND-IN") == 2
     assert "--num-inducing 500 --iterations 5000 --batch-size 50" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "crop"], r"invalid choice: 'crop' \(choose from '?japanese_vowels'?, '?pendigits'?\)"),
+        (["run", "corn"], r"invalid choice: 'corn' \(choose from '?japanese_vowels'?, '?pendigits'?, .*'?weather'?\)"),
+        (["run", "--model", "gp"], "argument --model: must be all, or some of siggpde, gpsig-it, gpsig-is, got 'gp'"),
+        (["run", "--lengthscale", "0"], "argument --lengthscale: must be a positive number, got '0'"),
+        (["sweep", "crop"], "required: --num-inducing"),
+        (["sweep", "crop", "--num-inducing", "5,x"], "must be a whole number of at least 1, got 'x'"),
         (["run", "--iterations", "0"], "argument --iterations: must be a whole number of at least 1, got '0'"),
         (
             ["run", "--num-inducing", "many"],

@@ -60,8 +60,8 @@ def test_a_part_of_pendigits_is_refused(tmp_path: Path, pendigits_stand_in: dict
 
 
 def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(ValueError, match="one of japanese_vowels, pendigits, got 'crop'"):
-        load("crop")
+    with pytest.raises(ValueError, match="one of japanese_vowels, pendigits, .* got 'nothing'"):
+        load("nothing")
 
 
 @pytest.mark.parametrize("name", list(DESCRIPTIONS))

@@ -94,6 +94,20 @@ def test_results_of_other_data_or_options_are_refused(tmp_path: Path) -> None:
         Results(tmp_path, toy_dataset(), {"iterations": 5})
 
 
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text('{"dataset"')
+    with pytest.raises(ValueError, match=r"result.json is damaged .* delete it"):
+        Results(tmp_path, toy_dataset(), {"iterations": 4})
+
+
+def test_table_of_another_model_and_of_a_stand_in() -> None:
+    seeds = [{**scores(0, 0.5, 1.0, None), "roc_auc": 0.75}]
+    text = table(seeds, [], model="GPSig-IT", stands_in_for="whales")
+    assert "area under ROC" in text
+    assert "GPSig-IT, this run (1 seed, STAND-IN for whales)" in text
+    assert "0.750" in text
+
+
 def test_picture_is_drawn(tmp_path: Path) -> None:
     results = Results(tmp_path, toy_dataset(), {"iterations": 4})
     for seed in range(2):

@@ -1,0 +1,129 @@
+"""
+The weather stations of the Max Planck Institute for Biogeochemistry in Jena: a row each ten minutes.
+
+The institute's files, mpi_roof_2020a.csv (Beutenberg, on the roof) or mpi_saale_2020a.csv (Saaleaue): half a year each,
+Latin-1, names of columns in quotes ("p (mbar)", "T (degC)", ...), the time in "Date Time" as 31.12.2020 23:50:00, and
+-9999 for what is missing. Or jena_roof_series.npz: `columns`, and for each year `time_2020` (minutes since 1970)
+and `series_2020` (rows, columns), NaN for what is missing.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+INTERVAL = 10  # minutes between rows
+MISSING = -9999.0
+NPZ = "jena_roof_series.npz"
+# Column, what it measures, and the smallest and largest value that can be true in Jena (the records of Germany, and
+# more): what lies outside is an outlier and counts as missing.
+COLUMNS: dict[str, tuple[str, float, float]] = {
+    "p": ("pressure", 850.0, 1100.0),  # mbar
+    "T": ("temperature", -45.0, 45.0),  # degrees Celsius
+    "rh": ("humidity", 0.0, 105.0),  # %
+    "rho": ("air density", 1000.0, 1500.0),  # g/m³
+    "wv": ("wind speed", 0.0, 60.0),  # m/s
+    "SWDR": ("radiation", -20.0, 1500.0),  # W/m²
+    "rain": ("rain", 0.0, 60.0),  # mm in ten minutes
+}
+RAIN = list(COLUMNS).index("rain")
+_TIME, _TIME_FORMAT = "Date Time", "%d.%m.%Y %H:%M:%S"
+_FILE = re.compile(r"mpi_(roof|saale)_\d{4}[ab]?\.csv", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Station:
+    """What one station measured."""
+
+    minutes: np.ndarray
+    """[n], since 1970, increasing; where a row is missing, so is its time."""
+    values: np.ndarray
+    """[n, 7], the columns of ``COLUMNS``; NaN for what is missing."""
+
+
+def read_stations(folder: Path) -> tuple[list[Station], str] | None:
+    """
+    The stations of a folder, and what files they were read from; None where it has none.
+
+    Outliers are made missing. Rows are sorted by time, and of several of the same time the first is kept, for
+    half-years repeat each other's ends.
+
+    :raises ValueError: for a damaged file, naming file and line.
+    """
+    stations: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob("*.csv")):
+        match = _FILE.fullmatch(file.name)
+        if match:
+            stations.setdefault(match[1].lower(), []).append(file)
+    if stations:
+        source = "; ".join(f"{folder}/mpi_{name}_*.csv ({len(files)} files)" for name, files in stations.items())
+        return [_station([_read_csv(file) for file in files]) for files in stations.values()], source
+    file = folder / NPZ
+    return ([_station(_read_npz(file))], str(file)) if file.is_file() else None
+
+
+def _station(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Station:
+    minutes, first = np.unique(np.concatenate([minutes for minutes, _ in parts]), return_index=True)
+    values = np.concatenate([values for _, values in parts])[first]
+    for column, (_, smallest, largest) in enumerate(COLUMNS.values()):
+        values[(values[:, column] < smallest) | (values[:, column] > largest), column] = np.nan
+    return Station(minutes, values)
+
+
+def _key(header: str) -> str:
+    """ "SWDR (W/m²)" is SWDR: stations and years write units differently."""
+    return header.strip().partition(" (")[0]
+
+
+def _read_csv(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    import pandas as pd  # slow to import: here, so that --help is not
+
+    try:
+        table = pd.read_csv(file, encoding="latin-1", dtype=str, keep_default_na=False, skip_blank_lines=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{file}: {error}") from error
+    table.columns = [_key(name) for name in table.columns]
+    absent = [name for name in (_TIME, *COLUMNS) if name not in table.columns]
+    if absent:
+        raise ValueError(f"{file}, line 1: expected a column {absent[0]}, got {', '.join(table.columns)}.")
+    blank = (table.isna() | (table == "")).all(axis=1).to_numpy()
+    lines = np.flatnonzero(~blank) + 2  # after the line of names
+    table = table[~blank]
+    times = pd.to_datetime(table[_TIME].str.strip(), format=_TIME_FORMAT, errors="coerce")
+    _check_known(file, lines, _TIME, table[_TIME], times.isna().to_numpy())
+    values = np.empty((len(table), len(COLUMNS)))
+    for column, name in enumerate(COLUMNS):
+        numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
+        _check_known(file, lines, name, table[name], ~np.isfinite(numbers))
+        values[:, column] = np.where(numbers == MISSING, np.nan, numbers)
+    return times.to_numpy().astype("datetime64[m]").astype(np.int64), values
+
+
+def _check_known(file: Path, lines: np.ndarray, name: str, texts: Sequence[str], unknown: np.ndarray) -> None:
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        text = list(texts)[row]
+        got = repr(text) if isinstance(text, str) and text else "nothing: the file was cut short, or is another"
+        expected = "a time like 31.12.2020 23:50:00" if name == _TIME else "a number (-9999 where it is missing)"
+        raise ValueError(f"{file}, line {lines[row]}: expected {expected} in column {name}, got {got}.")
+
+
+def _read_npz(file: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    with np.load(file, allow_pickle=False) as arrays:
+        names = [_key(name) for name in arrays["columns"]] if "columns" in arrays.files else []
+        years = sorted(name.removeprefix("time_") for name in arrays.files if name.startswith("time_"))
+        absent = [name for name in COLUMNS if name not in names]
+        if absent or not years:
+            raise ValueError(f"{file}: expected columns {', '.join(COLUMNS)} and a year, got {names} and {years}.")
+        chosen = [names.index(name) for name in COLUMNS]
+        parts = [
+            (arrays[f"time_{year}"].astype(np.int64), arrays[f"series_{year}"][:, chosen].astype(np.float64))
+            for year in years
+        ]
+    for year, (minutes, values) in zip(years, parts, strict=True):
+        if len(minutes) != len(values):
+            raise ValueError(f"{file}: expected a time for each row of {year}, got {len(minutes)} for {len(values)}.")
+        values[values == MISSING] = np.nan
+    return parts

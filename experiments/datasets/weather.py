@@ -1,0 +1,151 @@
+"""Weather: whether it will rain in the next hour, by six hours of a weather station's measurements in Jena."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import jena
+from .archive import VARIABLE, DataNotFoundError
+from .dataset import Dataset, Defaults, Description
+from .preprocessing import prepare_by_training
+
+DESCRIPTION = Description(
+    name="weather",
+    summary="rain in the next hour by 6 hours of weather in Jena, 7 channels of 36 steps (from SIGKERNEL_TF_DATA)",
+    preprocessing=(
+        "windows of 36 rows of 10 minutes without gap or missing value, outliers counted as missing; class 1 where "
+        "more than 1 mm of rain falls in the hour after; 3 negatives for each positive, drawn at random; the last "
+        "quarter of the time for testing; time channel from 0 to 1; every channel standardised by the training set's "
+        "mean and deviation"
+    ),
+    defaults=Defaults(num_inducing=585, iterations=1500, batch_size=50, lengthscale=2.0),
+    channels=("time", *(name for name, _, _ in jena.COLUMNS.values())),
+)
+STEPS, STEPS_AHEAD = 36, 6  # six hours to look at, one to foretell
+THRESHOLD = 1.0  # mm
+NEGATIVES = 3  # for each positive
+TEST_FRACTION = 0.25  # of the time, the last
+_SEED = 0
+
+
+def load() -> Dataset:
+    """
+    Rain in Jena, from the stations Beutenberg ("roof") and Saaleaue ("saale") of the Max Planck Institute.
+
+    A series is six hours of pressure, temperature, humidity, air density, wind speed, radiation and rain; its class
+    is 1 where more than 1 mm of rain falls in the hour after. Windows begin at every row; one with a gap in time, a
+    missing value or an outlier (:data:`.jena.COLUMNS`) in it or in the rain after it is left out. The data are split
+    by time, for all stations at the same moment, so that no window for training shares a row or an hour of rain with
+    one for testing. Then all positives and three times as many negatives, drawn at random with a fixed seed, are kept
+    of both.
+
+    The files, described in :mod:`.jena`, are looked for in the folder that SIGKERNEL_TF_DATA names, and in its
+    subfolder weather; the institute publishes them at https://www.bgc-jena.mpg.de/wetter/.
+
+    :raises DataNotFoundError: where there are none.
+    :raises ValueError: for a damaged file, naming file and line, and where there is too little rain to learn from.
+    """
+    stations, source = _stations()
+    cut = split_time(stations)
+    rng = np.random.default_rng(_SEED)
+    windows = [windows_of(station) for station in stations]
+    train = [_balanced(one.among(one.ends < cut), rng) for one in windows]
+    test = [_balanced(one.among(one.starts >= cut), rng) for one in windows]
+    y_train, y_test = _labels(train, "training"), _labels(test, "testing")
+    X_train, X_test = prepare_by_training(*(np.concatenate([one.values() for one in part]) for part in (train, test)))
+    amounts = np.concatenate([one.rain_after for one in test])
+    return Dataset(DESCRIPTION, X_train, y_train, X_test, y_test, source=source, amounts_test=amounts)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Pieces of a station's measurements, and the hours after; copied when asked for, for they overlap."""
+
+    station: jena.Station
+    first: np.ndarray
+    """[n], the row that each begins with."""
+
+    @property
+    def starts(self) -> np.ndarray:
+        """[n], minutes since 1970 of the first row."""
+        return self.station.minutes[self.first]
+
+    @property
+    def ends(self) -> np.ndarray:
+        """[n], minutes since 1970 of the last row, the end of the hour after."""
+        return self.starts + (STEPS + STEPS_AHEAD - 1) * jena.INTERVAL
+
+    @property
+    def rain_after(self) -> np.ndarray:
+        """[n], mm in the hour after."""
+        rows = self.first[:, None] + np.arange(STEPS, STEPS + STEPS_AHEAD)
+        # Rain is measured in tenths of a millimetre: rounding keeps ten of them from being more than 1 mm.
+        return np.round(self.station.values[rows, jena.RAIN].sum(axis=1), 3)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """[n], 1 for more than 1 mm."""
+        return (self.rain_after > THRESHOLD).astype(np.int64)
+
+    def values(self) -> np.ndarray:
+        """[n, 36, 7]."""
+        return self.station.values[self.first[:, None] + np.arange(STEPS)]
+
+    def among(self, chosen: np.ndarray) -> "Windows":
+        """Some of them, by a mask or by numbers."""
+        return Windows(self.station, self.first[chosen])
+
+
+def split_time(stations: list[jena.Station]) -> int:
+    """The moment, in minutes since 1970, after which the last quarter of all rows lies."""
+    minutes = np.sort(np.concatenate([station.minutes for station in stations]))
+    return int(minutes[min(round((1.0 - TEST_FRACTION) * len(minutes)), len(minutes) - 1)]) if len(minutes) else 0
+
+
+def windows_of(station: jena.Station) -> Windows:
+    """All windows of a station that are complete, the hour after them included."""
+    length = STEPS + STEPS_AHEAD
+    if len(station.minutes) < length:
+        return Windows(station, np.empty(0, np.int64))
+    known = np.isfinite(station.values)
+    whole = _all_of(np.diff(station.minutes) == jena.INTERVAL, length - 1)
+    whole &= _all_of(known.all(axis=1), STEPS)[: len(whole)] & _all_of(known[STEPS:, jena.RAIN], STEPS_AHEAD)
+    return Windows(station, np.flatnonzero(whole))
+
+
+def _all_of(mask: np.ndarray, length: int) -> np.ndarray:
+    """Whether all of ``length`` in a row are true, from each on that has so many."""
+    return np.lib.stride_tricks.sliding_window_view(mask, length).all(axis=1)
+
+
+def _balanced(windows: Windows, rng: np.random.Generator) -> Windows:
+    """All positives and three times as many negatives (or all, where there are fewer), in the order they came."""
+    positive, negative = np.flatnonzero(windows.labels == 1), np.flatnonzero(windows.labels == 0)
+    kept = rng.choice(negative, min(NEGATIVES * len(positive), len(negative)), replace=False)
+    return windows.among(np.sort(np.concatenate([positive, kept])))
+
+
+def _labels(parts: list[Windows], split: str) -> np.ndarray:
+    labels = np.concatenate([part.labels for part in parts])
+    if len(np.unique(labels)) < 2:
+        raise ValueError(
+            f"weather, {split}: expected complete windows with and without more than {THRESHOLD:g} mm of rain in the "
+            "hour after, got none of one kind: read more half-years."
+        )
+    return labels
+
+
+def _stations() -> tuple[list[jena.Station], str]:
+    folder = os.environ.get(VARIABLE)
+    for place in (Path(folder), Path(folder) / "weather") if folder else ():
+        found = jena.read_stations(place)
+        if found is not None:
+            return found
+    looked = f"{VARIABLE}={folder} has no" if folder else f"{VARIABLE} is not set to a folder with"
+    raise DataNotFoundError(
+        f"weather was not found: {looked} mpi_roof_2020a.csv or other half-years of the stations roof and saale, nor "
+        f"{jena.NPZ}. Download them from https://www.bgc-jena.mpg.de/wetter/weather_data.html, unpack them into one "
+        f"folder, and set {VARIABLE} to it."
+    )

@@ -1,0 +1,144 @@
+"""A folder's results beside the paper's, as Markdown."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .datasets import DESCRIPTIONS, PaperScore
+from .models import MODELS
+from .results import FILE, HEADINGS, MEASURES, PAPER_HARDWARE, cell, of_paper, summary
+
+_ORDER = list(MODELS.values())
+
+
+def read_results(folder: Path) -> list[dict[str, Any]]:
+    """
+    The results in a folder and below it, by data set, model and number of inducing variables.
+
+    :raises ValueError: where there are none, and for a damaged file.
+    """
+    results = []
+    for file in sorted(folder.rglob(FILE)):
+        try:
+            result = json.loads(file.read_text(encoding="utf-8"))
+            options = result["options"]
+            key = (result["dataset"]["name"], _ORDER.index(options["model"]), options["num_inducing"])
+            options["iterations"], result["seeds"][0]["history"]  # what every reader needs
+        except (json.JSONDecodeError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"{file} must be a result of `python -m experiments run`: {error!r}.") from error
+        results.append((key, str(file), {**result, "folder": file.parent}))
+    if not results:
+        raise ValueError(f"{folder} holds no {FILE}: run `python -m experiments run DATASET --out {folder}` first.")
+    return [result for _, _, result in sorted(results, key=lambda one: one[:2])]
+
+
+def tables(folder: Path) -> str:
+    """
+    A table for each data set: a row for each experiment, the paper's beside it, then the machine, the commands, the
+    wall time, and the seconds per iteration that ``time`` measured in one run.
+
+    :raises ValueError: where there are no results, and for a damaged file.
+    """
+    by_dataset: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for result in read_results(folder):
+        by_dataset[result["dataset"]["name"]].append(result)
+    return "\n\n".join(_section(name, results, _timings(folder, name)) for name, results in by_dataset.items())
+
+
+def _section(name: str, results: list[dict[str, Any]], timings: list[dict[str, Any]]) -> str:
+    dataset = results[0]["dataset"]
+    title = f"### {name}" + (f": STAND-IN for {dataset['stands_in_for']}" if dataset.get("stands_in_for") else "")
+    about = (
+        f"{dataset['training_series']} training and {dataset['test_series']} test series, {dataset['channels']} "
+        f"channels, {dataset['classes']} classes; from {dataset['source']}."
+    )
+    if dataset.get("stands_in_for"):
+        about += f" The series are synthetic, and the scores say nothing of {dataset['stands_in_for']}."
+    # The paper's scores are of real data: beside a stand-in's they would compare what cannot be compared.
+    paper = DESCRIPTIONS[name].paper if name in DESCRIPTIONS else ()
+    parts = [title, about, _table(results, paper)]
+    parts += [PAPER_HARDWARE] if paper else []
+    parts += [_timing(one, paper) for one in timings]
+    parts.append(_machines([seed["environment"] for result in results for seed in result["seeds"]]))
+    return "\n\n".join([*parts, _commands(results)])
+
+
+def _table(results: list[dict[str, Any]], paper: Sequence[PaperScore]) -> str:
+    summaries = [summary(result["seeds"]) for result in results]
+    measures = [
+        measure
+        for measure in MEASURES
+        if measure != "roc_auc" or any(ours["roc_auc"]["mean"] is not None for ours in summaries)
+    ]
+    of_the_paper = [measure for measure in measures if paper and measure != "roc_auc"]
+    heads = ["model", "M", "steps", "seeds", *(HEADINGS[measure] for measure in measures)]
+    rows = [[*heads, *(f"paper: {HEADINGS[measure]}" for measure in of_the_paper)]]
+    scores = {score.model: score for score in paper}
+    for result, ours in zip(results, summaries, strict=True):
+        options = result["options"]
+        score = scores.get(options["model"])
+        row = [
+            options["model"], str(options["num_inducing"]), f"3 × {options['iterations']}", str(len(result["seeds"])),
+            *(cell(measure, **ours[measure]) for measure in measures),
+        ]  # fmt: skip
+        rows.append(row + [cell(m, **of_paper(score, m)) if score else "-" for m in of_the_paper])
+    missing = [score for model, score in scores.items() if all(r["options"]["model"] != model for r in results)]
+    for score in missing:
+        blank = ["not run", "", "", *("-" for _ in measures)]
+        rows.append([score.model, *blank, *(cell(m, **of_paper(score, m)) for m in of_the_paper)])
+    rows.insert(1, ["---"] * len(rows[0]))
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _timings(folder: Path, name: str) -> list[dict[str, Any]]:
+    found = []
+    for file in sorted(folder.glob(f"time-{name}-M*.json")):
+        try:
+            timing = json.loads(file.read_text(encoding="utf-8"))
+            timing["seconds_per_iteration"], timing["environment"]["machine"]  # what is shown
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{file} must be a result of `python -m experiments time`: {error!r}.") from error
+        found.append(timing)
+    return found
+
+
+def _timing(timing: dict[str, Any], paper: Sequence[PaperScore]) -> str:
+    """Seconds of all models from one process, and how often SigGPDE's they are, the paper's beside it."""
+    seconds = timing["seconds_per_iteration"]
+    papers = {score.model: score.seconds_per_iteration for score in paper}
+    first = _ORDER[0]
+    parts = []
+    for model, mean in seconds.items():
+        text = f"{model} {cell('seconds_per_iteration', mean, None)}"
+        if model != first and first in seconds:
+            text += f" ({mean / seconds[first]:.1f} times {first}'s"
+            text += f"; the paper: {papers[model] / papers[first]:.1f})" if model in papers else ")"
+        parts.append(text)
+    return (
+        f"Seconds per iteration in one run (M = {timing['num_inducing']}, batches of {timing['batch_size']}, medians "
+        f"of {timing['rounds']} rounds, `{timing['environment']['command']}`): {', '.join(parts)}. "
+        f"{_machines([timing['environment']])}"
+    )
+
+
+def _machines(environments: Sequence[dict[str, Any]]) -> str:
+    machines = []
+    for environment in environments:
+        machine = environment["machine"]
+        devices = [f"{machine['cores']} cores of {machine['cpu']}", *machine["gpus"]]
+        text = ", ".join(devices) + f", TensorFlow {environment['packages']['tensorflow']}"
+        if text not in machines:
+            machines.append(text)
+    several = "" if len(machines) < 2 else " (several: compare times with care)"
+    return f"Hardware{several}: {'; '.join(machines)}."
+
+
+def _commands(results: list[dict[str, Any]]) -> str:
+    """Each command once, with the wall time of the seeds that it ran."""
+    wall: dict[str, float] = defaultdict(float)
+    for result in results:
+        for seed in result["seeds"]:
+            wall[seed["environment"]["command"]] += seed.get("wall_seconds", 0.0)
+    return "\n".join(f"- `{command}`: {seconds / 60:.1f} minutes" for command, seconds in wall.items())

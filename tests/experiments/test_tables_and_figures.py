@@ -1,0 +1,175 @@
+"""Tables and pictures from fixed results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.figures import draw_all, top_words
+from experiments.scores import binary_scores
+from experiments.tables import read_results, tables
+
+MACHINE = {"cores": 2, "cpu": "Some CPU", "gpus": []}
+
+
+def environment(command: str, machine: dict[str, Any] = MACHINE) -> dict[str, Any]:
+    return {"command": command, "machine": machine, "packages": {"tensorflow": "2.21.0"}}
+
+
+def seed(number: int, accuracy: float, seconds: float, command: str, **more: Any) -> dict[str, Any]:
+    history = [{"iteration": 3, "phase": 3, "elbo": -100.0 * accuracy, "validation_nlpp": None, "recorded": {}}]
+    scores = {"accuracy": accuracy, "nlpp": 0.25, "seconds_per_iteration": seconds, "wall_seconds": 90.0}
+    return {"seed": number, **scores, "history": history, "environment": environment(command), **more}
+
+
+def write(
+    folder: Path, dataset: str, model: str, num_inducing: int, seeds: list[dict[str, Any]], *, channels: int = 3,
+    stands_in_for: str | None = None,
+) -> Path:  # fmt: skip
+    result = {
+        "dataset": {
+            "name": dataset, "training_series": 70, "test_series": 30, "channels": channels, "classes": 10,
+            "source": "/somewhere", "stands_in_for": stands_in_for,
+        },
+        "options": {"model": model, "num_inducing": num_inducing, "iterations": 500, "batch_size": 50},
+        "seeds": seeds,
+    }  # fmt: skip
+    place = folder / f"{dataset}-{model}-{num_inducing}"
+    place.mkdir(parents=True)
+    (place / "result.json").write_text(json.dumps(result))
+    return place
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """PenDigits by two models, and a stand-in at two sizes."""
+    write(tmp_path, "pendigits", "SigGPDE", 500, [seed(i, 0.97 + 0.01 * i, 0.02, "python -m a") for i in range(3)])
+    write(tmp_path, "pendigits", "GPSig-IT", 500, [seed(0, 0.96, 0.08, "python -m b")])
+    for size in (100, 50):
+        calls = [seed(0, size / 200, 0.1, "python -m c")]
+        write(tmp_path, "satellite_stand_in", "SigGPDE", size, calls, stands_in_for="satellite")
+    return tmp_path
+
+
+def rows(text: str) -> list[list[str]]:
+    return [[part.strip() for part in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_table_beside_the_paper(results: Path) -> None:
+    text = tables(results)
+    (heads, _, ours, theirs, not_run) = rows(text[: text.index("### satellite")])
+    assert heads[:7] == ["model", "M", "steps", "seeds", "accuracy, %", "NLPP", "seconds per iteration"]
+    assert heads[7:] == ["paper: accuracy, %", "paper: NLPP", "paper: seconds per iteration"]
+    assert ours == [
+        "SigGPDE", "500", "3 × 500", "3", "98.00 ± 1.00", "0.250 ± 0.000", "0.0200 ± 0.0000", "97.73 ± 0.13",
+        "0.085 ± 0.001", "0.0220",
+    ]  # fmt: skip
+    assert theirs == [
+        "GPSig-IT", "500", "3 × 500", "1", "96.00", "0.250", "0.0800", "96.66 ± 0.59", "0.115 ± 0.018", "0.0360"
+    ]  # fmt: skip
+    assert not_run[:2] == ["GPSig-IS", "not run"]
+    assert not_run[7:] == ["97.42 ± 0.17", "0.096 ± 0.005", "0.1860"]
+    assert "Hardware: 2 cores of Some CPU, TensorFlow 2.21.0." in text
+    assert "- `python -m a`: 4.5 minutes" in text
+    assert "- `python -m b`: 1.5 minutes" in text
+
+
+def test_a_stand_in_says_so(results: Path) -> None:
+    text = tables(results)
+    section = text[text.index("### satellite") :]
+    assert "### satellite_stand_in: STAND-IN for satellite" in section
+    assert "say nothing of satellite" in section
+    assert "paper" not in section
+    assert [row[1] for row in rows(section)[2:]] == ["50", "100"]
+
+
+def test_times_of_one_run_and_their_ratios(results: Path) -> None:
+    timing = {
+        "dataset": "pendigits", "num_inducing": 500, "batch_size": 50, "rounds": 3,
+        "seconds_per_iteration": {"SigGPDE": 0.02, "GPSig-IT": 0.05, "GPSig-IS": 0.2},
+        "environment": environment("python -m t", {**MACHINE, "gpus": ["H100"]}),
+    }  # fmt: skip
+    (results / "time-pendigits-M500-B50.json").write_text(json.dumps(timing))
+    text = tables(results)
+    assert "SigGPDE 0.0200, GPSig-IT 0.0500 (2.5 times SigGPDE's; the paper: 1.6)" in text
+    assert "GPSig-IS 0.2000 (10.0 times SigGPDE's; the paper: 8.5)" in text
+    assert "Some CPU, H100" in text
+    (results / "time-pendigits-M500-B50.json").write_text("{}")
+    with pytest.raises(ValueError, match="time-pendigits-M500-B50.json must be a result of"):
+        tables(results)
+
+
+def test_several_machines_are_told(results: Path) -> None:
+    other = seed(0, 0.9, 0.3, "python -m d") | {"environment": environment("python -m d", {**MACHINE, "cores": 64})}
+    write(results, "pendigits", "GPSig-IS", 500, [other])
+    assert "Hardware (several: compare times with care)" in tables(results)
+
+
+@pytest.mark.parametrize("content", ["not json", "{}", '{"dataset": {"name": "a"}, "options": {"model": "SVM"}}'])
+def test_damaged_results_are_named(results: Path, content: str) -> None:
+    (results / "pendigits-SigGPDE-500" / "result.json").write_text(content)
+    with pytest.raises(ValueError, match="pendigits-SigGPDE-500/result.json must be a result"):
+        tables(results)
+
+
+def test_no_results(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds no result.json: run `python -m experiments run DATASET"):
+        read_results(tmp_path)
+
+
+def test_pictures_of_a_sweep_and_of_two_classes(results: Path, rng: np.random.Generator) -> None:
+    y, probability = np.arange(60) % 2, rng.random(60)
+    mean, q_mu = rng.normal(size=60), rng.normal(size=(30, 1))
+    place = write(
+        results,
+        "weather",
+        "SigGPDE",
+        30,
+        [seed(0, 0.7, 0.1, "python -m w", **binary_scores(y, probability))],
+        channels=8,
+    )
+    (place / "seed-0").mkdir()
+    np.savez(
+        place / "seed-0" / "test.npz", y=y, probability=probability, posterior_mean=mean, q_mu=q_mu,
+        example=rng.normal(size=(36, 8)), amount=rng.exponential(size=60),
+    )  # fmt: skip
+    out = results / "pictures"
+    drawn = {file.name for file in draw_all(results, out)}
+    stems = [
+        "satellite_stand_in-against-M",
+        *(f"{place.name}-{what}" for what in ("predictions", "calibration", "words")),
+    ]
+    assert drawn == {stem + ending for stem in stems for ending in (".png", ".pdf")}
+    for name in drawn:
+        assert (out / name).read_bytes()[:4] in (b"\x89PNG", b"%PDF")
+
+
+def test_nothing_to_draw(tmp_path: Path) -> None:
+    write(tmp_path, "pendigits", "SigGPDE", 500, [seed(0, 0.97, 0.02, "python -m a")])
+    with pytest.raises(ValueError, match="has nothing to draw"):
+        draw_all(tmp_path, tmp_path)
+
+
+def test_top_words_are_those_of_most_weight() -> None:
+    q_mu = np.zeros((15, 2))  # 3 channels: (), 3 letters, 9 pairs, 2 words of three
+    q_mu[0] = 9.0  # the empty word is left out
+    q_mu[4 + 3 * 2 + 1] = [3.0, -4.0]  # (2, 1)
+    q_mu[2] = [-2.0, 0.0]  # (1,)
+    q_mu[13] = [0.0, 1.0]  # (0, 0, 0)
+    words, weights = top_words(q_mu, 3)
+    assert words[:3] == [(2, 1), (1,), (0, 0, 0)]
+    assert weights[:3].tolist() == [5.0, 2.0, 1.0]
+    assert len(words) == 10
+
+
+def test_binary_scores_by_counting(rng: np.random.Generator) -> None:
+    y, probability = rng.integers(2, size=200), rng.random(200)
+    probability[100:] = probability[:100]  # ties
+    found = binary_scores(y, probability)
+    pairs = [(a > b) + 0.5 * (a == b) for a in probability[y == 1] for b in probability[y == 0]]
+    assert found["roc_auc"] == pytest.approx(np.mean(pairs))
+    tenths = (probability * 10).astype(int)
+    expected = [[values[tenths == tenth].mean() for tenth in range(10)] for values in (probability, y)]
+    np.testing.assert_allclose([found["calibration"]["predicted"], found["calibration"]["observed"]], expected)
