@@ -19,27 +19,29 @@ def check_int(value: Any, name: str, smallest: int) -> None:
         raise ValueError(f"{name} must be at least {smallest}, got {value}.")
 
 
-def words_up_to(depth: int, channels: int, bytes_each: int) -> int:
+def words_up_to(depth: int, channels: int, bytes_each: int, rows: int = 1) -> int:
     """
     The number of words over ``channels`` channels with at most ``depth`` letters, the empty word among them.
 
-    :raises ValueError: where they do not fit in memory, ``bytes_each`` for each word.
+    :raises ValueError: where they do not fit in memory, ``bytes_each`` for each word of ``rows`` signatures.
     """
     with decimal.localcontext() as context:
         context.traps[decimal.Overflow] = False  # beyond 10^(10^18) words are infinitely many
         count = Decimal(depth + 1)
         if channels > 1:
             count = (Decimal(channels) ** (depth + 1) - 1) / (channels - 1)
-    check_fits(count, f"depth={depth} with {channels} channels", bytes_each)
+    check_fits(count, f"depth={depth} with {channels} channels", bytes_each, rows)
     return int(count)
 
 
-def check_fits(count: Decimal, cause: str, bytes_each: int) -> None:
-    """:raises ValueError: where ``count`` words, which ``cause`` asks for, do not fit in memory."""
+def check_fits(count: Decimal, cause: str, bytes_each: int, rows: int = 1) -> None:
+    """:raises ValueError: where ``rows`` times ``count`` words, which ``cause`` asks for, do not fit in memory."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if count > _MOST_WORDS or count * bytes_each > memory:
+    size = count * bytes_each * rows
+    if count > _MOST_WORDS or size > memory:
+        of = "each signature" if rows == 1 else f"the {rows} signatures of a path's prefixes (stream=True)"
         raise ValueError(
-            f"{cause} makes {count:.5g} words, {count * bytes_each:.5g} bytes for each signature; at most "
+            f"{cause} makes {count:.5g} words, {size:.5g} bytes for {of}; at most "
             f"{_MOST_WORDS} words, and this machine's {memory} bytes of memory, can be had: lower it."
         )
 

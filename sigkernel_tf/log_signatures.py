@@ -68,7 +68,7 @@ def log_signature(
     _truncations.check_int(depth, "depth", 1)
     if basis not in ("words", "expanded"):
         raise ValueError(f'basis must be "words" (the Lyndon words\' coefficients) or "expanded" (all), got {basis!r}.')
-    num_words = words_up_to(depth, X)
+    num_words = words_up_to(depth, X, stream=stream)
     num_channels = X.shape[2]
     if num_channels == 1:  # exactly, where the series' terms would cancel
         displacement = signature(X, num_words=2, stream=stream)[..., 1:]

@@ -62,10 +62,10 @@ def signature(X: Any, depth: int | None = None, *, num_words: int | None = None,
     X = _checks.as_paths(X, "X")
     if depth is not None and num_words is None:
         _truncations.check_int(depth, "depth", 0)
-        num_words = words_up_to(depth, X)
+        num_words = words_up_to(depth, X, stream=stream)
     elif num_words is not None and depth is None:
         _truncations.check_int(num_words, "num_words", 1)
-        _truncations.check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype.size)
+        _truncations.check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype.size, _rows(X, stream))
     else:
         raise ValueError(
             f"signature takes either depth or num_words, got depth={depth} and num_words={num_words}: "
@@ -89,7 +89,13 @@ def _no_second_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
     )
 
 
-def words_up_to(depth: int, X: tf.Tensor) -> int:
+def _rows(X: tf.Tensor, stream: bool) -> int:
+    """Signatures of each path, as far as that is known."""
+    length = X.shape[1] if stream and X.shape.rank is not None else None
+    return 1 if length is None else length
+
+
+def words_up_to(depth: int, X: tf.Tensor, *, stream: bool = False) -> int:
     """
     The number of words over X's channels with at most ``depth`` letters.
 
@@ -101,4 +107,4 @@ def words_up_to(depth: int, X: tf.Tensor) -> int:
             f"depth={depth} needs a number of channels known while the function is traced, got shape {X.shape}: "
             "set it with X = tf.ensure_shape(X, [None, None, D]), or give num_words instead."
         )
-    return _truncations.words_up_to(depth, channels, X.dtype.size)
+    return _truncations.words_up_to(depth, channels, X.dtype.size, _rows(X, stream))

@@ -331,6 +331,7 @@ def test_depth_with_unknown_batch_and_length():
     ({"depth": 40}, ValueError, r"depth=40 with 2 channels makes 2.1990e\+12 words, 1.7592e\+13 bytes .* lower it"),
     ({"depth": 10**6}, ValueError, r"makes 1.9801e\+301030 words"),
     ({"depth": 10**30}, ValueError, "makes Infinity words"),
+    ({"num_words": 2**30, "stream": True}, ValueError, r"for the \d+ signatures of a path's prefixes \(stream=True\)"),
     ({"num_words": 2**31}, ValueError, "num_words=2147483648 makes .* at most 2147483647 words"),
 ])  # fmt: skip
 def test_bad_truncations(options, error, message):
