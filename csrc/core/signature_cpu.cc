@@ -60,20 +60,17 @@ class Walks {
   }
 
   void forward(T* result, Smallest& overflow) {
+    if (stretches_ == 1) return forward_parts(result, &overflow);
     Scratch memory;
-    T* parts = stretches_ == 1 ? result : memory.reserve_numbers<T>(items() * problem_.num_words);
-    forward_parts(parts);
-    const int64_t size = problem_.rows() * problem_.num_words, last = size - problem_.num_words;
-    run_and_rethrow(parallel_for_, problem_.count, cost_of(problem_.num_words * stretches_ * words_.depth),
-                    [&](int64_t begin, int64_t end) {
+    T* parts = memory.reserve_numbers<T>(items() * problem_.num_words);
+    forward_parts(parts, nullptr);
+    const int64_t words = problem_.num_words;
+    parallel(problem_.count, cost_of(words * stretches_ * words_.depth), [&](int64_t begin, int64_t end) {
       for (int64_t path = begin; path < end; ++path) {
-        if (stretches_ > 1) {
-          T* whole = parts + path * stretches_ * size;
-          for (int64_t k = 1; k < stretches_; ++k) kernels_.multiply(words_, whole, whole + k * size);
-          std::copy_n(whole, size, result + path * size);
-        }
-        // An infinity once in S stays there or turns to NaN: the last row tells.
-        if (!all_finite(result + path * size + last, problem_.num_words)) overflow.note(path);
+        T* whole = parts + path * stretches_ * words;
+        for (int64_t k = 1; k < stretches_; ++k) kernels_.multiply(words_, whole, whole + k * words);
+        std::copy_n(whole, words, result + path * words);
+        if (!all_finite(whole, words)) overflow.note(path);
       }
     });
   }
@@ -89,7 +86,7 @@ class Walks {
     T* parts = of_parts.reserve_numbers<T>(items() * words);
     T* bars = of_bars.reserve_numbers<T>(items() * words);
     T* ends = of_ends.reserve_numbers<T>(items() * channels);
-    forward_parts(parts);
+    forward_parts(parts, nullptr);
     join_back(upstream, parts, bars);
     backward_parts(parts, bars, d_paths, ends);
     for (int64_t item = 0; item < items(); ++item) {  // the point where two stretches meet belongs to both
@@ -103,6 +100,7 @@ class Walks {
   static constexpr int64_t kMostWordsInLanes = 1 << 14;
   static constexpr int64_t kWantedItems = 256;      // enough for many threads
   static constexpr int64_t kMostNumbers = 1 << 22;  // in the signatures of all stretches
+  static constexpr int64_t kWorthThreads = 1 << 18;  // steps of a register of words: what another thread's start costs
   static constexpr int64_t kStepsALevel = 32;       // a product costs about as much as two steps for each level
 
   // An item is a stretch of a path.
@@ -112,12 +110,20 @@ class Walks {
   int64_t end_of(int64_t item) const { return (item % stretches_ + 1) * steps_ / stretches_; }
   bool is_last(int64_t item) const { return (item + 1) % stretches_ == 0; }
 
+  // run_and_rethrow, or on this thread where all of the work is little.
+  template <class Body>
+  void parallel(int64_t count, int64_t cost, const Body& body) {
+    const int64_t together = std::min<int64_t>(problem_.count, kWorthThreads) * cost_of(steps_ + 1);
+    if (together <= kWorthThreads / problem_.num_words * kernels_.lanes) return body(0, count);
+    run_and_rethrow(parallel_for_, count, cost, body);
+  }
+
   // Calls visit(stretches, first item, scratch) for all blocks of items, as many as there are lanes.
   template <class Visit>
   void for_blocks(const Visit& visit) {
     const int64_t blocks = (items() + lanes_ - 1) / lanes_;
     const int64_t cost = cost_of(cost_of(steps_ / stretches_ + 1) * problem_.num_words);
-    run_and_rethrow(parallel_for_, blocks, cost, [&](int64_t begin, int64_t end) {
+    parallel(blocks, cost, [&](int64_t begin, int64_t end) {
       Scratch scratch;
       void* memory = scratch.reserve(kernels_.scratch(words_, alone_));
       for (int64_t block = begin; block < end; ++block) {
@@ -133,12 +139,15 @@ class Walks {
     });
   }
 
-  // parts: [items][rows][num_words].
-  void forward_parts(T* parts) {
+  // parts: [items][rows][num_words]. Notes the items whose signature is not finite: an infinity once in S stays there or
+  // turns to NaN, so that the last row tells.
+  void forward_parts(T* parts, Smallest* overflow) {
     for_blocks([&](const Stretches<T>& stretches, int64_t first, void* memory) {
       T* rows[kMaxStretches];
       point_to_rows(stretches, first, parts, rows);
-      kernels_.forward(words_, alone_, problem_.stream, stretches, rows, memory);
+      const unsigned found = kernels_.forward(words_, alone_, problem_.stream, stretches, rows, memory);
+      for (int lane = 0; found != 0 && overflow != nullptr && lane < stretches.count; ++lane)
+        if (found >> lane & 1) overflow->note(first + lane);
     });
   }
 
@@ -170,8 +179,7 @@ class Walks {
   // the derivatives by these. Both [items][num_words].
   void join_back(const T* upstream, T* parts, T* bars) {
     const int64_t words = problem_.num_words;
-    run_and_rethrow(parallel_for_, problem_.count, cost_of(2 * words * stretches_ * words_.depth),
-                    [&](int64_t begin, int64_t end) {
+    parallel(problem_.count, cost_of(2 * words * stretches_ * words_.depth), [&](int64_t begin, int64_t end) {
       Scratch scratch;
       T* product = scratch.reserve_numbers<T>(words);
       for (int64_t path = begin; path < end; ++path) {

@@ -38,8 +38,9 @@ struct SignatureKernels {
   // Bytes of the scratch memory of the functions that follow, aligned to 64 bytes; alone: of one stretch at a time.
   int64_t (*scratch)(const WordLevels& words, bool alone);
   // Overwrites result, for each stretch its signature [num_words], or with stream those of all its beginnings,
-  // [steps + 1][num_words], where all have the same number of steps.
-  void (*forward)(const WordLevels& words, bool alone, bool stream, const Stretches<T>& stretches, T* const* result,
+  // [steps + 1][num_words], where all have the same number of steps. Returns a bit for each stretch, by number: whether
+  // its signature, the last, has a number that is not finite.
+  unsigned (*forward)(const WordLevels& words, bool alone, bool stream, const Stretches<T>& stretches, T* const* result,
                   void* scratch);
   // computed: for each stretch the signature of its path up to the stretch's end, [num_words]; upstream: the derivative
   // by it, [num_words]. With stream both have as many rows as forward's result. Neither is overwritten.

@@ -116,7 +116,7 @@ class SignatureWalks {
       points_bar_ = with_backward ? arena.take<V>(channels_ * kSteps) : nullptr;
     }
 
-    void forward(const Stretches<T>& stretches, T* const* result) {
+    unsigned forward(const Stretches<T>& stretches, T* const* result) {
       measure(stretches);
       tree_.start();
       for (int64_t step = 0; step < longest_; step += kSteps) {
@@ -125,6 +125,7 @@ class SignatureWalks {
         tree_.forward();
       }
       deal(tree_.S, words_.num_words, stretches.count, result, kSteps == 1 ? longest_ * words_.num_words : 0);
+      return those_not_finite(stretches.count);
     }
 
     void backward(const Stretches<T>& stretches, const T* const* computed, const T* const* upstream,
@@ -147,6 +148,23 @@ class SignatureWalks {
 
    private:
     static constexpr int kLanes = Lanes<V>::kCount;
+
+    unsigned those_not_finite(int count) const {
+      const int64_t numbers = words_.num_words * kLanes;
+      const T* S = reinterpret_cast<const T*>(tree_.S);
+      Packed sums[4] = {Packed(0), Packed(0), Packed(0), Packed(0)};  // an addition waits for the one before
+      int64_t n = 0;
+      for (; n + 4 * W <= numbers; n += 4 * W)
+        SIGKERNEL_UNROLL for (int k = 0; k < 4; ++k) sums[k] += load<Packed>(S + n + k * W) * Packed(0);
+      for (; n + W <= numbers; n += W) sums[0] += load<Packed>(S + n) * Packed(0);
+      const Packed sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);  // of zeros, but for NaN
+      T rest(0);
+      for (; n < numbers; ++n) rest += S[n] * T(0);
+      if (kLanes == 1) return gather<T>(sum) + rest != 0;
+      unsigned found = 0;
+      for (int lane = 0; lane < count; ++lane) found |= static_cast<unsigned>(sum[lane] != 0) << lane;
+      return found;
+    }
 
     void measure(const Stretches<T>& stretches) {
       longest_ = shortest_ = stretches.steps[0];
@@ -225,9 +243,9 @@ class SignatureWalks {
   }
 
   template <class V, int kSteps>
-  static void walk_forward(const WordLevels& words, const Stretches<T>& stretches, T* const* result, void* scratch) {
+  static unsigned walk_forward(const WordLevels& words, const Stretches<T>& stretches, T* const* result, void* scratch) {
     Arena arena(scratch);
-    Walk<V, kSteps>(words, false, arena).forward(stretches, result);
+    return Walk<V, kSteps>(words, false, arena).forward(stretches, result);
   }
 
   template <class V, int kSteps>
@@ -242,12 +260,12 @@ class SignatureWalks {
     return alone ? scratch_of<T>(words) : scratch_of<Packed>(words);
   }
 
-  static void forward(const WordLevels& words, bool alone, bool stream, const Stretches<T>& stretches,
-                      T* const* result, void* scratch) {
+  static unsigned forward(const WordLevels& words, bool alone, bool stream, const Stretches<T>& stretches,
+                          T* const* result, void* scratch) {
     if (alone && stream) return walk_forward<T, 1>(words, stretches, result, scratch);
     if (alone) return walk_forward<T, kStepsAtOnce>(words, stretches, result, scratch);
     if (stream) return walk_forward<Packed, 1>(words, stretches, result, scratch);
-    walk_forward<Packed, kStepsAtOnce>(words, stretches, result, scratch);
+    return walk_forward<Packed, kStepsAtOnce>(words, stretches, result, scratch);
   }
 
   static void backward(const WordLevels& words, bool alone, bool stream, const Stretches<T>& stretches,

@@ -118,7 +118,11 @@ void drive_all() {
       for (const int64_t length : {1, 2, 33})
         for (const auto& [channels, words] : std::vector<std::pair<int64_t, int64_t>>{{1, 7}, {2, 1}, {2, 15}, {3, 50}})
           drive_signature<T>(count, length, channels, words, stream);
+  for (const bool stream : {false, true})
+    for (int64_t channels = 2; channels < 9; ++channels)  // whole levels, their outermost in registers
+      drive_signature<T>(19, 20, channels, 1 + channels + channels * channels + channels * channels * channels, stream);
   for (const bool stream : {false, true}) {
+    drive_signature<T>(200, 90, 2, 511, stream);  // enough work for threads
     drive_signature<T>(1, 9, 18, 343, stream);    // one path, its last letters in the lanes
     drive_signature<T>(2, 9, 2, 20000, stream);   // too many words for lanes of paths
     drive_signature<T>(3, 12, 37, 1000, stream);  // its last level cut midway

@@ -24,6 +24,7 @@ SHAPES = [
     (17, 33, 3, 40),
     (19, 8, 5, 100),  # cut midway
     (9, 18, 2, 3),  # one level
+    *((17, 19, channels, 1 + channels + channels**2 + channels**3) for channels in range(4, 9)),  # whole levels
     (1, 1025, 3, 40),  # long paths are cut into stretches
     (3, 700, 2, 100),
     (2, 1500, 9, 91),
@@ -117,6 +118,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
         sha = hashlib.sha256()
         for count, length, channels, words, stream in (
             (70, 20, 2, 127, False), (2, 3000, 3, 121, False), (40, 9, 4, 50, True), (3, 9, 30, 900, False),
+            (300, 60, 3, 364, False), (300, 60, 5, 156, True),  # enough work for threads
         ):
             x = tf.constant(np.random.default_rng(0).normal(size=(count, length, channels)).cumsum(1) / length)
             with tf.GradientTape() as tape:

@@ -384,6 +384,12 @@ def test_bad_paths_known_at_run_time_alone(shape, message):
         function(np.zeros(shape))
 
 
+def test_a_stream_of_too_many_rows_is_refused_while_traced():
+    function = tf.function(lambda X: sk.signature(X, 20, stream=True))
+    with pytest.raises(ValueError, match="for all 1099511627776 signatures"):
+        function.get_concrete_function(tf.TensorSpec([1, 2**40, 2], tf.float64))
+
+
 def test_depth_needs_a_known_number_of_channels():
     function = tf.function(lambda X: sk.signature(X, 2), input_signature=[tf.TensorSpec([None] * 3, tf.float64)])
     with pytest.raises(ValueError, match=r"depth=2 needs a number of channels .*tf.ensure_shape.*num_words"):
