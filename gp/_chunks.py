@@ -11,6 +11,7 @@ def size_of(tensor: tf.Tensor, axis: int) -> int | tf.Tensor:
     return tf.shape(tensor)[axis] if tensor.shape[axis] is None else tensor.shape[axis]
 
 
+@tf.autograph.experimental.do_not_convert
 def in_chunks(
     function: Callable[..., tf.Tensor], count: int | tf.Tensor, chunk: int | tf.Tensor, *tensors: tf.Tensor
 ) -> tf.Tensor:
@@ -31,7 +32,7 @@ def in_chunks(
 
     @tf.custom_gradient
     def run(*tensors: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        num_chunks = (count + chunk - 1) // chunk
+        num_chunks = tf.maximum((count + chunk - 1) // chunk, 1)  # of no rows at all, one of none
 
         def rows(k: tf.Tensor, *tensors: tf.Tensor) -> tf.Tensor:
             return function(k * chunk, tf.minimum((k + 1) * chunk, count), *tensors)

@@ -19,7 +19,14 @@ from gpflow.inducing_variables import InducingPoints
 from gpflow.models import GPR, SGPR, SVGP, VGP
 
 import sigkernel_tf.gp
-from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, flatten_paths
+from sigkernel_tf.gp import (
+    InducingSequences,
+    InducingTensors,
+    OrthogonalSignatureFeatures,
+    SignatureKernel,
+    TruncatedSignatureKernel,
+    flatten_paths,
+)
 from sigkernel_tf.gp.kernels import PathKernel
 
 # For each public kernel: a name and how to make it, for paths of two channels.
@@ -30,7 +37,15 @@ CONFIGURATIONS: dict[str, dict[str, Callable[[], PathKernel]]] = {
         "levels": lambda: SignatureKernel(2, channels=[1], level_variances=[0.7, 0.0, 2.0, 0.4]),
         "rbf": lambda: SignatureKernel(2, static_kernel=gpflow.kernels.RBF(lengthscales=0.9)),
         "matern": lambda: SignatureKernel(2, static_kernel=gpflow.kernels.Matern52() + gpflow.kernels.Linear()),
-    }
+    },
+    "TruncatedSignatureKernel": {
+        "plain": lambda: TruncatedSignatureKernel(2),
+        "normalized": lambda: TruncatedSignatureKernel(2, 3, lengthscales=[0.8, 1.7], variance=0.6, normalize=True),
+        "levels": lambda: TruncatedSignatureKernel(2, 3, channels=[1], level_variances=[0.7, 0.0, 2.0, 0.4]),
+        "sums": lambda: TruncatedSignatureKernel(2, 3, explicit=False),
+        "order": lambda: TruncatedSignatureKernel(2, 3, discretization_order=1, normalize=True),
+        "matern": lambda: TruncatedSignatureKernel(2, 2, static_kernel=gpflow.kernels.Matern52()),
+    },
 }
 EVERY = [
     pytest.param(make, id=f"{kernel}-{name}")
@@ -103,8 +118,10 @@ def test_float32(make: Make, walks: Callable) -> None:
 
 
 def svgp(kernel: PathKernel, data: tuple) -> SVGP:
-    serves = isinstance(kernel, SignatureKernel) and kernel.is_linear
-    features = OrthogonalSignatureFeatures(5) if serves else InducingPoints(data[0][:3])
+    if isinstance(kernel, TruncatedSignatureKernel):
+        features = (InducingTensors if kernel.is_linear else InducingSequences).from_data(data[0], 3, kernel)
+    else:
+        features = OrthogonalSignatureFeatures(5) if kernel.is_linear else InducingPoints(data[0][:3])
     return SVGP(kernel, gpflow.likelihoods.Gaussian(0.3), features)
 
 
