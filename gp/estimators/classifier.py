@@ -49,8 +49,11 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
         """
         series = as_series(X)
         if y is None:
-            raise ValueError("y must hold a label for each series, got None (fit requires y to be passed).")
+            raise ValueError("y must hold a label for each series: requires y to be passed, but the target y is None.")
         labels = column_or_1d(y, warn=True)
+        if labels.dtype == object:  # numbers and booleans in an array of objects, which scikit-learn does not know
+            plain = np.array(labels.tolist())
+            labels = plain if plain.dtype.kind in "iub" and plain.shape == labels.shape else labels
         if len(labels) != len(series):
             raise ValueError(
                 f"y must hold a label for each of the {len(series)} series of X, got {len(labels)} labels "

@@ -69,6 +69,8 @@ def _split(X: Any, name: str) -> Series:
     is_listed = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
     if is_listed and len(X) and all(np.ndim(_values(one)) >= 1 for one in X):
         return [_one(one, f"{name}[{i}]") for i, one in enumerate(X)]
+    if is_listed and len(X) == 0:
+        return []
     values = _numbers(X, name)
     if values.ndim not in (2, 3):
         raise ValueError(
