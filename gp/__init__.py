@@ -18,6 +18,9 @@ _library.ops()  # so that a SavedModel that holds the operations can be loaded
 _HOME = {
     "Evaluation": "evaluation",
     "MonitorPoint": "training",
+    "Preprocessing": "estimators",
+    "SignatureGPClassifier": "estimators",
+    "SignatureGPRegressor": "estimators",
     "TrainingOptions": "training",
     "TrainingResult": "training",
     "evaluate": "evaluation",

@@ -1,0 +1,299 @@
+"""What the classifier and the regressor share: options, fitting, prediction of the latent processes, files."""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import gpflow
+import numpy as np
+import tensorflow as tf
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, check_random_state
+from threadpoolctl import threadpool_limits
+
+from .._checks import as_positive_int
+from ..inducing_variables import OrthogonalSignatureFeatures
+from ..kernels import SignatureKernel
+from . import persistence
+from .choosing import Options, choose
+from .panels import Series, as_series, describe
+from .preprocessing import Preprocessing, Preprocessor, candidates
+from .tasks import Task
+from .validation import features_of, fit_choice
+from .variational import SiteLikelihood
+
+_MAX_WORDS = 600
+_STEP_BUDGET = 2e10  # multiply-adds of a step of the final fit: about a second
+_SMALL_STEP = 2e9
+_MAX_COVARIANCE = 2e7  # numbers in q_sqrt: 160 MB
+_BATCH = 256
+
+
+class SignatureGP(BaseEstimator):
+    """The options of both estimators; see :class:`SignatureGPClassifier`."""
+
+    def __init__(
+        self,
+        *,
+        preprocessing: str | Preprocessing | dict | Sequence[Preprocessing | dict] = "auto",
+        num_inducing: int | None = None,
+        lengthscales: Any = None,
+        level_variances: bool | None = None,
+        max_length: int = 300,
+        max_iterations: int = 100,
+        verbose: bool | int = False,
+        random_state: Any = None,
+    ) -> None:
+        """
+        :param preprocessing: "auto" lets the training set choose; a :class:`Preprocessing` or a dict of its fields
+            fixes it; of a list of these the training set chooses.
+        :param num_inducing: at most so many signature features, M; whole levels are taken. None: up to 600, fewer for
+            many series and classes.
+        :param lengthscales: of the paths' channels, a number or [D]; None: chosen.
+        :param level_variances: True: each level of the signature has a variance of its own; False: one for all, and
+            all levels, the signature kernel itself; None: whichever predicts held out series better.
+        :param max_length: longer series are thinned to so many time steps.
+        :param max_iterations: at most so many steps of the final fit.
+        :param verbose: whether to print progress.
+        :param random_state: decides which series of a large training set the search looks at.
+        """
+        self.preprocessing = preprocessing
+        self.num_inducing = num_inducing
+        self.lengthscales = lengthscales
+        self.level_variances = level_variances
+        self.max_length = max_length
+        self.max_iterations = max_iterations
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def flat_paths(self, X: Any) -> np.ndarray:
+        """
+        What ``model_`` and ``kernel_`` take for series: preprocessed, padded paths, flattened to [N, L * D].
+
+        :param X: series, as in ``fit``.
+        """
+        check_is_fitted(self, "model_")
+        return _flattened(self._preprocessor.paths(self._series(X)))
+
+    def save(self, path: str | Path) -> None:
+        """
+        Write the fitted estimator to a file, arrays and JSON without pickle (NumPy's .npz).
+
+        :param path: replaced where it exists; its folder must exist.
+        :raises sklearn.exceptions.NotFittedError: before ``fit``.
+        :raises TypeError: for options or class labels that JSON cannot hold.
+        """
+        check_is_fitted(self, "model_")
+        persistence.write(Path(path), type(self).__name__, self._to_arrays())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Any:
+        """
+        The estimator that :meth:`save` wrote; nothing in the file is executed.
+
+        :raises FileNotFoundError: where there is no such file.
+        :raises ValueError: where it is no such file, damaged, of a newer version, or another estimator's.
+        """
+        estimator = cls.__new__(cls)
+        estimator._from_arrays(persistence.read(Path(path), cls.__name__))
+        return estimator
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        if "model_" in state:
+            state["_model_arrays"] = self._model_arrays()
+            del state["model_"], state["kernel_"]
+        return {**state, "_sklearn_version": super().__getstate__().get("_sklearn_version")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        state.pop("_sklearn_version", None)
+        arrays = state.pop("_model_arrays", None)
+        self.__dict__.update(state)
+        if arrays is not None:
+            self._build_model(**arrays)
+
+    def _check_options(self, num_channels: int) -> Options:
+        for name in ("max_length", "max_iterations"):
+            as_positive_int(getattr(self, name), name)
+        if self.max_length < 2:
+            raise ValueError(f"max_length must be at least 2, got {self.max_length}: for instance 300.")
+        if self.num_inducing is not None:
+            as_positive_int(self.num_inducing, "num_inducing")
+        if self.level_variances not in (None, True, False):
+            raise TypeError(f"level_variances must be True, False or None, got {self.level_variances!r}.")
+        lengthscales = None
+        if self.lengthscales is not None:
+            lengthscales = np.asarray(self.lengthscales, float)
+            if lengthscales.ndim > 1 or not (np.isfinite(lengthscales) & (lengthscales > 0)).all():
+                raise ValueError(f"lengthscales must be positive numbers, one or [D], got {self.lengthscales!r}.")
+        return Options(
+            preprocessings=self._preprocessings(num_channels),
+            lengthscales=lengthscales,
+            level_variances=self.level_variances,
+            max_words=self.num_inducing or _MAX_WORDS,
+            max_length=self.max_length,
+        )
+
+    def _preprocessings(self, num_channels: int) -> list[Preprocessing]:
+        given = self.preprocessing
+        if isinstance(given, str):
+            if given != "auto":
+                raise ValueError(f'preprocessing must be "auto", a Preprocessing, a dict or a list, got {given!r}.')
+            return candidates(num_channels, int((self.num_inducing or _MAX_WORDS) ** 0.5))
+        listed = [given] if isinstance(given, (Preprocessing, dict)) else list(given)
+        if not listed:
+            raise ValueError('preprocessing must name at least one Preprocessing, got an empty list: or give "auto".')
+        found = []
+        for one in listed:
+            if not isinstance(one, (Preprocessing, dict)):
+                raise TypeError(f"preprocessing must hold Preprocessing objects or dicts, got {one!r}.")
+            found.append(one if isinstance(one, Preprocessing) else Preprocessing(**one))
+        return found
+
+    def _fit(self, series: Series, task: Task) -> None:
+        start = time.perf_counter()
+        options = self._check_options(series[0].shape[1])
+        if self.num_inducing is None:
+            options = dataclasses.replace(options, max_words=_affordable(len(series), task.num_latents))
+        seed = check_random_state(self.random_state).randint(2**31 - 1) if self.random_state is not None else 0
+        self._report(f"{type(self).__name__}: {describe(series)}, {len(options.preprocessings)} preprocessings to try")
+        choice, self.candidates_ = choose(series, task, options, np.random.default_rng(seed), self._report)
+        features = features_of(choice, series)
+        cost = task.num_latents * features.S.size * min(features.S.shape)
+        with threadpool_limits(limits=1, user_api="blas") if cost < _SMALL_STEP else nullcontext():
+            rows = np.arange(len(series))
+            found = fit_choice(choice, features, task, rows, max_iterations=self.max_iterations, report=self._report)
+            q_mu, q_sqrt = found.posterior(features)
+        self._preprocessor = choice.candidate.preprocessor
+        self.preprocessing_ = choice.candidate.preprocessing
+        self.num_channels_ = series[0].shape[1]
+        self.num_inducing_ = features.S.shape[1]
+        self.depth_ = choice.candidate.depth
+        self.level_variances_ = choice.learned
+        self.validation_nlpp_ = choice.validation_nlpp
+        self.elbo_ = found.elbo
+        self.n_iter_ = found.iterations
+        self._num_series = len(series)
+        self._set_likelihood(found.likelihood)
+        self._build_model(choice.lengthscales, found.variances, q_mu, q_sqrt)
+        self._report(
+            f"chosen: {self.preprocessing_}; M = {self.num_inducing_}; ELBO {found.elbo:.2f}; "
+            f"{time.perf_counter() - start:.1f} s"
+        )
+
+    def _build_model(
+        self, lengthscales: np.ndarray, variances: np.ndarray, q_mu: np.ndarray, q_sqrt: np.ndarray
+    ) -> None:
+        with _float64():
+            if self.level_variances_:
+                kernel = SignatureKernel(
+                    len(lengthscales), lengthscales=lengthscales, level_variances=np.append(variances, 0.0)
+                )
+                gpflow.set_trainable(kernel.variance, False)
+            else:
+                kernel = SignatureKernel(len(lengthscales), lengthscales=lengthscales, variance=float(variances[0]))
+            self.kernel_ = kernel
+            self.model_ = gpflow.models.SVGP(
+                kernel,
+                self._gpflow_likelihood(),
+                OrthogonalSignatureFeatures(len(q_mu)),
+                num_latent_gps=q_mu.shape[1],
+                num_data=self._num_series,
+                q_mu=q_mu,
+                q_sqrt=q_sqrt,
+            )
+
+    def _set_likelihood(self, fitted: SiteLikelihood) -> None:
+        """Keep what the likelihood has learnt; classes' have nothing."""
+
+    def _gpflow_likelihood(self) -> gpflow.likelihoods.Likelihood:
+        raise NotImplementedError
+
+    def _model_arrays(self) -> dict[str, np.ndarray]:
+        kernel = self.kernel_
+        learned = kernel.level_variances.numpy()[:-1] if self.level_variances_ else kernel.variance.numpy()[None]
+        return {
+            "lengthscales": kernel.lengthscales.numpy(),
+            "variances": learned,
+            "q_mu": self.model_.q_mu.numpy(),
+            "q_sqrt": self.model_.q_sqrt.numpy(),
+        }
+
+    def _marginals(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the latent processes, [N, C] each."""
+        check_is_fitted(self, "model_")
+        series = self._series(X)
+        means, variances = [], []
+        with _float64():
+            for start in range(0, len(series), _BATCH):
+                flat = _flattened(self._preprocessor.paths(series[start : start + _BATCH]))
+                mean, variance = self.model_.predict_f(tf.constant(flat))
+                means.append(mean.numpy())
+                variances.append(variance.numpy())
+        return np.concatenate(means), np.concatenate(variances)
+
+    def _series(self, X: Any) -> Series:
+        series = as_series(X)
+        if series[0].shape[1] != self.num_channels_:
+            raise ValueError(
+                f"X must have the {self.num_channels_} channels that {type(self).__name__} was fitted on, got "
+                f"{series[0].shape[1]}: give the same channels in the same order, time before channels ([N, L, D])."
+            )
+        return series
+
+    def _to_arrays(self) -> dict[str, Any]:
+        fitted = {name: getattr(self, name) for name in self._saved()}
+        fitted["preprocessing_"] = self.preprocessing_.to_dict()
+        return {
+            "params": persistence.json_params(self.get_params(deep=False)),
+            "fitted": fitted,
+            "arrays": {
+                **self._model_arrays(),
+                "mean": self._preprocessor.mean,
+                "deviation": self._preprocessor.deviation,
+            },
+            "thinned_to": self._preprocessor.max_length,
+        }
+
+    def _saved(self) -> tuple[str, ...]:
+        """Fitted attributes that are JSON values or arrays."""
+        return (
+            "candidates_", "num_channels_", "num_inducing_", "depth_", "level_variances_", "validation_nlpp_", "elbo_",
+            "n_iter_", "_num_series",
+        )  # fmt: skip
+
+    def _from_arrays(self, saved: dict[str, Any]) -> None:
+        self.__init__(**saved["params"])  # type: ignore[misc]
+        arrays, fitted = dict(saved["arrays"]), dict(saved["fitted"])
+        self.preprocessing_ = Preprocessing(**fitted.pop("preprocessing_"))
+        self._preprocessor = Preprocessor(
+            self.preprocessing_, arrays.pop("mean"), arrays.pop("deviation"), saved["thinned_to"]
+        )
+        self.__dict__.update(fitted)
+        self._build_model(**arrays)
+
+    def _report(self, message: str) -> None:
+        if self.verbose:
+            print(message, flush=True)
+
+
+@contextmanager
+def _float64() -> Any:
+    """GPflow in double precision, whatever it is set to."""
+    with gpflow.config.as_context(dataclasses.replace(gpflow.config.config(), float=np.float64)):
+        yield
+
+
+def _flattened(paths: np.ndarray) -> np.ndarray:
+    return paths.reshape(len(paths), -1)
+
+
+def _affordable(num_series: int, num_latents: int) -> int:
+    """How many features the final fit has time and memory for."""
+    by_time = (_STEP_BUDGET / (num_series * num_latents)) ** 0.5
+    by_memory = (_MAX_COVARIANCE / num_latents) ** 0.5
+    return max(int(min(_MAX_WORDS, by_time, by_memory)), 2)

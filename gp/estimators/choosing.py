@@ -1,0 +1,122 @@
+"""The whole search: by evidence among many, by validation NLPP among the best."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+from threadpoolctl import threadpool_limits
+
+from .panels import Series
+from .preprocessing import Preprocessing
+from .search import Candidate, Search, subset
+from .tasks import Task
+from .validation import Choice, validated
+
+_VALIDATED = 6  # of the candidates, the best by evidence
+_REFINED = 2  # of those, the best by validation NLPP
+_VALIDATION_SERIES = 300
+_VALIDATION_WORK = 2.4e8  # series cubed times classes: a tenth of a second a step
+_VARIATIONS = (8.0, 4.0, 2.0, 1.0)  # of a typical path over the common lengthscale, where levels have one variance
+_ALIKE = 1e-6  # two evidences closer than this are of the same paths in other words
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user leaves to the search, and what not."""
+
+    preprocessings: Sequence[Preprocessing]
+    lengthscales: np.ndarray | None
+    """None: chosen; else [D] or []."""
+    level_variances: bool | None
+    """Whether levels have variances of their own; None: whichever validates better."""
+    max_words: int
+    max_length: int
+
+
+def choose(
+    series: Series, task: Task, options: Options, random: np.random.Generator, report: Callable[[str], None]
+) -> tuple[Choice, list[dict]]:
+    """The choice that validates best, and a table of all that was tried."""
+    search = Search(series, task.targets, task.strata, options.max_words, options.max_length, random, report)
+    # Threads do not pay for matrices this small, and cost dearly where other programs use the cores.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _Trial(search, task, options).best()
+
+
+class _Trial:
+    """One search, with the table that it fills."""
+
+    def __init__(self, search: Search, task: Task, options: Options) -> None:
+        self.search, self.task, self.options = search, task, options
+        size = np.clip((_VALIDATION_WORK / task.num_latents) ** (1 / 3), 120, _VALIDATION_SERIES)
+        self.rows = subset(task.strata, len(search.series), int(size), search.random)
+        self.table: list[dict] = []
+
+    def best(self) -> tuple[Choice, list[dict]]:
+        """The choice that validates best, and the table, best first."""
+        screened = self.search.screen(self.options.preprocessings, self.options.lengthscales)
+        distinct = _distinct(screened)
+        found = [self._validated(Choice(candidate, True)) for candidate in distinct[:_VALIDATED]]
+        validated_here = {id(choice.candidate) for choice in found}
+        self.table += [_row(Choice(c, True), "screened") for c in screened if id(c) not in validated_here]
+        found.sort(key=lambda choice: choice.validation_nlpp)
+        if self.options.level_variances is not False and self.options.lengthscales is None:
+            refined = self.search.refine([choice.candidate for choice in found[:_REFINED]])
+            found += [self._validated(Choice(candidate, True), "lengthscales refined") for candidate in refined]
+        best = min(found, key=lambda choice: choice.validation_nlpp)
+        if self.options.level_variances is not True:
+            plain = self._plain(best.candidate)
+            best = min(plain if self.options.level_variances is False else [best, *plain], key=_nlpp)
+        self.table.sort(key=lambda row: (row["validation_nlpp"] is None, row["validation_nlpp"] or 0, -row["evidence"]))
+        return best, self.table
+
+    def _plain(self, candidate: Candidate) -> list[Choice]:
+        """With one variance for all levels: the lengthscales' common factor decides how much each level counts."""
+        found = []
+        for variation in (None,) if self.options.lengthscales is not None else _VARIATIONS:
+            scaled = candidate if variation is None else self._scaled(candidate, variation)
+            try:
+                found.append(self._validated(Choice(scaled, False), "one variance for all levels"))
+            except (tf.errors.InvalidArgumentError, np.linalg.LinAlgError):  # the kernel overflows
+                if variation is None:
+                    raise
+        return found
+
+    def _scaled(self, candidate: Candidate, variation: float) -> Candidate:
+        X = candidate.preprocessor.paths([self.search.series[row] for row in self.rows]) / candidate.lengthscales
+        length = np.max(np.sum(np.linalg.norm(np.diff(X, axis=1), axis=2), axis=1), initial=0.0)
+        factor = length / variation if length > 0 else 1.0
+        return replace(candidate, base_lengthscales=candidate.base_lengthscales * factor)
+
+    def _validated(self, choice: Choice, stage: str = "validated") -> Choice:
+        done = validated(choice, self.search.series, self.task, self.rows)
+        self.table.append(_row(done, stage))
+        self.search.report(f"validation NLPP {done.validation_nlpp:.4f}, {stage}: {done.candidate.preprocessing}")
+        return done
+
+
+def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Without those whose paths are another's, as where the series come scaled already."""
+    kept: list[Candidate] = []
+    for candidate in candidates:
+        if all(abs(candidate.optimum.evidence - other.optimum.evidence) > _ALIKE for other in kept):
+            kept.append(candidate)
+    return kept
+
+
+def _nlpp(choice: Choice) -> float:
+    return choice.validation_nlpp
+
+
+def _row(choice: Choice, stage: str) -> dict:
+    candidate = choice.candidate
+    return {
+        "stage": stage,
+        **candidate.preprocessing.to_dict(),
+        "depth": candidate.depth,
+        "level_variances": choice.learned,
+        "lengthscales": [float(value) for value in choice.lengthscales],
+        "evidence": float(candidate.optimum.evidence),
+        "validation_nlpp": float(choice.validation_nlpp) if np.isfinite(choice.validation_nlpp) else None,
+    }

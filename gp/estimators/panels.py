@@ -1,0 +1,168 @@
+"""Panels of time series as people have them: arrays, lists, tslearn's padded arrays and sktime's data frames."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Series = list[np.ndarray]
+"""One array [L_i, D] for each series."""
+
+_FORMATS = (
+    "[N, L, D] (series, time steps, channels), [N, L] for one channel, a list of series [L_i, D] or [L_i], or sktime's "
+    "nested or multi-indexed DataFrame"
+)
+
+
+def as_series(X: Any, name: str = "X") -> Series:
+    """
+    The series of a panel, one float64 array [L_i, D] each.
+
+    * an array [N, L, D], tslearn's too: steps at a series' end that are NaN in all channels are padding. sktime's
+      "numpy3D" is [N, D, L] and cannot be told from it: give ``X.transpose(0, 2, 1)``, or sktime's DataFrames;
+    * an array [N, L] or a list of lists of numbers: one channel;
+    * a list (or an array of objects) of series [L_i, D] or [L_i], also of DataFrames, one row a time step;
+    * sktime's nested DataFrame: a row a series, a column a channel, a pandas Series or an array in each cell;
+    * sktime's "pd-multiindex": rows are indexed by (series, time), a column a channel. Time stamps are left out;
+    * a DataFrame of numbers: a row a series of one channel;
+    * a tensor [N, L, D] or [N, L] and a ``tf.RaggedTensor``.
+
+    :param name: what errors call X.
+    :raises ValueError: for another shape, no series, an empty series, differing numbers of channels, and for NaN and
+        infinity inside a series (which series, which step).
+    :raises TypeError: for what is no panel of numbers.
+    """
+    series = _split(X, name)
+    if not series:
+        raise ValueError(f"{name} must hold at least one series, got 0 sample(s): expected {_FORMATS}.")
+    channels = series[0].shape[1]
+    if channels == 0:
+        raise ValueError(
+            f"{name} must have at least one channel, got 0 feature(s) (shape of a series: {series[0].shape})."
+        )
+    for i, one in enumerate(series):
+        if one.shape[1] != channels:
+            raise ValueError(
+                f"{name} must have as many channels in every series, got {channels} in series 0 and {one.shape[1]} in "
+                f"series {i}: drop or add channels."
+            )
+    return [_without_padding(one, i, name) for i, one in enumerate(series)]
+
+
+def pad(series: Series) -> np.ndarray:
+    """[N, L, D], NaN after a series' end."""
+    length = max(len(one) for one in series)
+    padded = np.full((len(series), length, series[0].shape[1]), np.nan)
+    for row, one in zip(padded, series, strict=True):
+        row[: len(one)] = one
+    return padded
+
+
+def _split(X: Any, name: str) -> Series:
+    """Series [L_i, D], padding included."""
+    if type(X).__module__.split(".")[0] == "pandas":
+        return _from_pandas(X, name)
+    if hasattr(X, "toarray"):
+        raise TypeError(f"{name} must be dense, got the sparse {type(X).__name__}: give {name}.toarray(), [N, L].")
+    if hasattr(X, "row_splits"):  # a ragged tensor
+        X = [X[i].numpy() for i in range(int(X.nrows()))]
+    is_listed = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
+    if is_listed and len(X) and all(np.ndim(_values(one)) >= 1 for one in X):
+        return [_one(one, f"{name}[{i}]") for i, one in enumerate(X)]
+    if is_listed and len(X) == 0:
+        return []
+    values = _numbers(X, name)
+    if values.ndim not in (2, 3):
+        raise ValueError(
+            f"{name} must be {_FORMATS}, got an array of shape {values.shape}. Reshape your data: one series is "
+            f"{name}[None], many of one time step {name}[:, None]."
+        )
+    if values.ndim == 2:
+        values = values[..., None]
+    if values.shape[1] == 0 and len(values):
+        raise ValueError(
+            f"{name} must have at least one time step: 0 feature(s) (shape={values.shape[:2]}) while a minimum of 1 is "
+            "required."
+        )
+    return list(values)
+
+
+def _from_pandas(X: Any, name: str) -> Series:
+    if not hasattr(X, "columns"):
+        raise TypeError(f"{name} must be a DataFrame where it comes from pandas, got a {type(X).__name__}: {_FORMATS}.")
+    if X.index.nlevels == 2:
+        return [_one(group, f"{name}, series {key!r}") for key, group in X.groupby(level=0, sort=False)]
+    if X.index.nlevels > 2:
+        raise ValueError(
+            f"{name} must have an index of (series, time), got {X.index.nlevels} levels: flatten a hierarchy first."
+        )
+    is_nested = X.size > 0 and any(np.ndim(_values(cell)) for cell in X.iloc[0])
+    if not is_nested:
+        return list(_numbers(X.to_numpy(), name)[..., None])
+    series = []
+    for i, row in enumerate(X.itertuples(index=False, name=None)):
+        cells = [_numbers(_values(cell), f"{name}, series {i}, column {c!r}") for cell, c in zip(row, X, strict=True)]
+        if any(cell.ndim != 1 for cell in cells) or len({len(cell) for cell in cells}) > 1:
+            raise ValueError(
+                f"{name} must have one vector a cell, of equal lengths in a row, got shapes "
+                f"{', '.join(str(cell.shape) for cell in cells)} in series {i}: resample its channels to common times."
+            )
+        series.append(np.stack(cells, axis=1))
+    return series
+
+
+def _values(one: Any) -> Any:
+    """What a pandas object or a tensor holds."""
+    if hasattr(one, "to_numpy"):
+        return one.to_numpy()
+    return one.numpy() if hasattr(one, "numpy") else one
+
+
+def _one(one: Any, name: str) -> np.ndarray:
+    values = _numbers(_values(one), name)
+    if values.ndim not in (1, 2):
+        raise ValueError(f"{name} must have shape (time steps, channels) or (time steps,), got {values.shape}.")
+    return values if values.ndim == 2 else values[:, None]
+
+
+def _numbers(values: Any, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangle of numbers, or a list of one array a series: {error}.") from error
+    if array.dtype.kind == "c":
+        raise ValueError(
+            f"{name} must hold real numbers. Complex data not supported: give real and imaginary channels."
+        )
+    if array.dtype.kind not in "fiubO":
+        raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}: encode what it stands for as numbers.")
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} must hold numbers only: {error} (argument must be a string or a number).") from error
+
+
+def _without_padding(one: np.ndarray, number: int, name: str) -> np.ndarray:
+    steps = np.flatnonzero(~np.isnan(one).all(axis=1))
+    if len(steps) == 0:
+        raise ValueError(
+            f"{name} must have at least one time step in each series, got none (or only NaN) in series {number}: drop "
+            "that series."
+        )
+    kept = one[: steps[-1] + 1]
+    bad = np.argwhere(~np.isfinite(kept))
+    if len(bad):
+        step, channel = bad[0]
+        raise ValueError(
+            f"{name} must be finite inside a series (NaN after its end, in all channels, is padding); got "
+            f"{'NaN' if np.isnan(kept[step, channel]) else 'inf (infinity)'} in series {number}, time step {step}, "
+            f"channel {channel}: interpolate or drop it first."
+        )
+    return kept
+
+
+def describe(series: Sequence[np.ndarray]) -> str:
+    """Numbers of series, of time steps and of channels, for a person."""
+    lengths = [len(one) for one in series]
+    span = f"{min(lengths)}" if min(lengths) == max(lengths) else f"{min(lengths)} to {max(lengths)}"
+    return f"{len(series)} series, {span} time steps, {series[0].shape[1]} channels"

@@ -1,0 +1,101 @@
+"""Files of fitted estimators: NumPy's .npz with arrays and one JSON text, and no pickle."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .preprocessing import Preprocessing
+
+_FORMAT = "sigkernel_tf.gp.estimators"
+_VERSION = 1
+_ARRAYS = ("lengthscales", "variances", "q_mu", "q_sqrt", "mean", "deviation")
+
+
+def write(path: Path, estimator: str, content: dict[str, Any]) -> None:
+    """
+    Write an estimator's content, replacing the file in one step.
+
+    :param content: "arrays", a dict of arrays; all else JSON values, and arrays of numbers or text.
+    :raises TypeError: for what JSON cannot hold.
+    """
+    header = {"format": _FORMAT, "version": _VERSION, "estimator": estimator}
+    header |= {name: value for name, value in content.items() if name != "arrays"}
+    text = json.dumps(header, default=_encoded)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, header=np.array(text), **content["arrays"])
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: Path, estimator: str) -> dict[str, Any]:
+    """
+    What :func:`write` wrote.
+
+    :raises FileNotFoundError: where there is no such file.
+    :raises ValueError: where it is another file, damaged, or another estimator's.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in (*_ARRAYS, "header")}
+        header = json.loads(str(arrays.pop("header")), object_hook=_decoded)
+        if not isinstance(header, dict) or header["format"] != _FORMAT:
+            raise ValueError("its header is another format's")
+    except FileNotFoundError:
+        raise
+    except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{str(path)!r} is no file that save() of a sigkernel_tf estimator wrote, or is damaged ({error}): "
+            "give the file that was saved."
+        ) from error
+    if header["version"] > _VERSION:
+        raise ValueError(
+            f"{str(path)!r} is of version {header['version']}, newer than {_VERSION}: update sigkernel-tf."
+        )
+    if header["estimator"] != estimator:
+        raise ValueError(
+            f"{str(path)!r} holds a {header['estimator']}, expected a {estimator}: load it with that class."
+        )
+    return {**header, "arrays": arrays}
+
+
+def json_params(params: dict[str, Any]) -> dict[str, Any]:
+    """An estimator's options as JSON values; a random generator is left out, for ``fit`` alone uses it."""
+    out = {}
+    for name, value in params.items():
+        if isinstance(value, (np.random.RandomState, np.random.Generator)):
+            value = None
+        elif isinstance(value, Preprocessing):
+            value = value.to_dict()
+        elif name == "preprocessing" and not isinstance(value, (str, dict)):
+            value = [one.to_dict() if isinstance(one, Preprocessing) else one for one in value]
+        out[name] = value
+    return out
+
+
+def _encoded(value: Any) -> Any:
+    """Arrays, with their dtype, and NumPy's scalars."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        if value.dtype == object and not all(isinstance(item, (str, int, float, bool)) for item in value.flat):
+            raise TypeError(
+                f"an estimator can be saved whose class labels are text, numbers or booleans, got {value.dtype} "
+                f"labels such as {value.flat[0]!r}: fit with such labels."
+            )
+        if value.dtype.kind not in "OUbiuf":
+            raise TypeError(f"an estimator cannot be saved with values of dtype {value.dtype}: use text or numbers.")
+        return {"__array__": value.tolist(), "dtype": "object" if value.dtype == object else value.dtype.str}
+    raise TypeError(f"an estimator can be saved where its options are JSON values, got {value!r} of {type(value)}.")
+
+
+def _decoded(value: dict) -> Any:
+    if set(value) == {"__array__", "dtype"}:
+        return np.array(value["__array__"], dtype=value["dtype"])
+    return value

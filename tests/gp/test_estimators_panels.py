@@ -1,0 +1,145 @@
+"""Panels as estimators take them, and what is done to them."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sigkernel_tf.gp import Preprocessing
+from sigkernel_tf.gp.estimators.panels import as_series, pad
+from sigkernel_tf.gp.estimators.preprocessing import Preprocessor, candidates, thinned
+
+
+@pytest.fixture
+def unequal(rng: np.random.Generator) -> list[np.ndarray]:
+    return [rng.normal(size=(length, 2)) for length in (4, 1, 6)]
+
+
+def assert_same(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == np.float64
+        np.testing.assert_array_equal(one, other)
+
+
+def test_lists_and_padded_arrays(unequal: list[np.ndarray]) -> None:
+    assert_same(as_series(unequal), unequal)
+    assert_same(as_series(tuple(unequal)), unequal)
+    objects = np.empty(3, dtype=object)
+    objects[:] = unequal
+    assert_same(as_series(objects), unequal)
+    assert_same(as_series(pad(unequal)), unequal)
+    assert_same(as_series([one[:, 0] for one in unequal]), [one[:, :1] for one in unequal])
+    assert_same(as_series([one[:, 0].tolist() for one in unequal]), [one[:, :1] for one in unequal])
+    assert_same(as_series([one.tolist() for one in unequal]), unequal)
+    assert_same(as_series(tf.RaggedTensor.from_row_lengths(np.concatenate(unequal), [4, 1, 6])), unequal)
+
+
+def test_arrays(rng: np.random.Generator) -> None:
+    X = rng.normal(size=(3, 5, 2))
+    assert_same(as_series(X), list(X))
+    assert_same(as_series(tf.constant(X)), list(X))
+    assert_same(as_series(X[..., 0]), list(X[..., :1]))
+    assert_same(as_series(X[..., 0].tolist()), list(X[..., :1]))
+    assert_same(as_series(np.arange(6).reshape(2, 3)), [np.arange(3.0)[:, None], np.arange(3.0, 6.0)[:, None]])
+
+
+def test_tslearn(unequal: list[np.ndarray]) -> None:
+    tslearn_utils = pytest.importorskip("tslearn.utils")
+    assert_same(as_series(tslearn_utils.to_time_series_dataset(unequal)), unequal)
+
+
+def test_sktime(unequal: list[np.ndarray]) -> None:
+    pytest.importorskip("sktime")
+    from sktime.datatypes import convert_to
+
+    frames: Any = [__import__("pandas").DataFrame(one, columns=["a", "b"]) for one in unequal]
+    assert_same(as_series(frames), unequal)  # "df-list"
+    assert_same(as_series(convert_to(frames, "nested_univ")), unequal)
+    assert_same(as_series(convert_to(frames, "pd-multiindex")), unequal)
+
+
+def test_data_frame_of_numbers(rng: np.random.Generator) -> None:
+    pandas = pytest.importorskip("pandas")
+    X = rng.normal(size=(4, 7))
+    assert_same(as_series(pandas.DataFrame(X)), list(X[..., None]))
+    with pytest.raises(TypeError, match="X must be a DataFrame"):
+        as_series(pandas.Series([1.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "match"),
+    [
+        ([], ValueError, "at least one series"),
+        (np.zeros((0, 3, 2)), ValueError, "at least one series"),
+        (np.zeros(5), ValueError, r"Reshape your data"),
+        (np.zeros((2, 3, 4, 5)), ValueError, r"got an array of shape \(2, 3, 4, 5\)"),
+        (np.zeros((2, 3, 0)), ValueError, "at least one channel"),
+        (np.zeros((2, 0)), ValueError, "at least one time step"),
+        (np.full((2, 3, 1), np.nan), ValueError, r"none \(or only NaN\) in series 0"),
+        ([np.zeros((3, 2)), np.zeros((3, 1))], ValueError, "got 2 in series 0 and 1 in series 1"),
+        ([np.zeros((3, 2)), np.zeros((3, 1, 1))], ValueError, r"X\[1\] must have shape"),
+        ([[1.0, np.inf, 2.0]], ValueError, r"got inf \(infinity\) in series 0, time step 1, channel 0"),
+        ([[np.nan, 1.0]], ValueError, "got NaN in series 0, time step 0"),
+        (np.array([["a", "b"]]), ValueError, "must hold numbers"),
+        (np.ones((2, 3), complex), ValueError, "must hold real numbers"),
+        ([[1.0, 2.0], 3.0], ValueError, "rectangle of numbers"),
+    ],
+)
+def test_no_panels(X: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        as_series(X)
+
+
+def by_hand(x: np.ndarray, how: Preprocessing, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    if how.scaling == "series":
+        mean, deviation = x.mean(axis=0), x.std(axis=0)
+    if how.scaling != "none":
+        x = (x - mean) / np.where(deviation > 0, deviation, 1)
+    if how.cumulative_sum:
+        x = np.cumsum(x, axis=0)
+    if how.base_point or how.cumulative_sum:
+        x = np.concatenate([np.zeros((1, x.shape[1])), x])
+    if how.lead_lag:
+        pairs = [(x[0], x[0])]
+        for before, after in itertools.pairwise(x):
+            pairs += [(after, before), (after, after)]
+        x = np.array([np.concatenate(pair) for pair in pairs])
+    if how.time:
+        x = np.column_stack([np.linspace(0, 1, len(x)) if len(x) > 1 else [0.0], x])
+    return x
+
+
+@pytest.mark.parametrize("how", [*candidates(2, 20), Preprocessing(scaling="none")], ids=str)
+def test_paths(unequal: list[np.ndarray], how: Preprocessing) -> None:
+    preprocessor = Preprocessor.fitted(how, unequal, 100)
+    points = np.concatenate(unequal)
+    for path, one in zip(preprocessor.paths(unequal), unequal, strict=True):
+        expected = by_hand(one, how, points.mean(axis=0), points.std(axis=0))
+        np.testing.assert_allclose(path[: len(expected)], expected, atol=1e-12)
+        np.testing.assert_array_equal(path[len(expected) :], np.broadcast_to(path[-1], path[len(expected) :].shape))
+        assert path.shape[1] == how.num_channels(2) == len(how.channel_groups(2))
+
+
+def test_a_lead_and_its_lag_share_a_lengthscale() -> None:
+    assert Preprocessing(lead_lag=True, time=True).channel_groups(2).tolist() == [0, 1, 2, 1, 2]
+    assert Preprocessing(lead_lag=True, time=False).channel_groups(2).tolist() == [0, 1, 0, 1]
+
+
+def test_candidates() -> None:
+    one = candidates(1, 24)
+    assert len(set(one)) == len(one) == 18
+    assert all(how.time or how.lead_lag for how in one)
+    assert len(candidates(3, 24)) == 24
+    assert not any(how.lead_lag for how in candidates(30, 24))
+
+
+def test_thinning_keeps_straight_lines_and_short_series() -> None:
+    line = 3.0 * np.arange(1000.0)[:, None] - 2
+    short = np.random.default_rng(0).normal(size=(50, 1))
+    thin = thinned(pad([line, short]), 101)
+    np.testing.assert_allclose(thin[0, :, 0], np.linspace(-2, line[-1, 0], 101), rtol=1e-12)
+    np.testing.assert_array_equal(thin[1, :50], short)
+    assert np.isnan(thin[1, 50:]).all()
