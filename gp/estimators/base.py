@@ -215,7 +215,9 @@ class SignatureGP(BaseEstimator):
 
     def _model_arrays(self) -> dict[str, np.ndarray]:
         kernel = self.kernel_
-        learned = kernel.level_variances.numpy()[:-1] if self.level_variances_ else kernel.variance.numpy()[None]
+        learned = kernel.variance.numpy()[None]
+        if self.level_variances_ and kernel.level_variances is not None:
+            learned = kernel.level_variances.numpy()[:-1]
         return {
             "lengthscales": kernel.lengthscales.numpy(),
             "variances": learned,

@@ -1,10 +1,12 @@
 """Choosing preprocessing, lengthscales and features from a training set, by the evidence."""
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import tensorflow as tf
 
 from .evidence import Optimum, grams_of, level_grams, maximise
 from .panels import Series
@@ -89,7 +91,7 @@ class Search:
             start = time.perf_counter()
             candidate, X = self._candidate(preprocessing, rows, lengthscales)
             grams = level_grams(X / candidate.base_lengthscales, candidate.depth)
-            optimum = maximise(lambda _, grams=grams: grams, self.Y[rows], candidate.depth + 1, 0)
+            optimum = maximise(functools.partial(_constant, grams), self.Y[rows], candidate.depth + 1, 0)
             found.append(replace(candidate, optimum=optimum))
             self.report(
                 f"candidate {i + 1}/{len(preprocessings)}: {preprocessing}; evidence {optimum.evidence:.3f} "
@@ -150,3 +152,8 @@ def _for_channels(lengthscales: np.ndarray, num_channels: int, preprocessing: Pr
             f"({preprocessing}), got shape {lengthscales.shape}: fix preprocessing along with them."
         )
     return np.broadcast_to(lengthscales, (num_channels,)).astype(float)
+
+
+def _constant(grams: tf.Tensor, lengthscales: tf.Tensor) -> tf.Tensor:
+    """Gram matrices whose lengthscales are given."""
+    return grams

@@ -287,7 +287,7 @@ class TruncatedSignatureKernel(PathKernel):
 
     def _cells(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Inner products of the increments of pairs of paths [P, L1, D] and [P, L2, D], lifted: [P, L1 - 1, L2 - 1]."""
-        if self.is_linear:
+        if self.static_kernel is None or self.is_linear:
             return tf.matmul(increments(x), increments(y), transpose_b=True)
         return static_kernels.increments(static.pairs_function(self.static_kernel), x, y)
 
