@@ -4,12 +4,12 @@ from typing import Any
 
 import gpflow
 import numpy as np
-import tensorflow as tf
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from .base import SignatureGP
+from .likelihoods import LogisticBernoulli
 from .panels import as_series
 from .tasks import Classification, class_probabilities
 
@@ -85,7 +85,7 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
 
     def _gpflow_likelihood(self) -> gpflow.likelihoods.Likelihood:
         if len(self.classes_) == 2:
-            return gpflow.likelihoods.Bernoulli(invlink=tf.sigmoid)
+            return LogisticBernoulli()
         return gpflow.likelihoods.Softmax(len(self.classes_))
 
     def _saved(self) -> tuple[str, ...]:

@@ -1,10 +1,15 @@
 """The likelihoods of the estimators: what their sites need, and class probabilities without random numbers."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import gpflow
 import numpy as np
 import scipy.special
 import scipy.stats
+import tensorflow as tf
+from check_shapes import inherit_check_shapes
+from gpflow.base import TensorType
 
 from .variational import Expectations
 
@@ -110,3 +115,14 @@ def normal_points(count: int, dimension: int) -> np.ndarray:
 def _row_blocks(num_rows: int, numbers_a_row: int) -> list[slice]:
     size = max(_NUMBERS_AT_ONCE // numbers_a_row, 1)
     return [slice(start, start + size) for start in range(0, num_rows, size)]
+
+
+class LogisticBernoulli(gpflow.likelihoods.Bernoulli):
+    """gpflow's ``Bernoulli(tf.sigmoid)``, whose logarithm is finite where the probability rounds to 0 (f beyond 37)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(invlink=tf.sigmoid, **kwargs)
+
+    @inherit_check_shapes
+    def _scalar_log_prob(self, X: TensorType, F: TensorType, Y: TensorType) -> tf.Tensor:
+        return -tf.math.softplus(tf.where(tf.equal(Y, 1), -F, F))
