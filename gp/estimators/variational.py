@@ -190,7 +190,10 @@ class _Marginals:
         if self.features.residual is None:
             return seen
         rest = at.variances[0] * self.features.residual
-        return replace(seen, variance=seen.variance + rest[:, None])
+        # Its variance has a price beyond the features, too: MacKay's fixed point becomes w |m|² / (γ + sum β w r).
+        determined = seen.determined.copy()
+        determined[0] += np.sum(at.sites[1] * rest[:, None])
+        return replace(seen, variance=seen.variance + rest[:, None], determined=determined)
 
     def _by_features(self, variances: np.ndarray, lam: np.ndarray, beta: np.ndarray) -> _Seen:
         phi = self.features.scaled(variances)
