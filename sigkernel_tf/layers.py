@@ -35,7 +35,7 @@ class _PathLayer(keras.layers.Layer):
     ) -> None:
         # No autocast: under a mixed policy the paths come in as they are, and are not rounded to float16 first.
         super().__init__(autocast=False, **kwargs)
-        if self._dtype_is_no_float():
+        if not keras.backend.is_float_dtype(self.compute_dtype):
             raise ValueError(f"dtype must be a float's or a mixed precision policy, got {self.dtype_policy.name}.")
         self.depth = _truncations.as_int(depth, "depth", 1)
         if not isinstance(stream, bool):
@@ -49,9 +49,6 @@ class _PathLayer(keras.layers.Layer):
         self.scaling: Any = None
         self.supports_masking = True
         self._built_channels: int | None = None
-
-    def _dtype_is_no_float(self) -> bool:
-        return not keras.backend.is_float_dtype(self.compute_dtype)
 
     @property
     def _float(self) -> str:

@@ -8,7 +8,7 @@ from gpflow.kernels import Kernel, MultioutputKernel
 
 from .._checks import as_positive_int
 from ..kernels import SignatureKernel
-from ..kernels.static import describe
+from .from_data import described
 
 
 class OrthogonalSignatureFeatures(InducingVariables):
@@ -102,7 +102,6 @@ def has_orthogonal_features(inducing_variable: InducingVariables) -> bool:
 
 def unsuitable_kernel(kernel: Any) -> TypeError:
     """The error for orthogonal signature features with another kernel than the signature kernel."""
-    found = type(kernel).__name__
     if isinstance(kernel, MultioutputKernel):
         cure = (
             "for several outputs take SharedIndependent, SeparateIndependent or LinearCoregionalization of "
@@ -110,7 +109,6 @@ def unsuitable_kernel(kernel: Any) -> TypeError:
             "OrthogonalSignatureFeatures(...)), or num_latent_gps with the plain pair"
         )
     elif isinstance(kernel, SignatureKernel):
-        found += f" with static_kernel={describe(kernel.static_kernel)}"
         cure = (
             "leave static_kernel out, or keep it and take gpflow.inducing_variables.InducingPoints on flattened paths"
         )
@@ -119,8 +117,6 @@ def unsuitable_kernel(kernel: Any) -> TypeError:
             "take SignatureKernel by itself, or keep this kernel and take gpflow.inducing_variables.InducingPoints "
             "on flattened paths"
         )
-    if isinstance(kernel, Kernel) and hasattr(kernel, "kernels"):
-        found += f" of {', '.join(type(k).__name__ for k in kernel.kernels)}"
     return TypeError(
-        f"OrthogonalSignatureFeatures are a basis for SignatureKernel alone, got the kernel {found}: {cure}."
+        f"OrthogonalSignatureFeatures are a basis for SignatureKernel alone, got the kernel {described(kernel)}: {cure}."
     )

@@ -15,6 +15,7 @@ from gpflow.inducing_variables import (
 )
 from gpflow.kernels import RBF, LinearCoregionalization, SeparateIndependent, SharedIndependent
 from gpflow.models import SVGP
+from model_comparison import COVARIANCES, check_same_model, randomize, value_and_gradients
 
 from sigkernel_tf.gp import (
     OrthogonalSignatureFeatures,
@@ -26,8 +27,6 @@ from sigkernel_tf.gp import (
     train,
 )
 
-NO_JITTER = gpflow.config.Config(jitter=0.0)
-COVARIANCES = [(False, False), (True, False), (False, True), (True, True)]  # full_cov, full_output_cov
 M = 6  # cuts the second level of two channels
 FIRST, SECOND = {"lengthscales": [0.8, 1.9], "variance": 1.4}, {"level_variances": [0.7, 2.0, 0.0, 0.4]}
 
@@ -58,12 +57,7 @@ def make_model(rng: np.random.Generator) -> Callable[..., SVGP]:
         model = SVGP(
             KERNELS[kernel](), gpflow.likelihoods.Gaussian(0.3), VARIABLES[variables](), num_latent_gps=3, **options
         )
-        model.q_mu.assign(rng.normal(size=model.q_mu.shape))
-        if len(model.q_sqrt.shape) == 2:
-            model.q_sqrt.assign(rng.uniform(0.2, 1.5, size=model.q_sqrt.shape))
-        else:
-            model.q_sqrt.assign(np.tril(rng.normal(size=model.q_sqrt.shape)))
-        return model
+        return randomize(model, rng)
 
     return make
 
@@ -71,12 +65,6 @@ def make_model(rng: np.random.Generator) -> Callable[..., SVGP]:
 def data_for(model: SVGP, walks: Callable, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     outputs = 2 if isinstance(model.kernel, LinearCoregionalization) else 3
     return flatten_paths(walks(5, 5, 2)), rng.normal(size=(5, outputs))
-
-
-def value_and_gradients(model: SVGP, variables: list, data: tuple) -> tuple[tf.Tensor, list]:
-    with tf.GradientTape() as tape:
-        elbo = model.elbo(data)
-    return elbo, tape.gradient(elbo, variables)
 
 
 @every_kernel
@@ -94,18 +82,7 @@ def test_same_as_gpflows_default_path(
 ) -> None:
     model = make_model(kernel, variables, whiten=whiten, q_diag=q_diag)
     twin, data = default_path_model(model), data_for(model, walks, rng)
-    with gpflow.config.as_context(NO_JITTER):
-        elbo, gradients = value_and_gradients(model, model.trainable_variables, data)
-        expected_elbo, expected_gradients = value_and_gradients(twin, model.trainable_variables, data)
-        np.testing.assert_allclose(elbo, expected_elbo, rtol=1e-9)
-        for gradient, expected in zip(gradients, expected_gradients, strict=True):
-            np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-9 * max(1, np.abs(expected).max()))
-        for full in COVARIANCES:
-            expected_mean, expected_cov = twin.predict_f(data[0], *full)
-            for mean, cov in (model.predict_f(data[0], *full), model.posterior().predict_f(data[0], *full)):
-                np.testing.assert_allclose(mean, expected_mean, atol=1e-9)
-                assert cov.shape == expected_cov.shape
-                np.testing.assert_allclose(cov, expected_cov, atol=1e-9)
+    check_same_model(model, twin, data)
 
 
 @every_kernel

@@ -1,7 +1,7 @@
 """The posterior of orthogonal features: GPflow's results without a factorisation."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import gpflow
 import numpy as np
@@ -11,22 +11,10 @@ from gpflow.inducing_variables import SharedIndependentInducingVariables
 from gpflow.kernels import SharedIndependent
 from gpflow.models import SVGP
 from gpflow.posteriors import PrecomputeCacheType
+from model_comparison import COVARIANCES, check_same_model, randomize, value_and_gradients
 
 import sigkernel_tf as sk
 from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, check_residual, flatten_paths
-
-NO_JITTER = gpflow.config.Config(jitter=0.0)
-COVARIANCES = [(False, False), (True, False), (False, True), (True, True)]  # full_cov, full_output_cov
-
-
-def variational(model: SVGP, rng: np.random.Generator) -> SVGP:
-    """Gives the model a q(u) that is neither the prior nor symmetric between the latent processes."""
-    model.q_mu.assign(rng.normal(size=model.q_mu.shape))
-    if len(model.q_sqrt.shape) == 2:
-        model.q_sqrt.assign(rng.uniform(0.2, 1.5, size=model.q_sqrt.shape))
-    else:
-        model.q_sqrt.assign(np.tril(rng.normal(size=model.q_sqrt.shape)))
-    return model
 
 
 @pytest.fixture
@@ -40,7 +28,7 @@ def make_model(rng: np.random.Generator) -> Callable[..., SVGP]:
             likelihood = gpflow.likelihoods.Gaussian(0.3)
         mean_function = gpflow.mean_functions.Constant(0.2)
         options = {"num_data": 30, "mean_function": mean_function, **options}
-        return variational(SVGP(kernel, likelihood, Z, num_latent_gps=num_latent_gps, **options), rng)
+        return randomize(SVGP(kernel, likelihood, Z, num_latent_gps=num_latent_gps, **options), rng)
 
     return make
 
@@ -48,12 +36,6 @@ def make_model(rng: np.random.Generator) -> Callable[..., SVGP]:
 @pytest.fixture
 def data(walks: Callable, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return flatten_paths(walks(6, 5, 2)), rng.integers(0, 3, size=(6, 1)).astype(np.float64)
-
-
-def value_and_gradients(model: SVGP, variables: Sequence[tf.Variable], data: tuple) -> tuple[tf.Tensor, list]:
-    with tf.GradientTape() as tape:
-        elbo = model.elbo(data)
-    return elbo, tape.gradient(elbo, variables)
 
 
 @pytest.mark.parametrize("whiten", [True, False])
@@ -64,18 +46,7 @@ def test_same_as_gpflows_default_path(
 ) -> None:
     model = make_model(num_latent_gps, whiten=whiten, q_diag=q_diag)
     twin = default_path_model(model)
-    with gpflow.config.as_context(NO_JITTER):
-        elbo, gradients = value_and_gradients(model, model.trainable_variables, data)
-        expected_elbo, expected_gradients = value_and_gradients(twin, model.trainable_variables, data)
-        np.testing.assert_allclose(elbo, expected_elbo, rtol=1e-9)
-        for gradient, expected in zip(gradients, expected_gradients, strict=True):
-            np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-9 * max(1, np.abs(expected).max()))
-        for full in COVARIANCES:
-            expected_mean, expected_cov = twin.predict_f(data[0], *full)
-            for mean, cov in (model.predict_f(data[0], *full), model.posterior().predict_f(data[0], *full)):
-                np.testing.assert_allclose(mean, expected_mean, atol=1e-9)
-                assert cov.shape == expected_cov.shape
-                np.testing.assert_allclose(cov, expected_cov, atol=1e-9)
+    check_same_model(model, twin, data)
 
 
 @pytest.mark.parametrize("whiten", [True, False])
@@ -98,7 +69,7 @@ def test_shared_independent_is_the_same_model(whiten: bool, q_diag: bool, make_m
 
 def test_equation_29(walks: Callable, numpy_signature: Callable, rng: np.random.Generator) -> None:
     X = walks(5, 6, 2)
-    model = variational(SVGP(SignatureKernel(2), gpflow.likelihoods.Gaussian(), OrthogonalSignatureFeatures(7)), rng)
+    model = randomize(SVGP(SignatureKernel(2), gpflow.likelihoods.Gaussian(), OrthogonalSignatureFeatures(7)), rng)
     S = numpy_signature(X, 10)
     first, L = S[:, :7], model.q_sqrt.numpy()[0]
     expected = S @ S.T - first @ (np.eye(7) - L @ L.T) @ first.T
@@ -156,7 +127,7 @@ def test_cached_posterior_changes_when_updated(
     posterior = model.posterior(cache)
     before = model.predict_f(X)
     np.testing.assert_array_equal(posterior.predict_f(X), before)
-    variational(model, rng)
+    randomize(model, rng)
     np.testing.assert_array_equal(posterior.predict_f(X), before)
     posterior.update_cache()
     after = model.predict_f(X)
@@ -171,7 +142,7 @@ def test_variable_cache_is_read_by_a_function_traced_before(
     posterior = model.posterior(PrecomputeCacheType.VARIABLE)
     predict = tf.function(posterior.predict_f, input_signature=[tf.TensorSpec([None, None], tf.float64)])
     predict(X)
-    variational(model, rng)
+    randomize(model, rng)
     posterior.update_cache()
     for result, expected in zip(predict(X), model.predict_f(X), strict=True):
         np.testing.assert_allclose(result, expected, rtol=1e-13)
