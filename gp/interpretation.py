@@ -133,7 +133,8 @@ def word_relevance(model: SVGP, channel_names: Sequence[str] | None = None, *, X
         relevance.plot(top=10)
 
     :param model: :class:`~sigkernel_tf.gp.SigGPDE`, or an SVGP with ``OrthogonalSignatureFeatures``.
-    :param channel_names: a name for each channel, a time channel included; None: "channel 0" and so on.
+    :param channel_names: a name for each channel of the paths, a time channel and those that the kernel does not see
+        included; None: "channel 0" and so on.
     :param X: flattened paths [N, L * D], the training set for instance; an array, a memory-mapped file or its like.
     :raises TypeError: for a model with other inducing variables.
     :raises ValueError: where there are not as many names as channels, and for an X without paths.
@@ -146,19 +147,20 @@ def word_relevance(model: SVGP, channel_names: Sequence[str] | None = None, *, X
             f"model must have OrthogonalSignatureFeatures, whose means belong to words, got {type(inducing).__name__}."
         )
     num_channels = kernel.num_channels
+    channels = range(num_channels) if kernel.channels is None else kernel.channels  # words are over those it sees
     names = [f"channel {i}" for i in range(num_channels)] if channel_names is None else list(channel_names)
     if len(names) != num_channels:
         raise ValueError(
-            f"channel_names must have {num_channels} names, one for each channel of the kernel (a time channel "
+            f"channel_names must have {num_channels} names, one for each channel of the paths (a time channel "
             f"included), got {len(names)}: {names}."
         )
     means = model.q_mu.numpy()  # [M, L]
     spread = np.ones(len(means)) if X is None else _spread(inducing, kernel, X)
     rows = [
         RelevantWord(word, _ARROW.join(names[i] for i in word), process, float(means[m, process]), float(spread[m]))
-        for m, word in enumerate(words(num_channels, len(means)))
+        for m, letters in enumerate(words(len(channels), len(means)))
+        if (word := tuple(channels[letter] for letter in letters))
         for process in range(means.shape[1])
-        if word
     ]
     return WordRelevance(tuple(sorted(rows, key=lambda row: -row.relevance)))
 

@@ -118,5 +118,6 @@ def unsuitable_kernel(kernel: Any) -> TypeError:
             "on flattened paths"
         )
     return TypeError(
-        f"OrthogonalSignatureFeatures are a basis for SignatureKernel alone, got the kernel {described(kernel)}: {cure}."
+        "OrthogonalSignatureFeatures are a basis for SignatureKernel alone, got the kernel "
+        f"{described(kernel)}: {cure}."
     )

@@ -80,3 +80,16 @@ def test_bad_input(model: SigGPDE) -> None:
     other = gpflow.models.SVGP(gpflow.kernels.RBF(), gpflow.likelihoods.Gaussian(), np.zeros((2, 1)))
     with pytest.raises(TypeError, match="OrthogonalSignatureFeatures"):
         word_relevance(other)
+
+
+def test_words_are_over_the_channels_that_the_kernel_sees(rng: np.random.Generator) -> None:
+    model = SigGPDE(3, 7, likelihood=gpflow.likelihoods.Gaussian(), channels=[2, 0])
+    model.q_mu.assign(rng.normal(size=(7, 1)))
+    paths = rng.normal(size=(20, 4, 3))
+    S = sk.signature(paths[..., [2, 0]], num_words=7).numpy()
+    by_name = {row.name: row for row in word_relevance(model, ["a", "b", "c"], X=flatten_paths(paths))}
+    assert set(by_name) == {"c", "a", "c → c", "c → a", "a → c", "a → a"}
+    assert by_name["c → a"].word == (2, 0)
+    for name, m in (("c", 1), ("a", 2), ("c → a", 4), ("a → c", 5)):
+        assert by_name[name].coefficient == model.q_mu.numpy()[m, 0]
+        assert by_name[name].spread == pytest.approx(S[:, m].std(), rel=1e-10)
