@@ -6,7 +6,7 @@ SOURCES = $(shell find csrc -type f) setup.py pyproject.toml CMakeLists.txt
 BACKENDS ?= "jax>=0.7,<0.7.2" torch==2.13.0
 PLATFORM = manylinux_2_34_x86_64
 
-.PHONY: demo test test-slow test-backends lint types wheel check-wheel clean
+.PHONY: demo test test-slow test-backends results lint types wheel check-wheel clean
 
 demo: $(VENV)/installed-experiments        ## train on JapaneseVowels and print the test accuracy
 	$(BIN)/python -m experiments run
@@ -20,6 +20,22 @@ test-slow: $(VENV)/installed-test          ## the tests that take minutes
 test-backends: $(VENV)/installed-test      ## the Keras layers on JAX and PyTorch, which this installs
 	$(BIN)/pip install --quiet $(BACKENDS)
 	$(BIN)/python -m pytest -n 2 tests/sigkernel_tf/test_layers_backends.py
+
+# Each command goes on where it was stopped, and does not run again what is finished.
+RESULTS ?= results
+EXPERIMENT = $(BIN)/python -m experiments
+results: $(VENV)/installed-experiments     ## all of docs/results.md: hours; figures beside the results
+	$(EXPERIMENT) run pendigits --model siggpde --out $(RESULTS)
+	$(EXPERIMENT) run pendigits --model gpsig-it --iterations 2000 --out $(RESULTS)
+	$(EXPERIMENT) run pendigits --model gpsig-is --iterations 1000 --seeds 1 --out $(RESULTS)
+	$(EXPERIMENT) sweep crop --model siggpde,gpsig-it --num-inducing 50,100,200,400 --seeds 1 --out $(RESULTS)
+	$(EXPERIMENT) run weather --model all --out $(RESULTS)
+	$(EXPERIMENT) time pendigits --out $(RESULTS)
+	$(EXPERIMENT) time right_whale_calls_stand_in --out $(RESULTS)
+	$(EXPERIMENT) time crop --model siggpde,gpsig-it --num-inducing 50,100,200,400,800 --out $(RESULTS)
+	$(EXPERIMENT) time weather --out $(RESULTS)
+	$(EXPERIMENT) tables $(RESULTS)
+	$(EXPERIMENT) figures $(RESULTS)
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .

@@ -117,12 +117,12 @@ def _add_time(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="seconds per iteration of the models, in one run",
         description=(
             "Time the minibatch steps of the models in turn, in one process, on a part of the data set, and write the "
-            "medians to OUT/time-DATASET-M-B.json; `tables` shows them."
+            "medians to OUT/time-DATASET-M-B.json; `tables` and `figures` show them."
         ),
     )
     _add_dataset(time)
     time.add_argument("--model", type=_models, default=list(MODELS), metavar="MODEL", help="as in `run` (default: all)")
-    time.add_argument("--num-inducing", type=_positive, metavar="M", help="number of inducing variables")
+    time.add_argument("--num-inducing", type=_positive_list, metavar="M,M,...", help="numbers of inducing variables")
     time.add_argument("--batch-size", type=_positive, metavar="B", help="series in a minibatch")
     time.add_argument(
         "--iterations", type=_positive, default=26, metavar="N",
@@ -247,17 +247,19 @@ def _heading(dataset: Dataset, num_seeds: int) -> str:
 def _time(options: argparse.Namespace) -> None:
     from .timing import time_models
 
-    defaults = DESCRIPTIONS[options.dataset].defaults
-    file = time_models(
-        load(options.dataset),
-        options.model,
-        num_inducing=options.num_inducing or defaults.num_inducing,
-        batch_size=options.batch_size or defaults.batch_size,
-        iterations=options.iterations,
-        rounds=options.rounds,
-        folder=options.out,
-    )
-    print(f"written to {file}")
+    dataset = load(options.dataset)
+    defaults = dataset.description.defaults
+    for num_inducing in options.num_inducing or [defaults.num_inducing]:
+        file = time_models(
+            dataset,
+            options.model,
+            num_inducing=num_inducing,
+            batch_size=options.batch_size or defaults.batch_size,
+            iterations=options.iterations,
+            rounds=options.rounds,
+            folder=options.out,
+        )
+        print(f"written to {file}", flush=True)
 
 
 def _list(_: argparse.Namespace) -> None:

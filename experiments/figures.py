@@ -9,16 +9,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-import sigkernel_tf as sk
+from sigkernel_tf.gp.interpretation import RelevantWord, WordRelevance
 
 from .datasets import DESCRIPTIONS
 from .results import PREDICTIONS, summary
-from .tables import read_results
+from .tables import read_results, read_timings
 
 _TEST, _VALIDATION = "#1f5fa8", "#c0632c"
 _COLOURS = {"SigGPDE": "#1f5fa8", "GPSig-IT": "#c0632c", "GPSig-IS": "#4b8b3b"}
 _FORMATS = (".png", ".pdf")
-_TOP_WORDS = 10
 
 
 def draw_all(folder: Path, out: Path) -> list[Path]:
@@ -35,7 +34,7 @@ def draw_all(folder: Path, out: Path) -> list[Path]:
     for name in dict.fromkeys(result["dataset"]["name"] for result in results):
         of_dataset = [result for result in results if result["dataset"]["name"] == name]
         if len({result["options"]["num_inducing"] for result in of_dataset}) > 1:
-            drawn += _save(against_num_inducing(of_dataset), out / f"{name}-against-M")
+            drawn += _save(against_num_inducing(of_dataset, read_timings(folder, name)), out / f"{name}-against-M")
         for result in of_dataset:
             file = result["folder"] / f"seed-{result['seeds'][0]['seed']}" / PREDICTIONS
             if file.is_file():
@@ -53,8 +52,8 @@ def _draw_predictions(result: dict[str, Any], file: Path, stem: Path) -> list[Pa
         values = dict(arrays)
     drawn = _save(series_and_predictions(result, values), Path(f"{stem}-predictions"))
     drawn += _save(calibration(result), Path(f"{stem}-calibration"))
-    if result["options"]["model"] == "SigGPDE":
-        drawn += _save(relevant_words(result, values["q_mu"]), Path(f"{stem}-words"))
+    if "relevant_words" in result["seeds"][0]:
+        drawn += _save(relevant_words(result), Path(f"{stem}-words"))
     return drawn
 
 
@@ -70,8 +69,12 @@ def _title(result: dict[str, Any]) -> str:
     return dataset["name"] + (f" (STAND-IN for {dataset['stands_in_for']})" if dataset.get("stands_in_for") else "")
 
 
-def against_num_inducing(results: Sequence[dict[str, Any]]) -> Figure:
-    """Accuracy, ELBO and seconds per iteration against M, a line for each model: figure 3 of the paper."""
+def against_num_inducing(results: Sequence[dict[str, Any]], timings: list[dict[str, Any]]) -> Figure:
+    """
+    Accuracy, ELBO and seconds per iteration against M, a line for each model: figure 3 of the paper.
+
+    :param timings: what ``time`` measured: its seconds, where there are any, are shown in place of the runs'.
+    """
     figure = Figure(figsize=(11.0, 3.4), layout="constrained")
     figure.suptitle(f"{_title(results[0])}, 3 × {results[0]['options']['iterations']} steps")
     panels = figure.subplots(1, 3)
@@ -81,14 +84,10 @@ def against_num_inducing(results: Sequence[dict[str, Any]]) -> Figure:
         elbos = [[seed["history"][-1]["elbo"] for seed in result["seeds"]] for result in chosen]
         summaries = [summary(result["seeds"]) for result in chosen]
         style: dict[str, Any] = {"color": _COLOURS[model], "marker": "o", "ms": 4, "lw": 1.3, "label": model}
-        for axes, measure, scale in ((panels[0], "accuracy", 100.0), (panels[2], "seconds_per_iteration", 1.0)):
-            means, deviations = ([s[measure][key] or 0.0 for s in summaries] for key in ("mean", "deviation"))
-            known = [i for i, s in enumerate(summaries) if s[measure]["mean"] is not None]
-            axes.errorbar(
-                [sizes[i] for i in known], [scale * means[i] for i in known],
-                yerr=[scale * deviations[i] for i in known], capsize=2, **style,
-            )  # fmt: skip
+        means, deviations = ([100 * (s["accuracy"][key] or 0.0) for s in summaries] for key in ("mean", "deviation"))
+        panels[0].errorbar(sizes, means, yerr=deviations, capsize=2, **style)
         panels[1].plot(sizes, [float(np.mean(elbo)) for elbo in elbos], **style)
+        panels[2].plot(*_seconds(model, sizes, summaries, timings), **style)
     labels = ("accuracy on the test set, %", "ELBO at the end, nats", "seconds per iteration")
     for axes, label in zip(panels, labels, strict=True):
         axes.set_ylabel(label)
@@ -96,6 +95,16 @@ def against_num_inducing(results: Sequence[dict[str, Any]]) -> Figure:
         _frame(axes)
     panels[0].legend(frameon=False)
     return figure
+
+
+def _seconds(
+    model: str, sizes: list[int], summaries: Sequence[dict[str, Any]], timings: list[dict[str, Any]]
+) -> tuple[list[int], list[float]]:
+    """Numbers of inducing variables, and the seconds per iteration of a model."""
+    timed = [(one["num_inducing"], one["seconds_per_iteration"].get(model)) for one in timings]
+    of_runs = [(size, one["seconds_per_iteration"]["mean"]) for size, one in zip(sizes, summaries, strict=True)]
+    known = [(size, seconds) for size, seconds in timed or of_runs if seconds is not None]
+    return [size for size, _ in known], [seconds for _, seconds in known]
 
 
 def series_and_predictions(result: dict[str, Any], values: dict[str, np.ndarray]) -> Figure:
@@ -148,32 +157,19 @@ def calibration(result: dict[str, Any]) -> Figure:
     return figure
 
 
-def relevant_words(result: dict[str, Any], q_mu: np.ndarray) -> Figure:
-    """The ten words whose weights in the posterior mean (eq. 29) are the largest: figure 4 of the paper."""
-    words, weights = top_words(q_mu, result["dataset"]["channels"])
+def relevant_words(result: dict[str, Any]) -> Figure:
+    """The ten most relevant words of the first seed, by :func:`sigkernel_tf.gp.word_relevance`: figure 4."""
     names = _channel_names(result, result["dataset"]["channels"])
-    figure = Figure(figsize=(6.0, 3.4), layout="constrained")
-    axes = figure.subplots()
-    labels = ["-".join(names[letter] for letter in word) for word in words]
-    axes.barh(range(len(labels)), weights, color=_COLOURS["SigGPDE"])
-    axes.set_yticks(range(len(labels)), labels, fontsize=8)
-    axes.invert_yaxis()
-    axes.set_xlabel("|m|, the weight in the posterior mean")
+    rows = [
+        RelevantWord(**{**row, "word": tuple(row["word"]), "name": " → ".join(names[letter] for letter in row["word"])})
+        for row in result["seeds"][0]["relevant_words"]
+    ]
+    figure = Figure(figsize=(7.0, 3.6), layout="constrained")
+    axes = WordRelevance(tuple(rows)).plot(ax=figure.subplots())
+    axes.set_xlabel("relevance: |m| times the spread of the feature; orange lowers the probability")
     axes.set_title(_title(result), fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def top_words(q_mu: np.ndarray, num_channels: int) -> tuple[list[tuple[int, ...]], np.ndarray]:
-    """
-    The ten words of most weight, heaviest first, and their weights: the norm of m [M, L] over latent processes.
-
-    The empty word, a constant, is left out.
-    """
-    weights = np.linalg.norm(q_mu, axis=1)
-    words = sk.words(num_channels, len(weights))
-    order = [i for i in np.argsort(-weights, kind="stable") if words[i]][:_TOP_WORDS]
-    return [words[i] for i in order], weights[order]
 
 
 def _channel_names(result: dict[str, Any], number: int) -> list[str]:

@@ -22,6 +22,7 @@ from sigkernel_tf.gp import (
     flatten_paths,
     predict_in_batches,
     train,
+    word_relevance,
 )
 from sigkernel_tf.gp.evaluation import Evaluator
 
@@ -31,6 +32,7 @@ from .results import PREDICTIONS, Results
 from .scores import binary_scores
 
 DEPTH, SEQUENCE_LENGTH = 4, 5  # GPSig's truncation level and inducing sequences (section 6, appendix B.2)
+TOP_WORDS = 10  # figure 4's
 _LOOKS_PER_PHASE = 20
 _LOOKED_AT = 5000  # test series that are scored on the way, for the figure; at the end all are
 _AT_ONCE = 500  # series in a prediction
@@ -88,15 +90,17 @@ def as_inputs(X: Series) -> np.ndarray:
     return X.reshape(len(X), -1) if isinstance(X, np.ndarray) else flatten_paths(X)
 
 
-def build_model(dataset: Dataset, protocol: Protocol, seed: int = 0) -> SVGP:
+def build_model(dataset: Dataset, protocol: Protocol, seed: int = 0, *, explicit: bool | None = None) -> SVGP:
     """
     SigGPDE, or GPSig's kernel with inducing tensors or sequences, which are initialised from the training set.
 
     The hyperparameters are the lengthscales, one for each channel, and start alike in all models; variances stay 1
     (appendix B.2: "the scaling factors for each channel"). GPSig's kernel has strictly increasing indices, order 1, as
-    in Toth & Oberhauser (2020), and is computed by their sums.
+    in Toth & Oberhauser (2020).
 
     :param seed: decides from which series inducing tensors and sequences are made.
+    :param explicit: as :class:`~sigkernel_tf.gp.TruncatedSignatureKernel` takes it, for GPSig: None is the faster way,
+        False GPSig's own; both give the same numbers.
     """
     likelihood, num_latent_gps = likelihood_of(dataset)
     lengthscales = np.full(dataset.num_channels, protocol.lengthscale)
@@ -110,7 +114,7 @@ def build_model(dataset: Dataset, protocol: Protocol, seed: int = 0) -> SVGP:
         )
     else:
         kernel = TruncatedSignatureKernel(
-            dataset.num_channels, DEPTH, discretization_order=1, lengthscales=lengthscales
+            dataset.num_channels, DEPTH, discretization_order=1, lengthscales=lengthscales, explicit=explicit
         )
         gpflow.set_trainable(kernel.level_variances, False)
         X = as_inputs(dataset.X_train)
@@ -163,7 +167,7 @@ def _run_seed(dataset: Dataset, protocol: Protocol, seed: int, folder: Path, pro
 
     options = protocol.training_options(seed, folder, progress)
     data = as_inputs(dataset.X_train), dataset.y_train[:, None]
-    result: TrainingResult = train(model, data, options, record=record)
+    result: TrainingResult = train(model, data, options, validation=dataset.validation, record=record)
     scores = on_test()
     seconds = result.seconds_per_iteration
     return {
@@ -171,6 +175,7 @@ def _run_seed(dataset: Dataset, protocol: Protocol, seed: int, folder: Path, pro
         "accuracy": scores.accuracy,
         "nlpp": scores.nlpp,
         **(_binary_scores(model, dataset, folder) if dataset.num_classes == 2 else {}),
+        **({"relevant_words": _relevant_words(model, data[0])} if protocol.model == "siggpde" else {}),
         "seconds_per_iteration": None if math.isnan(seconds) else seconds,
         "wall_seconds": time.perf_counter() - start,  # of this process: less where a checkpoint was resumed
         "lengthscales": model.kernel.lengthscales.numpy().tolist(),
@@ -180,14 +185,20 @@ def _run_seed(dataset: Dataset, protocol: Protocol, seed: int, folder: Path, pro
 
 
 def _binary_scores(model: SVGP, dataset: Dataset, folder: Path) -> dict[str, Any]:
-    """Area under the ROC curve and calibration curve; and predictions in a file for the figures, with q(u)'s mean."""
+    """Area under the ROC curve and calibration curve; and predictions in a file for the figures."""
     X = as_inputs(dataset.X_test)
     probability = predict_in_batches(model, X)[0][:, 0]
     pieces = (X[start : start + _AT_ONCE] for start in range(0, len(X), _AT_ONCE))
     mean = np.concatenate([model.predict_f(piece.astype(gpflow.default_float()))[0].numpy()[:, 0] for piece in pieces])
-    values = {"y": dataset.y_test, "probability": probability, "posterior_mean": mean, "q_mu": model.q_mu.numpy()}
+    values = {"y": dataset.y_test, "probability": probability, "posterior_mean": mean}
     if dataset.amounts_test is not None:
         values["amount"] = dataset.amounts_test
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / PREDICTIONS, example=np.asarray(dataset.X_test[0]), **values)
     return binary_scores(dataset.y_test, probability)
+
+
+def _relevant_words(model: SVGP, X: np.ndarray) -> list[dict[str, Any]]:
+    """The most relevant words by the spread of their features over some of the training set."""
+    chosen = np.sort(np.random.default_rng(0).permutation(len(X))[:_LOOKED_AT])
+    return [asdict(word) for word in word_relevance(model, X=X[chosen]).rows[:TOP_WORDS]]

@@ -22,7 +22,7 @@ from .datasets import Dataset, PaperScore, Series
 
 FILE = "result.json"
 PREDICTIONS = "test.npz"
-"""In a seed's folder, for two classes: y, probability and posterior_mean [N_test], q_mu [M, 1], an example [L, D]."""
+"""In a seed's folder, for two classes: y, probability and posterior_mean [N_test], an example [L, D]."""
 MEASURES = ("accuracy", "nlpp", "roc_auc", "seconds_per_iteration")
 _PACKAGES = ("tensorflow", "gpflow", "keras", "tensorflow-probability", "numpy", "sktime", "tslearn")
 _ROOT = Path(__file__).resolve().parents[1]

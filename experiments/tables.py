@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .datasets import DESCRIPTIONS, PaperScore
-from .models import MODELS
+from .models import BY_SUMS, MODELS
 from .results import FILE, HEADINGS, MEASURES, PAPER_HARDWARE, cell, of_paper, summary
 
 _ORDER = list(MODELS.values())
@@ -44,7 +44,7 @@ def tables(folder: Path) -> str:
     by_dataset: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for result in read_results(folder):
         by_dataset[result["dataset"]["name"]].append(result)
-    return "\n\n".join(_section(name, results, _timings(folder, name)) for name, results in by_dataset.items())
+    return "\n\n".join(_section(name, results, read_timings(folder, name)) for name, results in by_dataset.items())
 
 
 def _section(name: str, results: list[dict[str, Any]], timings: list[dict[str, Any]]) -> str:
@@ -58,15 +58,15 @@ def _section(name: str, results: list[dict[str, Any]], timings: list[dict[str, A
         about += f" The series are synthetic, and the scores say nothing of {dataset['stands_in_for']}."
     # The paper's scores are of real data: beside a stand-in's they would compare what cannot be compared.
     paper = DESCRIPTIONS[name].paper if name in DESCRIPTIONS else ()
-    parts = [title, about, _table(results, paper)]
+    parts = [title, about, _table(results, timings, paper)]
     parts += [PAPER_HARDWARE] if paper else []
     parts += [_timing(one, paper) for one in timings]
     parts.append(_machines([seed["environment"] for result in results for seed in result["seeds"]]))
     return "\n\n".join([*parts, _commands(results)])
 
 
-def _table(results: list[dict[str, Any]], paper: Sequence[PaperScore]) -> str:
-    summaries = [summary(result["seeds"]) for result in results]
+def _table(results: list[dict[str, Any]], timings: list[dict[str, Any]], paper: Sequence[PaperScore]) -> str:
+    summaries = [summary_of(result, timings) for result in results]
     measures = [
         measure
         for measure in MEASURES
@@ -92,16 +92,32 @@ def _table(results: list[dict[str, Any]], paper: Sequence[PaperScore]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def _timings(folder: Path, name: str) -> list[dict[str, Any]]:
+def summary_of(result: dict[str, Any], timings: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """The seeds' summary; with the seconds of all models from one run, where ``time`` measured them."""
+    found, options = summary(result["seeds"]), result["options"]
+    for timing in timings:
+        same = all(timing[name] == options[name] for name in ("num_inducing", "batch_size"))
+        if same and options["model"] in timing["seconds_per_iteration"]:
+            mean = timing["seconds_per_iteration"][options["model"]]
+            found["seconds_per_iteration"] = {"mean": mean, "deviation": None}
+    return found
+
+
+def read_timings(folder: Path, name: str) -> list[dict[str, Any]]:
+    """
+    What ``time`` measured on a data set, by number of inducing variables.
+
+    :raises ValueError: for a damaged file.
+    """
     found = []
     for file in sorted(folder.glob(f"time-{name}-M*.json")):
         try:
             timing = json.loads(file.read_text(encoding="utf-8"))
-            timing["seconds_per_iteration"], timing["environment"]["machine"]  # what is shown
+            timing["seconds_per_iteration"], timing["batch_size"], timing["environment"]["machine"]  # what is shown
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"{file} must be a result of `python -m experiments time`: {error!r}.") from error
         found.append(timing)
-    return found
+    return sorted(found, key=lambda timing: timing["num_inducing"])
 
 
 def _timing(timing: dict[str, Any], paper: Sequence[PaperScore]) -> str:
@@ -114,7 +130,8 @@ def _timing(timing: dict[str, Any], paper: Sequence[PaperScore]) -> str:
         text = f"{model} {cell('seconds_per_iteration', mean, None)}"
         if model != first and first in seconds:
             text += f" ({mean / seconds[first]:.1f} times {first}'s"
-            text += f"; the paper: {papers[model] / papers[first]:.1f})" if model in papers else ")"
+            paper_seconds = papers.get(model.removesuffix(BY_SUMS))
+            text += f"; the paper: {paper_seconds / papers[first]:.1f})" if paper_seconds else ")"
         parts.append(text)
     return (
         f"Seconds per iteration in one run (M = {timing['num_inducing']}, batches of {timing['batch_size']}, medians "

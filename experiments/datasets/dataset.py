@@ -71,6 +71,8 @@ class Dataset:
     """Where the files were read from."""
     amounts_test: np.ndarray | None = None
     """[N_test] What the label says is large or not, for pictures: millimetres of rain."""
+    validation: np.ndarray | None = None
+    """Rows of ``X_train`` that are held out in phases 1 and 2; None: a part drawn at random."""
 
     @property
     def num_classes(self) -> int:

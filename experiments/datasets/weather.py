@@ -1,5 +1,6 @@
 """Weather: whether it will rain in the next hour, by six hours of a weather station's measurements in Jena."""
 
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ DESCRIPTION = Description(
     preprocessing=(
         "windows of 36 rows of 10 minutes without gap or missing value, outliers counted as missing; class 1 where "
         "more than 1 mm of rain falls in the hour after; 3 negatives for each positive, drawn at random; the last "
-        "quarter of the time for testing; time channel from 0 to 1; every channel standardised by the training set's "
-        "mean and deviation"
+        "quarter of the time for testing, and a fifth of the time before it for validation; time channel from 0 to 1; "
+        "every channel standardised by the training set's mean and deviation"
     ),
     defaults=Defaults(num_inducing=585, iterations=1500, batch_size=50, lengthscale=2.0),
     channels=("time", *(name for name, _, _ in jena.COLUMNS.values())),
@@ -27,6 +28,7 @@ STEPS, STEPS_AHEAD = 36, 6  # six hours to look at, one to foretell
 THRESHOLD = 1.0  # mm
 NEGATIVES = 3  # for each positive
 TEST_FRACTION = 0.25  # of the time, the last
+VALIDATION_FRACTION = 0.2  # of the time before, the last
 _SEED = 0
 
 
@@ -37,9 +39,9 @@ def load() -> Dataset:
     A series is six hours of pressure, temperature, humidity, air density, wind speed, radiation and rain; its class
     is 1 where more than 1 mm of rain falls in the hour after. Windows begin at every row; one with a gap in time, a
     missing value or an outlier (:data:`.jena.COLUMNS`) in it or in the rain after it is left out. The data are split
-    by time, for all stations at the same moment, so that no window for training shares a row or an hour of rain with
-    one for testing. Then all positives and three times as many negatives, drawn at random with a fixed seed, are kept
-    of both.
+    by time, for all stations at the same moments, into what is trained on, validated on and tested on, so that no
+    window shares a row or an hour of rain with one of another part. Then all positives and three times as many
+    negatives, drawn at random with a fixed seed, are kept of each.
 
     The files, described in :mod:`.jena`, are looked for in the folder that SIGKERNEL_TF_DATA names, and in its
     subfolder weather; the institute publishes them at https://www.bgc-jena.mpg.de/wetter/.
@@ -48,15 +50,28 @@ def load() -> Dataset:
     :raises ValueError: for a damaged file, naming file and line, and where there is too little rain to learn from.
     """
     stations, source = _stations()
-    cut = split_time(stations)
-    rng = np.random.default_rng(_SEED)
-    windows = [windows_of(station) for station in stations]
-    train = [_balanced(one.among(one.ends < cut), rng) for one in windows]
-    test = [_balanced(one.among(one.starts >= cut), rng) for one in windows]
-    y_train, y_test = _labels(train, "training"), _labels(test, "testing")
-    X_train, X_test = prepare_by_training(*(np.concatenate([one.values() for one in part]) for part in (train, test)))
-    amounts = np.concatenate([one.rain_after for one in test])
-    return Dataset(DESCRIPTION, X_train, y_train, X_test, y_test, source=source, amounts_test=amounts)
+    windows, rng = [windows_of(station) for station in stations], np.random.default_rng(_SEED)
+    before_test = 1.0 - TEST_FRACTION
+    cuts = [moment(stations, share) for share in ((1.0 - VALIDATION_FRACTION) * before_test, before_test)]
+    bounds = [-np.inf, *cuts, np.inf]
+    fit, validation, test = (
+        [_balanced(one.among((one.starts >= start) & (one.ends < end)), rng) for one in windows]
+        for start, end in itertools.pairwise(bounds)
+    )
+    y_train, y_test = _labels([*fit, *validation], "training"), _labels(test, "testing")
+    X_train, X_test = prepare_by_training(
+        *(np.concatenate([one.values() for one in part]) for part in ([*fit, *validation], test))
+    )
+    return Dataset(
+        DESCRIPTION,
+        X_train,
+        y_train,
+        X_test,
+        y_test,
+        source=source,
+        amounts_test=np.concatenate([one.rain_after for one in test]),
+        validation=np.arange(sum(len(one.first) for one in fit), len(y_train)),
+    )
 
 
 @dataclass(frozen=True)
@@ -98,10 +113,10 @@ class Windows:
         return Windows(self.station, self.first[chosen])
 
 
-def split_time(stations: list[jena.Station]) -> int:
-    """The moment, in minutes since 1970, after which the last quarter of all rows lies."""
+def moment(stations: list[jena.Station], share: float) -> int:
+    """The moment, in minutes since 1970, before which a share of all rows lies."""
     minutes = np.sort(np.concatenate([station.minutes for station in stations]))
-    return int(minutes[min(round((1.0 - TEST_FRACTION) * len(minutes)), len(minutes) - 1)]) if len(minutes) else 0
+    return int(minutes[min(round(share * len(minutes)), len(minutes) - 1)]) if len(minutes) else 0
 
 
 def windows_of(station: jena.Station) -> Windows:

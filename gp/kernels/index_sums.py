@@ -68,6 +68,34 @@ def tensors_on_increments(v: list[list[tf.Tensor]], weights: tf.Tensor, order: i
     return tf.add_n([weights[k] * level for k, level in enumerate(levels)])
 
 
+def words_on_increments(dx: tf.Tensor, depth: int, order: int) -> tf.Tensor:
+    r"""
+    The discretized levels 0 to n themselves, word by word.
+
+    ``ends[r - 1]`` holds for each step the sum over tuples that end there for the r-th time.
+
+    :param dx: [N, T, D], D known.
+    :param depth: n.
+    :param order: the discretization order, from 1 to n.
+    :return: [N, 1 + D + ... + D^n], in the order of :func:`sigkernel_tf.words`.
+    """
+    ends, levels = [dx], [tf.ones([tf.shape(dx)[0], 1], dx.dtype), tf.reduce_sum(dx, axis=1)]
+    for level in range(2, depth + 1):
+        before = tf.matmul(_strictly_lower(tf.shape(dx)[1], dx.dtype), tf.add_n(ends))
+        cases = [before, *(end / (r + 1) for r, end in enumerate(ends[: order - 1], start=1))]
+        sums = tf.matmul(tf.add_n(cases), dx, transpose_a=True)  # over all steps, of outer products
+        levels.append(tf.reshape(sums, [-1, dx.shape[2] ** level]))
+        if level < depth:
+            ends = [_outer(case, dx) for case in cases]
+    return tf.concat(levels, axis=1)
+
+
+def _outer(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """a [N, T, J], b [N, T, D] -> [N, T, J * D]."""
+    shape = tf.shape(b)
+    return tf.reshape(a[:, :, :, None] * b[:, :, None, :], [shape[0], shape[1], a.shape[2] * b.shape[2]])
+
+
 # Products with a triangular matrix take a fraction of tf.cumsum's time, up to hundreds of steps.
 
 

@@ -14,7 +14,7 @@ from sigkernel_tf.signatures import signature
 from .._checks import as_positive_int
 from .._chunks import in_chunks, size_of
 from . import static
-from .index_sums import kernel_of_increments, tensors_on_increments
+from .index_sums import kernel_of_increments, tensors_on_increments, words_on_increments
 from .levels import level_variances_parameter, levels_of_words
 from .paths import PathKernel
 from .rank_one import explicit_tensors, gram_of_tensors, vectors_of_levels
@@ -40,10 +40,10 @@ class TruncatedSignatureKernel(PathKernel):
     p = 1 takes strictly increasing indices only, and is what the literature calls *the* truncated signature kernel of a
     sequence. Orders below the depth see the sampling: a point put in the middle of a segment changes them.
 
-    Two ways lead to the same number. At p = n the kernel is the inner product of explicit signatures, 1 + D + ... + D^n
-    words, taken where these are no more than 5000 (``explicit`` says so, and decides otherwise): O(L) a path, and a
-    matrix product. Else sums over index tuples, O(L² (D + n p²)) a pair, GPSig's complexity. Memory: the signatures;
-    or, for the sums, some dozens of numbers for each of 2^18 cells, at least for those of one pair.
+    Two ways lead to the same number. The kernel is the inner product of explicit signatures, or of their approximation,
+    of 1 + D + ... + D^n words, taken where these are no more than 5000 (``explicit`` says so, and decides otherwise):
+    O(L) a path, and a matrix product. Else sums over index tuples, O(L² (D + n p²)) a pair, GPSig's complexity. Memory:
+    the signatures; or, for the sums, some dozens of numbers for each of 2^18 cells, at least for those of one pair.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class TruncatedSignatureKernel(PathKernel):
             parameter too many, hold it with ``gpflow.set_trainable(kernel.variance, False)``.
         :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path. Needs w_0 > 0: a path
             that stands still has nothing beyond level 0.
-        :param explicit: whether to take inner products of explicit signatures, at order ``depth`` and with a linear
-            static kernel alone; None decides by the number of words.
+        :param explicit: whether to take inner products of explicit signatures, with a linear static kernel alone; None
+            decides by the number of words.
         :param active_dims: the columns of X that hold the flattened path, a slice or their indices; None: all.
         :raises ValueError: for no channels or others than the paths have, no levels, an order or variances that do not
             fit the depth, lengthscales that are neither a scalar nor [D], and explicit signatures where there are none.
@@ -113,14 +113,12 @@ class TruncatedSignatureKernel(PathKernel):
                 "normalize=True needs level_variances[0] > 0, got 0: k(x, x) of a path that stands still would be 0."
             )
         self.num_words = sum(self.num_channels_seen**level for level in range(self.depth + 1))
-        is_possible = order == self.depth and self.is_linear
-        if explicit and not is_possible:
+        if explicit and not self.is_linear:
             raise ValueError(
-                f"explicit=True needs discretization_order={self.depth}, the depth, and a linear static kernel, got "
-                f"{order} and static_kernel={static.describe(static_kernel)}: explicit signatures are exact, and of "
-                "the paths themselves. Leave explicit out."
+                f"explicit=True needs a linear static kernel, got static_kernel={static.describe(static_kernel)}: "
+                "explicit signatures are of the paths themselves. Leave explicit out."
             )
-        self.explicit = is_possible and self.num_words <= MAX_EXPLICIT_WORDS if explicit is None else bool(explicit)
+        self.explicit = self.is_linear and self.num_words <= MAX_EXPLICIT_WORDS if explicit is None else bool(explicit)
 
     @property
     def is_linear(self) -> bool:
@@ -140,18 +138,12 @@ class TruncatedSignatureKernel(PathKernel):
         r"""
         All M = 1 + D + ... + D^n signature features times σ √w (and over \|S(θ x)\| where normalizing).
 
-        At discretization order ``depth`` their inner products are the kernel; the order of columns is that of
+        Their inner products are the kernel, at every discretization order; the order of columns is that of
         :func:`sigkernel_tf.words`.
 
         :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
-        :raises ValueError: for a kernel with a lower discretization order.
         :raises TypeError: where the static kernel is not linear.
         """
-        if self.discretization_order < self.depth:
-            raise ValueError(
-                f"features are those of discretization_order={self.depth}, the depth; this kernel's is "
-                f"{self.discretization_order}: make one with discretization_order=None."
-            )
         x = self._paths_with_tensors(X)
         S = self._weighted_signature(x)
         if self.normalize:
@@ -190,7 +182,7 @@ class TruncatedSignatureKernel(PathKernel):
         """
         z, x = self._scaled_tensors(Z), self._paths_with_tensors(X)
         if self.explicit:
-            S = signature(x, depth=self.depth)
+            S = self._signature(x)
             K = tf.matmul(explicit_tensors(z, self.depth) * self.word_variances, S, transpose_b=True)
         else:
             K = tf.transpose(self._paths_on_tensors(x, z))
@@ -240,9 +232,21 @@ class TruncatedSignatureKernel(PathKernel):
                 f"static_kernel={static.describe(self.static_kernel)}: take static_kernel=None."
             )
 
+    def _signature(self, x: tf.Tensor) -> tf.Tensor:
+        """Explicit signatures, approximated as the discretization order says: [N, M]."""
+        if self.discretization_order == self.depth:
+            return signature(x, depth=self.depth)
+
+        def rows(start: tf.Tensor, stop: tf.Tensor, dx: tf.Tensor) -> tf.Tensor:
+            return words_on_increments(dx[start:stop], self.depth, self.discretization_order)
+
+        dx = increments(x)
+        numbers = size_of(dx, 1) * self.num_channels_seen ** (self.depth - 1)
+        return in_chunks(rows, size_of(x, 0), rows_at_once(numbers), dx)
+
     def _weighted_signature(self, x: tf.Tensor) -> tf.Tensor:
         """Explicit signatures times √w: [N, M]."""
-        return signature(x, depth=self.depth) * tf.sqrt(self.word_variances)
+        return self._signature(x) * tf.sqrt(self.word_variances)
 
     def _gram(self, x: tf.Tensor, y: tf.Tensor | None) -> tf.Tensor:
         if self.explicit:
@@ -267,7 +271,7 @@ class TruncatedSignatureKernel(PathKernel):
             return self._of_pairs(x, x, size_of(x, 0), lambda ids: (ids, ids))
 
         def rows(start: tf.Tensor, stop: tf.Tensor, x: tf.Tensor, variances: tf.Tensor) -> tf.Tensor:
-            return tf.linalg.matvec(tf.square(signature(x[start:stop], depth=self.depth)), variances)
+            return tf.linalg.matvec(tf.square(self._signature(x[start:stop])), variances)
 
         chunk = max(1, _WORDS_AT_ONCE // self.num_words)
         return in_chunks(rows, size_of(x, 0), chunk, x, self.word_variances)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from gpflow.models import SVGP
 from tqdm.auto import tqdm
 
-from ..checkpoints import Checkpoints
+from ..checkpoints import Checkpoints, digest
 from ..data import Rows, as_rows, minibatches
 from ..data.datasets import spooled
 from ..evaluation import Evaluator
@@ -34,6 +34,7 @@ def train(
     data: tuple[Any, Any] | tf.data.Dataset,
     options: TrainingOptions = TrainingOptions(),
     *,
+    validation: Any = None,
     record: Callable[[], Mapping[str, float]] | None = None,
 ) -> TrainingResult:
     """
@@ -63,6 +64,8 @@ def train(
         :func:`~sigkernel_tf.gp.read_tfrecords` returns, and their like. A finite ``tf.data.Dataset`` of such pairs, by
         rows or by batches, is written to temporary files first, in one pass, for it has no rows to choose from.
     :param options: see :class:`TrainingOptions`.
+    :param validation: the numbers of the rows to validate on, for a split by time or by group; None: a part of
+        ``validation_fraction`` is drawn at random.
     :param record: called at every monitored point; what it returns is kept in the history (the accuracy on a test set,
         say) and decides nothing.
     :raises ValueError: for data the model cannot take, a split with too few series, and another training's checkpoint.
@@ -71,28 +74,42 @@ def train(
     with tempfile.TemporaryDirectory(prefix="sigkernel_tf-") as folder:
         if isinstance(data, tf.data.Dataset):
             data = spooled(data, Path(folder))
-        run = _Run(model, as_rows(data, model.likelihood), options, record)
+        run = _Run(model, as_rows(data, model.likelihood), options, validation, record)
         try:
             return run.to_the_end()
         except KeyboardInterrupt:
             raise KeyboardInterrupt(run.leave()) from None
 
 
-def _split(num_data: int, options: TrainingOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to train on in phases 1 and 2, and to validate on."""
-    num_validation = round(options.validation_fraction * num_data)
+def _split(num_data: int, options: TrainingOptions, validation: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to train on in phases 1 and 2, and to validate on, both in increasing order."""
+    if validation is None:
+        num_validation = round(options.validation_fraction * num_data)
+        order = np.random.default_rng([options.seed, 0]).permutation(num_data)
+        held_out, what = order[:num_validation], f"validation_fraction={options.validation_fraction}"
+    else:
+        held_out = np.asarray(validation)
+        if held_out.ndim != 1 or not np.issubdtype(held_out.dtype, np.integer) or len(set(held_out)) < len(held_out):
+            raise ValueError(
+                f"validation must be a vector of row numbers, each once, got {held_out.dtype} {held_out.shape}: "
+                "np.flatnonzero makes one from a mask."
+            )
+        if len(held_out) and not 0 <= held_out.min() <= held_out.max() < num_data:
+            raise ValueError(
+                f"validation must hold row numbers from 0 to {num_data - 1}, got {held_out.min()} to {held_out.max()}."
+            )
+        num_validation, what = len(held_out), f"validation, {len(held_out)} rows"
     if not 0 < num_validation < num_data:
         raise ValueError(
-            f"validation_fraction={options.validation_fraction} of {num_data} series leaves {num_validation} to "
-            f"validate on and {num_data - num_validation} to train on, expected at least 1 of each: change it."
+            f"{what} of {num_data} series leaves {num_validation} to validate on and {num_data - num_validation} to "
+            "train on, expected at least 1 of each: change it."
         )
     if options.batch_size > num_data - num_validation:
         raise ValueError(
             f"batch_size must be at most {num_data - num_validation}, the {num_data} series less the "
             f"{num_validation} of the validation split, got {options.batch_size}: take a smaller batch_size."
         )
-    order = np.random.default_rng([options.seed, 0]).permutation(num_data)
-    return np.sort(order[num_validation:]), np.sort(order[:num_validation])
+    return np.setdiff1d(np.arange(num_data), held_out), np.sort(held_out)
 
 
 @dataclass(frozen=True)
@@ -115,11 +132,17 @@ class _Run:
     """One training, from its beginning or its checkpoint to its end."""
 
     def __init__(
-        self, model: SVGP, data: Rows, options: TrainingOptions, record: Callable[[], Mapping[str, float]] | None
+        self,
+        model: SVGP,
+        data: Rows,
+        options: TrainingOptions,
+        validation: Any,
+        record: Callable[[], Mapping[str, float]] | None,
     ) -> None:
         self.model, self.data, self.options, self.record = model, data, options, record
-        self.training, validation = _split(len(data), options)
-        self.validate = Evaluator(model, data.subset(validation))
+        self.training, held_out = _split(len(data), options, validation)
+        self.chosen = {} if validation is None else {"validation": digest(held_out)}  # in the checkpoint's fingerprint
+        self.validate = Evaluator(model, data.subset(held_out))
         self.steps = Steps(model, options)
         self.best = [tf.Variable(variable, trainable=False) for variable in self.steps.hyperparameters]
         self.state = _State()
@@ -138,7 +161,7 @@ class _Run:
         """What must be the same for a checkpoint to be resumed."""
         trained = (*self.steps.variational, *self.steps.hyperparameters)
         shapes = [variable.shape.as_list() for variable in trained]
-        return {**self.options.as_fingerprint(), "parameter_shapes": shapes, "data": self.data.digest()}
+        return {**self.options.as_fingerprint(), **self.chosen, "parameter_shapes": shapes, "data": self.data.digest()}
 
     def _check_residual(self) -> None:
         if has_orthogonal_features(self.model.inducing_variable):

@@ -146,11 +146,14 @@ def test_the_data_set(folder: Path, rng: np.random.Generator) -> None:
     write_csv(folder / "mpi_roof_2020a.csv", ROOF, minutes, stations[0])
     write_csv(folder / "mpi_saale_2020a.csv", SAALE, minutes, stations[1])
     dataset = load("weather")
-    cut = minutes[900]  # of 1200 moments, the last quarter is for testing
+    # Of 1200 moments the last quarter is for testing, of those before a fifth for validation.
+    cut, cut_before = minutes[900], minutes[720]
     windows = [window for values in stations for window in loop(minutes, columns(values))]
-    train = [one for one in windows if one[0] + 410 < cut]
+    fit = [one for one in windows if one[0] + 410 < cut_before]
+    validation = [one for one in windows if one[0] >= cut_before and one[0] + 410 < cut]
     test = [one for one in windows if one[0] >= cut]
-    for y, all_windows in ((dataset.y_train, train), (dataset.y_test, test)):
+    y_fit, y_validation = np.delete(dataset.y_train, dataset.validation), dataset.y_train[dataset.validation]
+    for y, all_windows in ((y_fit, fit), (y_validation, validation), (dataset.y_test, test)):
         positives = sum(rain > 1.0 for _, _, rain in all_windows)
         assert np.bincount(y).tolist() == [min(3 * positives, len(all_windows) - positives), positives]
     np.testing.assert_array_equal(dataset.y_test, dataset.amounts_test > 1.0)
@@ -163,7 +166,8 @@ def test_the_data_set(folder: Path, rng: np.random.Generator) -> None:
     time = np.linspace(0.0, 1.0, 36)
     assert np.ptp((X_train - X_train[:1])[..., 0]) < 1e-12
     np.testing.assert_allclose(X_train[0, :, 0], (time - time.mean()) / time.std(), atol=1e-9)
-    for X, all_windows in ((X_train, train), (X_test, test)):
+    held_out = X_train[dataset.validation]
+    for X, all_windows in ((np.delete(X_train, dataset.validation, 0), fit), (held_out, validation), (X_test, test)):
         # The scale is unknown here: compare the order of the temperatures, which scaling keeps.
         orders = {tuple(np.argsort(window[:, 1], kind="stable")) for _, window, _ in all_windows}
         assert all(tuple(np.argsort(series[:, 2].round(9), kind="stable")) in orders for series in X)

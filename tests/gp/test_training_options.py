@@ -231,3 +231,48 @@ def test_tensorboard_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_bad_options(option: str, value: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         toy_options(**{option: value})
+
+
+# Rows to validate on
+
+
+def test_chosen_rows_are_validated_on_and_trained_on_last(tmp_path: Path) -> None:
+    (X, Y), rows = toy_data(), np.array([3, 59, 0, 17])
+    models, expected, results = [toy_model(), toy_model()], [], []
+    changed = Y.copy()
+    changed[rows] += 1.0
+    seen: list[list[np.ndarray]] = [[], []]
+    for i, (model, targets) in enumerate(zip(models, (Y, changed), strict=True)):
+
+        def record(i: int = i, model: gpflow.models.SVGP = model, targets: np.ndarray = targets) -> dict[str, float]:
+            seen[i].append(model.q_mu.numpy())
+            expected.append(-np.mean(model.predict_log_density((X[rows], targets[rows]))))
+            return {}
+
+        results.append(train(model, (X, targets), toy_options(), validation=rows, record=record))
+    found = [point.validation_nlpp for result in results for point in result.history]
+    assert found[:4] + found[6:10] == pytest.approx(expected[:4] + expected[6:10], rel=1e-12)
+    for first, second in zip(seen[0][:4], seen[1][:4], strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(seen[0][-1], seen[1][-1])
+
+    train(toy_model(), (X, Y), toy_options(checkpoint_dir=tmp_path), validation=rows)
+    with pytest.raises(ValueError, match=r"another training; they differ in validation"):
+        train(toy_model(), (X, Y), toy_options(checkpoint_dir=tmp_path), validation=rows[:3])
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([60], "row numbers from 0 to 59, got 60 to 60"),
+        ([-1, 3], "row numbers from 0 to 59, got -1 to 3"),
+        ([3, 3], "a vector of row numbers, each once"),
+        ([[3]], "a vector of row numbers"),
+        (np.ones(60, bool), "a vector of row numbers, each once, got bool"),
+        (np.arange(60), "validation, 60 rows of 60 series leaves 60 to validate on and 0 to train on"),
+        (np.arange(0), "validation, 0 rows of 60 series leaves 0 to validate on"),
+    ],
+)
+def test_rows_that_cannot_be_validated_on(rows: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(toy_model(), toy_data(), toy_options(), validation=rows)

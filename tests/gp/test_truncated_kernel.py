@@ -17,9 +17,7 @@ ORDERS = [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (3, 3), (4, 1), (4, 2), (4, 3)
 LENGTHSCALES = np.array([0.8, 1.7])
 
 
-def ways(depth: int, order: int) -> list[bool]:
-    """By explicit signatures or not: both, where both are possible."""
-    return [False, True] if order == depth else [False]
+WAYS = (False, True)  # by explicit signatures or not
 
 
 def check_gradients(value: Callable, X: np.ndarray, variables: Sequence[tf.Variable], rng: np.random.Generator) -> None:
@@ -53,7 +51,7 @@ def brute_force(X: np.ndarray, Y: np.ndarray, depth: int, order: int, weights: n
 def test_against_sums_over_index_tuples(depth: int, order: int, walks: Callable, rng: np.random.Generator) -> None:
     X, Y, weights = walks(4, 6, 2, 1.5), walks(3, 4, 2, 1.5), rng.uniform(0.3, 2.0, depth + 1)
     cross, gram = (brute_force(X / LENGTHSCALES, Z / LENGTHSCALES, depth, order, weights) for Z in (Y, X))
-    for explicit in ways(depth, order):
+    for explicit in WAYS:
         kernel = TruncatedSignatureKernel(
             2, depth, discretization_order=order, lengthscales=LENGTHSCALES, variance=1.3, level_variances=weights,
             explicit=explicit,
@@ -121,7 +119,7 @@ def test_a_point_on_a_segment_changes_lower_orders_alone(walks: Callable) -> Non
 def test_gradients(depth: int, order: int, normalize: bool, walks: Callable, rng: np.random.Generator) -> None:
     X, Y = flatten_paths(walks(3, 4, 2)), flatten_paths(walks(2, 5, 2))
     C, d, S = rng.normal(size=(3, 2)), rng.normal(size=3), rng.normal(size=(3, 3))
-    for explicit in ways(depth, order):
+    for explicit in WAYS:
         kernel = TruncatedSignatureKernel(
             2, depth, discretization_order=order, lengthscales=LENGTHSCALES,
             level_variances=np.linspace(0.5, 2, depth + 1), normalize=normalize, explicit=explicit,
@@ -150,7 +148,7 @@ def test_chunks_change_nothing(
         return [*results, *tape.gradient(total, [x, *variables])]
 
     signature = [tf.TensorSpec(shape, tf.float64)]
-    for way in ways(3, order):
+    for way in WAYS:
         kernel = TruncatedSignatureKernel(2, 3, discretization_order=order, explicit=way)
         expected = everything(tf.constant(X))
         for numbers, run in ((1, everything), (40, tf.function(everything, input_signature=signature))):
@@ -231,8 +229,16 @@ def test_a_linear_static_kernel_scales_points(walks: Callable) -> None:
 def test_explicit_is_chosen_by_the_number_of_words() -> None:
     assert TruncatedSignatureKernel(8, 4).explicit  # 4681 words
     assert not TruncatedSignatureKernel(9, 4).explicit  # 7381
-    assert not TruncatedSignatureKernel(2, 4, discretization_order=3).explicit
+    assert TruncatedSignatureKernel(8, 4, discretization_order=3).explicit
     assert TruncatedSignatureKernel(9, 4, explicit=True).explicit
+
+
+@pytest.mark.parametrize("length", [1, 2, 33, 1025])
+@pytest.mark.parametrize("order", [1, 2])
+def test_both_ways_agree_at_lower_orders(length: int, order: int, walks: Callable) -> None:
+    X, Y = flatten_paths(walks(2, length, 2)), flatten_paths(walks(3, 5, 2))
+    by_sums, explicit = (TruncatedSignatureKernel(2, 3, discretization_order=order, explicit=way) for way in WAYS)
+    np.testing.assert_allclose(explicit(X, Y), by_sums(X, Y), rtol=1e-9)
 
 
 def test_features_are_the_kernel(walks: Callable, numpy_signature: Callable) -> None:
@@ -245,14 +251,22 @@ def test_features_are_the_kernel(walks: Callable, numpy_signature: Callable) -> 
         expected = np.sqrt(1.7) * (S / np.linalg.norm(S, axis=1, keepdims=True) if normalize else S)
         np.testing.assert_allclose(F, expected, rtol=1e-10, atol=1e-13)
         np.testing.assert_allclose(tf.matmul(F, F, transpose_b=True), kernel(flatten_paths(X)), rtol=1e-12)
-    with pytest.raises(ValueError, match="features are those of discretization_order=3.*is 2"):
-        TruncatedSignatureKernel(2, 3, discretization_order=2).features(flatten_paths(X))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_features_of_lower_orders(order: int, walks: Callable) -> None:
+    X = walks(4, 5, 2)
+    levels = [discretized_levels(path, 3, order) for path in X]
+    expected = np.stack([np.concatenate([np.ravel(level) for level in of_path]) for of_path in levels])
+    for explicit in WAYS:
+        kernel = TruncatedSignatureKernel(2, 3, discretization_order=order, explicit=explicit)
+        np.testing.assert_allclose(kernel.features(flatten_paths(X)), expected, rtol=1e-10, atol=1e-13)
 
 
 @pytest.mark.parametrize("order", [1, 3])
 def test_float32(order: int, walks: Callable) -> None:
     X = walks(5, 6, 2)
-    for explicit in ways(3, order):
+    for explicit in WAYS:
         expected = TruncatedSignatureKernel(2, 3, discretization_order=order, explicit=explicit)(flatten_paths(X))
         with gpflow.config.as_context(gpflow.config.Config(float=np.float32)):
             kernel = TruncatedSignatureKernel(2, 3, discretization_order=order, explicit=explicit)
@@ -281,7 +295,6 @@ def test_no_paths_at_all(explicit: bool) -> None:
         ({"level_variances": [1.0, 1.0]}, ValueError, r"or have shape \[5\].*depth, 4, got shape \(2,\)"),
         ({"level_variances": -1.0}, ValueError, "level_variances must be .* not negative"),
         ({"level_variances": [0.0, 1.0, 1.0, 1.0, 1.0], "normalize": True}, ValueError, r"level_variances\[0\] > 0"),
-        ({"explicit": True, "discretization_order": 2}, ValueError, "explicit=True needs discretization_order=4"),
         ({"explicit": True, "static_kernel": gpflow.kernels.RBF()}, ValueError, "static_kernel=SquaredExponential"),
         ({"static_kernel": 3}, TypeError, "static_kernel must be None"),
         ({"channels": [2]}, ValueError, "channels from 0 to 1"),
@@ -302,7 +315,7 @@ def test_level_variances_are_parameters() -> None:
 @pytest.mark.parametrize("order", [1, 3])
 def test_a_level_of_variance_zero_is_left_out(order: int, walks: Callable) -> None:
     X, weights = walks(3, 5, 2), np.array([0.0, 1.5, 0.0, 0.7])
-    for explicit in ways(3, order):
+    for explicit in WAYS:
         kernel = TruncatedSignatureKernel(
             2, 3, discretization_order=order, level_variances=weights, explicit=explicit
         )  # fmt: skip
