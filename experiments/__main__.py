@@ -61,7 +61,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
             "repeat them. A run that was stopped or killed goes on when the same command is given again; seeds that "
             "are finished are not run again: delete their folder to start anew."
         ),
-        epilog="Defaults of --num-inducing, --iterations and --batch-size depend on the data set: see `list`.",
+        epilog="Defaults of numbers depend on the data set: see `list`.",
     )
     _add_training_options(run, default=_DEFAULT)
     run.add_argument("--num-inducing", type=_positive, metavar="M", help="number of inducing variables")
@@ -97,6 +97,7 @@ def _add_training_options(parser: argparse.ArgumentParser, default: str | None =
     parser.add_argument(
         "--lengthscale", type=_positive_number, metavar="L", help="where every channel's lengthscale starts"
     )
+    parser.add_argument("--learning-rate", type=_positive_number, metavar="R", help="the optimizer's, Nadam")
     parser.add_argument(
         "--out", type=Path, default=_RESULTS, metavar="DIR",
         help="where results and checkpoints go, each experiment in a folder of its own (default: %(default)s)",
@@ -215,6 +216,7 @@ def _train_one(options: argparse.Namespace, dataset: Dataset, num_inducing: int,
         iterations=options.iterations or defaults.iterations,
         batch_size=options.batch_size or defaults.batch_size,
         lengthscale=options.lengthscale or defaults.lengthscale,
+        learning_rate=options.learning_rate or defaults.learning_rate,
         validation_fraction=defaults.validation_fraction,
     )
     print(
@@ -268,7 +270,8 @@ def _list(_: argparse.Namespace) -> None:
         print(
             f"{description.name}\n  {description.summary}\n  {description.preprocessing}\n"
             f"  defaults: --num-inducing {defaults.num_inducing} --iterations {defaults.iterations} "
-            f"--batch-size {defaults.batch_size} --lengthscale {defaults.lengthscale:g}"
+            f"--batch-size {defaults.batch_size} --lengthscale {defaults.lengthscale:g} "
+            f"--learning-rate {defaults.learning_rate:g}"
         )
 
 

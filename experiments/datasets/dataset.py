@@ -29,6 +29,8 @@ class Defaults:
     """Where every channel's lengthscale starts."""
     validation_fraction: float = 0.2
     """Of the training series, held out in phases 1 and 2 (appendix B.2: a fifth; 2% of the million series)."""
+    learning_rate: float = 1e-3
+    """Nadam's; appendix B.2's, unless there are too few steps for it."""
 
 
 @dataclass(frozen=True)
