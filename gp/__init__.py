@@ -7,6 +7,7 @@ from sigkernel_tf import _library
 
 # Importing covariances and posteriors registers Kuu, Kuf, the posterior and the divergence with GPflow.
 from . import covariances as covariances
+from . import whitened_posteriors as whitened_posteriors
 from .inducing_variables import InducingSequences, InducingTensors, OrthogonalSignatureFeatures
 from .kernels import SignatureKernel, TruncatedSignatureKernel, flatten_paths
 from .models import SigGPDE
