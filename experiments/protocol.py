@@ -28,7 +28,7 @@ from sigkernel_tf.gp.evaluation import Evaluator
 
 from .datasets import Dataset, Series
 from .models import MODELS
-from .results import PREDICTIONS, Results
+from .results import PREDICTIONS, Results, peak_memory_gb
 from .scores import binary_scores
 
 DEPTH, SEQUENCE_LENGTH = 4, 5  # GPSig's truncation level and inducing sequences (section 6, appendix B.2)
@@ -181,6 +181,7 @@ def _run_seed(dataset: Dataset, protocol: Protocol, seed: int, folder: Path, pro
         **(_binary_scores(model, dataset, folder) if dataset.num_classes == 2 else {}),
         **({"relevant_words": _relevant_words(model, data[0])} if protocol.model == "siggpde" else {}),
         "seconds_per_iteration": None if math.isnan(seconds) else seconds,
+        "peak_memory_gb": peak_memory_gb(),
         "wall_seconds": time.perf_counter() - start,  # of this process: less where a checkpoint was resumed
         "lengthscales": model.kernel.lengthscales.numpy().tolist(),
         "best_iteration": result.best_iteration,

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import resource
 import shlex
 import subprocess
 import sys
@@ -97,6 +98,12 @@ class Results:
             "seeds": [self.seeds[number] for number in sorted(self.seeds)],
         }
         write_json(self.file, content)
+
+
+def peak_memory_gb() -> float:
+    """The most resident memory that this process has had, in 10^9 bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
 
 
 def write_json(file: Path, content: Any) -> None:

@@ -61,7 +61,10 @@ def _section(name: str, results: list[dict[str, Any]], timings: list[dict[str, A
     parts = [title, about, _table(results, timings, paper)]
     parts += [PAPER_HARDWARE] if paper else []
     parts += [_timing(one, paper) for one in timings]
-    parts.append(_machines([seed["environment"] for result in results for seed in result["seeds"]]))
+    seeds = [seed for result in results for seed in result["seeds"]]
+    parts.append(_machines([seed["environment"] for seed in seeds]))
+    peaks = [seed["peak_memory_gb"] for seed in seeds if "peak_memory_gb" in seed]
+    parts += [f"Peak resident memory of a process: {max(peaks):.2f} GB."] if peaks else []
     return "\n\n".join([*parts, _commands(results)])
 
 

@@ -89,6 +89,7 @@ def test_run_tables_and_figures(
     (seed,) = result["seeds"]
     assert 0.0 <= seed["accuracy"] <= 1.0
     assert np.isfinite(seed["nlpp"])
+    assert 0.1 < seed["peak_memory_gb"] < 100
     two_classes = result["dataset"]["classes"] == 2
     assert result["options"]["likelihood"] == ("Bernoulli" if two_classes else "MultiClass")
     assert ("roc_auc" in seed) == two_classes

@@ -21,6 +21,7 @@ def environment(command: str, machine: dict[str, Any] = MACHINE) -> dict[str, An
 def seed(number: int, accuracy: float, seconds: float, command: str, **more: Any) -> dict[str, Any]:
     history = [{"iteration": 3, "phase": 3, "elbo": -100.0 * accuracy, "validation_nlpp": None, "recorded": {}}]
     scores = {"accuracy": accuracy, "nlpp": 0.25, "seconds_per_iteration": seconds, "wall_seconds": 90.0}
+    scores["peak_memory_gb"] = 1.0 + number
     return {"seed": number, **scores, "history": history, "environment": environment(command), **more}
 
 
@@ -73,6 +74,7 @@ def test_table_beside_the_paper(results: Path) -> None:
     assert not_run[7:] == ["97.42 ± 0.17", "0.096 ± 0.005", "0.1860"]
     assert "Hardware: 2 cores of Some CPU, TensorFlow 2.21.0." in text
     assert "- `python -m a`: 4.5 minutes" in text
+    assert "Peak resident memory of a process: 3.00 GB." in text
     assert "- `python -m b`: 1.5 minutes" in text
 
 
