@@ -27,12 +27,16 @@ class HalvedXiNat(XiNat):
         """:param gamma: γ, the whole step's length, in (0, 1]."""
         self._kept = 0.5 * (1.0 - gamma)
 
-    def meanvarsqrt_to_xi(self, mean: tf.Tensor, varsqrt: tf.Tensor) -> Naturals:
+    def meanvarsqrt_to_xi(  # type: ignore[override]  # not static: remembers
+        self, mean: tf.Tensor, varsqrt: tf.Tensor
+    ) -> Naturals:
         """The natural parameters before a step, which GPflow asks for first: steps are shortened towards them."""
         self._before = super().meanvarsqrt_to_xi(mean, varsqrt)
         return self._before
 
-    def xi_to_meanvarsqrt(self, xi1: tf.Tensor, xi2: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def xi_to_meanvarsqrt(  # type: ignore[override]
+        self, xi1: tf.Tensor, xi2: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and factor after a step."""
         before, kept = self._before, self._kept
 
