@@ -102,15 +102,18 @@ def batches():
 
 
 A_MILLION_PATHS = """
-import json, os, resource, sys, threading
+import json, os, sys, threading
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import gpflow
 import numpy as np
 from sigkernel_tf.gp import SigGPDE, predict_in_batches
 
-def own():  # kilobytes of the process that are no file's
+def resident(*names):  # in megabytes
     lines = open("/proc/self/status").read().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem")))
+    return sum(int(line.split()[1]) for line in lines if line.startswith(names)) / 1024
+
+def own():  # what is no file's
+    return resident("RssAnon", "RssShmem")
 
 def watch():
     while not done.wait(0.01):
@@ -122,17 +125,18 @@ model = SigGPDE(3, 13, likelihood=gpflow.likelihoods.Gaussian(0.1), num_latent_g
 model.q_mu.assign(np.random.default_rng(1).normal(size=(13, 2)))
 out = [np.lib.format.open_memmap(f"{folder}/{i}.npy", "w+", float, (len(X), 2)) for i in range(2)]
 predict_in_batches(model, X[:5000], batch_size=1000)  # what the first calls need, graphs and threads' memory
-done, before, seen, whole = threading.Event(), own(), [], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+done, seen = threading.Event(), []
+open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew; getrusage's is the parent's, if that was higher
+before, whole = own(), resident("VmRSS")
 watcher = threading.Thread(target=watch)
 watcher.start()
 predict_in_batches(model, X, batch_size=1000, out=out)
 done.set()
 watcher.join()
+grown = {"own": max(seen) - before, "whole": resident("VmHWM") - whole}
 rows = np.linspace(0, len(X) - 1, 50).astype(int)
 error = max(np.abs(part[rows] - expected).max() for part, expected in zip(out, model.predict_y(X[rows])))
-whole = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - whole
-print(json.dumps({"own": (max(seen) - before) / 1024, "whole": whole / 1024, "error": float(error),
-                  "smallest variance": float(out[1].min())}))
+print(json.dumps({**grown, "error": float(error), "smallest variance": float(out[1].min())}))
 """
 
 
