@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import gpflow
-import keras
 import numpy as np
 import tensorflow as tf
 from gpflow.covariances import Kuf, Kuu
@@ -27,6 +26,7 @@ from sigkernel_tf.gp import (
     flatten_paths,
 )
 
+from .step import whole_step
 from .timing import alternately
 
 Call = Callable[[], object]
@@ -45,11 +45,10 @@ class Sizes:
     depth: int = 4
     classes: int = 10
 
-    def batch(self) -> tuple[tf.Tensor, tf.Tensor]:
+    def batch(self) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(0)
         X = rng.normal(size=(self.N, self.L, self.D)).cumsum(axis=1) / np.sqrt(self.L)
-        y = rng.integers(0, self.classes, (self.N, 1)).astype(float)
-        return tf.constant(flatten_paths(X)), tf.constant(y)
+        return flatten_paths(X), rng.integers(0, self.classes, (self.N, 1))
 
 
 def build(name: str, sizes: Sizes, *, explicit: bool | None = None, order: int | None = None) -> gpflow.models.SVGP:
@@ -70,22 +69,6 @@ def build(name: str, sizes: Sizes, *, explicit: bool | None = None, order: int |
     return model
 
 
-def training_step(model: gpflow.models.SVGP, sizes: Sizes) -> Call:
-    """The bound, its gradient and Nadam's update of all parameters."""
-    batch, variables = sizes.batch(), list(model.trainable_variables)
-    optimizer = keras.optimizers.Nadam(1e-3)
-    optimizer.build(variables)
-
-    @tf.function
-    def step() -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = model.training_loss(batch)
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss
-
-    return step
-
-
 def covariance(function: Callable[[], tf.Tensor], model: gpflow.models.SVGP) -> Call:
     """A covariance and its gradient by the kernel's and the inducing variables' parameters."""
     variables = [*model.kernel.trainable_variables, *model.inducing_variable.trainable_variables]
@@ -100,7 +83,7 @@ def covariance(function: Callable[[], tf.Tensor], model: gpflow.models.SVGP) -> 
 
 
 def covariances(model: gpflow.models.SVGP, sizes: Sizes) -> dict[str, Call]:
-    X, _ = sizes.batch()
+    X = tf.constant(sizes.batch()[0])
     Z, kernel = model.inducing_variable, model.kernel
     return {
         "Kuu": covariance(lambda: Kuu(Z, kernel, jitter=1e-6), model),
@@ -116,7 +99,7 @@ def step(repeats: int) -> None:
     rows |= {f"{name}, by sums": build(name, sizes, explicit=False) for name in MODELS[1:]}
     calls = {}
     for name, model in rows.items():
-        calls[name, "step"] = training_step(model, sizes)
+        calls[name, "step"] = whole_step(model, sizes.batch())
         calls |= {(name, part): call for part, call in covariances(model, sizes).items()}
     seconds = dict(zip(calls, alternately(list(calls.values()), repeats), strict=True))
     paper = {"GPSig-IT": 1.6, "GPSig-IS": 8.5}

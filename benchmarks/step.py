@@ -41,9 +41,12 @@ def build() -> tuple[SigGPDE, tuple[np.ndarray, np.ndarray]]:
     return model, (flatten_paths(X), rng.integers(0, CLASSES, (BATCH, 1)))
 
 
-def whole_step(model: SigGPDE, data: tuple[np.ndarray, np.ndarray], optimizer: str) -> Callable[[], object]:
-    """A step of phase 2, in which everything is trained."""
-    steps = Steps(model, TrainingOptions(optimizer=optimizer)).compile(as_rows(data), with_hyperparameters=True)
+def whole_step(
+    model: gpflow.models.SVGP, data: tuple[np.ndarray, np.ndarray], optimizer: str = "nadam"
+) -> Callable[[], object]:
+    """A step of phase 2 on a minibatch as ``train`` runs it: everything is trained."""
+    options = TrainingOptions(optimizer=optimizer, batch_size=len(data[0]))
+    steps = Steps(model, options).compile(as_rows(data), with_hyperparameters=True)
     X, Y = (tf.constant(part[None]) for part in data)
     return lambda: steps(X, Y)
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from check_shapes import check_shapes, inherit_check_shapes
 from gpflow.base import MeanAndVariance, TensorType
+from gpflow.conditionals import conditional
 from gpflow.inducing_variables import InducingVariables, MultioutputInducingVariables
 from gpflow.kernels import Kernel, LinearCoregionalization, MultioutputKernel
 from gpflow.kullback_leiblers import gauss_kl, prior_kl
@@ -191,16 +192,50 @@ def _prior_kl_unsuitable(
     raise unsuitable_kernel(kernel)
 
 
-def _posterior_multioutput(by_gpflow: Callable[..., type[BasePosterior]]) -> Callable[..., type[BasePosterior]]:
+def _posterior_multioutput(
+    by_gpflow: Callable[..., type[BasePosterior]], orthogonal: type[OrthogonalPosterior]
+) -> Callable[..., type[BasePosterior]]:
     """The class for wrapped inducing variables; for others than orthogonal features GPflow's own choice stands."""
 
     def posterior(kernel: MultioutputKernel, inducing_variable: MultioutputInducingVariables) -> type[BasePosterior]:
         if not has_orthogonal_features(inducing_variable):
             return by_gpflow(kernel, inducing_variable)
         latent_kernels(kernel, inducing_variable)
-        return MixedOrthogonalPosterior if isinstance(kernel, LinearCoregionalization) else OrthogonalPosterior
+        return orthogonal
 
     return posterior
+
+
+def _conditional_multioutput(
+    by_gpflow: Callable[..., MeanAndVariance], orthogonal: type[OrthogonalPosterior]
+) -> Callable[..., MeanAndVariance]:
+    """
+    ``gpflow.conditionals.conditional`` for wrapped inducing variables, where GPflow has a function for each pair and
+    asks for no class of posterior; for others than orthogonal features GPflow's own stands.
+
+    The class is the registered pair's and not that of the arguments: to draw from a LinearCoregionalization GPflow
+    calls the function for SeparateIndependent with it, for the latent processes before they are mixed.
+    """
+
+    def conditional_multioutput(
+        Xnew: TensorType,
+        inducing_variable: MultioutputInducingVariables,
+        kernel: MultioutputKernel,
+        f: TensorType,
+        *,
+        full_cov: bool = False,
+        full_output_cov: bool = False,
+        q_sqrt: TensorType | None = None,
+        white: bool = False,
+    ) -> MeanAndVariance:
+        full = {"full_cov": full_cov, "full_output_cov": full_output_cov}
+        if not has_orthogonal_features(inducing_variable):
+            return by_gpflow(Xnew, inducing_variable, kernel, f, q_sqrt=q_sqrt, white=white, **full)
+        latent_kernels(kernel, inducing_variable)
+        posterior = orthogonal(kernel, inducing_variable, f, q_sqrt, whiten=white, precompute_cache=None)
+        return posterior.fused_predict_f(Xnew, **full)
+
+    return conditional_multioutput
 
 
 def _prior_kl_multioutput(by_gpflow: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
@@ -228,9 +263,12 @@ def _prior_kl_multioutput(by_gpflow: Callable[..., tf.Tensor]) -> Callable[..., 
 
 
 for _variables, _kernel in MULTIOUTPUT_PAIRS:
+    _orthogonal = MixedOrthogonalPosterior if issubclass(_kernel, LinearCoregionalization) else OrthogonalPosterior
     get_posterior_class.register(_kernel, _variables)(
-        _posterior_multioutput(get_posterior_class.dispatch_or_raise(_kernel, _variables))
+        _posterior_multioutput(get_posterior_class.dispatch_or_raise(_kernel, _variables), _orthogonal)
     )
+    _signature = (object, _variables, _kernel, object)
+    conditional.add(_signature, _conditional_multioutput(conditional.dispatch_or_raise(*_signature), _orthogonal))
     prior_kl.register(_variables, _kernel, object, object)(
         _prior_kl_multioutput(prior_kl.dispatch_or_raise(_variables, _kernel, object, object))
     )

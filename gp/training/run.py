@@ -25,7 +25,7 @@ from .steps import Steps
 from .tensorboard import TensorBoard
 
 _STEPS_PER_CALL = 25  # in one call of the graph: no Python in between, yet an interrupt is answered soon
-_NO_COVARIANCE = ("Cholesky", "NaN")  # what TensorFlow and GPflow say of a matrix that is not positive definite
+_NOT_FINITE = "NaN or Inf"  # what GPflow says of a value that a parameter cannot take
 _RESIDUAL_CHECKS = 1000  # paths that are looked at before training
 
 
@@ -48,9 +48,9 @@ def train(
     There is an optimizer for each of the two sets of parameters: a common one would count phase 1's steps for
     hyperparameters that had not moved, and its bias correction, by then without effect, would start them with
     steps several times too large. With ``natural_gradient``, q_mu and q_sqrt take GPflow's natural gradient steps
-    instead, far fewer of which reach the same bound, each of which costs several inversions of M × M matrices. They
-    are safe with log-concave likelihoods (``Gaussian``, ``Bernoulli``, ``Poisson``); with others a step can fail.
-    ``model.num_data`` is set to the number of series trained on.
+    instead, far fewer of which reach the same bound, each of which costs several inversions of M × M matrices. With
+    likelihoods that are not log-concave (``MultiClass``) a whole step can leave q(u) without a covariance; it is then
+    halved until enough of the precision stays. ``model.num_data`` is set to the number of series trained on.
 
     With ``checkpoint_dir``, a call with the same data and options continues where the last one stopped, however it
     stopped, and reaches the same result: minibatches depend on the seed and the iteration alone. Ctrl-C saves a
@@ -220,12 +220,11 @@ class _Run:
             steps(tf.constant(X), tf.constant(Y))
             _ = self.steps.iteration  # waits
         except tf.errors.InvalidArgumentError as error:
-            if self.options.natural_gradient is None or not any(sign in error.message for sign in _NO_COVARIANCE):
+            if self.options.natural_gradient is None or _NOT_FINITE not in error.message:
                 raise
             raise FloatingPointError(
-                f"a natural gradient step after {self.steps.iteration} steps left q(u) without a covariance, which "
-                "likelihoods that are not log-concave (MultiClass) allow: take a smaller natural_gradient than "
-                f"{self.options.natural_gradient}, a larger batch_size, or natural_gradient=None."
+                f"the natural gradient after {self.steps.iteration} steps is no finite number: take a smaller "
+                f"natural_gradient than {self.options.natural_gradient}, longer lengthscales, or standardise the paths."
             ) from error
         return time.perf_counter() - start
 

@@ -8,6 +8,7 @@ from gpflow.config import default_float
 from gpflow.models import SVGP
 
 from ..data import Rows
+from .natural_gradients import natural_gradient
 from .optimizers import make_optimizer
 from .options import TrainingOptions
 
@@ -28,7 +29,7 @@ class Steps:
         self._natural: gpflow.optimizers.NaturalGradient | None = None
         if options.natural_gradient is not None:
             _check_natural(model)
-            self._natural = gpflow.optimizers.NaturalGradient(options.natural_gradient)
+            self._natural = natural_gradient(options.natural_gradient)
             natural = {id(part.unconstrained_variable) for part in (model.q_mu, model.q_sqrt)}
             by_gradient = [variable for variable in self.variational if id(variable) not in natural]
         # One for each set: a common one would count phase 1's steps for hyperparameters that had not moved.

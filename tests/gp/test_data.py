@@ -1,5 +1,8 @@
 """Data that stay in their files: what is read, in which order, and that it is not read whole."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +101,71 @@ def batches():
     assert peak_memory(setup, "predict_in_batches(model, batches(), out=out)") < 32 + 24
 
 
+A_MILLION_PATHS = """
+import json, os, sys, threading
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import gpflow
+import numpy as np
+from sigkernel_tf.gp import SigGPDE, predict_in_batches
+
+def resident(*names):  # in megabytes
+    lines = open("/proc/self/status").read().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(names)) / 1024
+
+def own():  # what is no file's
+    return resident("RssAnon", "RssShmem")
+
+def watch():
+    while not done.wait(0.01):
+        seen.append(own())
+
+folder = sys.argv[1]
+X = np.load(folder + "/X.npy", mmap_mode="r")
+model = SigGPDE(3, 13, likelihood=gpflow.likelihoods.Gaussian(0.1), num_latent_gps=2)
+model.q_mu.assign(np.random.default_rng(1).normal(size=(13, 2)))
+out = [np.lib.format.open_memmap(f"{folder}/{i}.npy", "w+", float, (len(X), 2)) for i in range(2)]
+predict_in_batches(model, X[:5000], batch_size=1000)  # what the first calls need, graphs and threads' memory
+done, seen = threading.Event(), []
+open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew; getrusage's is the parent's, if that was higher
+before, whole = own(), resident("VmRSS")
+watcher = threading.Thread(target=watch)
+watcher.start()
+predict_in_batches(model, X, batch_size=1000, out=out)
+done.set()
+watcher.join()
+grown = {"own": max(seen) - before, "whole": resident("VmHWM") - whole}
+rows = np.linspace(0, len(X) - 1, 50).astype(int)
+error = max(np.abs(part[rows] - expected).max() for part, expected in zip(out, model.predict_y(X[rows])))
+print(json.dumps({**grown, "error": float(error), "smallest variance": float(out[1].min())}))
+"""
+
+
+@pytest.mark.slow
+def test_a_million_paths_are_predicted_with_flat_memory(tmp_path: Path) -> None:
+    """
+    From a memory-mapped file of 240 MB, into two of 16 MB.
+
+    Pages of mapped files count as resident until the system wants the room for something else; the process' own memory
+    must not grow with the data at all, and the whole by no more than the files.
+    """
+    N, width, step = 1_000_000, 10 * 3, 100_000
+    X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", float, (N, width))
+    rng = np.random.default_rng(0)
+    for start in range(0, N, step):
+        X[start : start + step] = rng.normal(size=(step, 10, 3)).cumsum(axis=1).reshape(step, width) / 4
+    megabytes = (X.nbytes + 2 * N * 2 * 8) / 2**20
+    del X
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", A_MILLION_PATHS, str(tmp_path)], check=True, cwd=root, capture_output=True, text=True
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["own"] < 24, found
+    assert found["whole"] < megabytes + 24, found
+    assert found["error"] < 1e-12, found
+    assert found["smallest variance"] > 0.1, found  # every row was written
+
+
 def test_tfrecords_hold_what_was_written(tmp_path: Path, walks: Callable, rng: np.random.Generator) -> None:
     X, Y = flatten_paths(walks(11, 5, 2)), rng.integers(0, 3, (11, 1))
     path = tmp_path / "records"
@@ -133,6 +201,20 @@ def test_bad_records(tmp_path: Path, data: tuple) -> None:
         writer.write(b"something else")
     with pytest.raises(ValueError, match="no file of write_tfrecords"):
         read_tfrecords(path)
+
+
+def test_path_dataset_reads_files(data: tuple, tmp_path: Path) -> None:
+    """Memory-mapped arrays and TFRecord files give the batches of the arrays."""
+    for name, array in zip("XY", data, strict=True):
+        np.save(tmp_path / name, array)
+    mapped = tuple(np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "XY")
+    write_tfrecords(tmp_path / "records", data)
+    expected = list(path_dataset(*data, batch_size=16, seed=3).as_numpy_iterator())
+    for kind in (mapped, read_tfrecords(tmp_path / "records")):
+        found = list(path_dataset(*kind, batch_size=16, seed=3).as_numpy_iterator())
+        for batch, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(batch[0], other[0])
+            np.testing.assert_array_equal(batch[1], other[1])
 
 
 @pytest.mark.parametrize("seed", [None, 3])

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import gpflow
+import joblib
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -128,6 +130,30 @@ def test_regression(level_variances: bool) -> None:
     assert one.predict(X[100:], return_std=True)[1].shape == (20,)
 
 
+@pytest.mark.parametrize("kind", ["list", "ragged", "padded", "tslearn", "nested", "multi-index"])
+def test_panels_of_any_kind(kind: str, panel: tuple[np.ndarray, np.ndarray]) -> None:
+    """Unequal series in every form: fitted and predicted as the list of arrays is."""
+    X, y = panel
+    series = [one[: 10 + i % 9] for i, one in enumerate(X)]
+    expected = SignatureGPClassifier(**QUICK).fit(series, y).predict_proba(series)
+    given: Any = [one.tolist() for one in series]
+    if kind == "ragged":
+        given = tf.RaggedTensor.from_row_lengths(np.concatenate(series), [len(one) for one in series])
+    if kind == "padded":
+        given = np.full((30, 20, 2), np.nan)
+        for row, one in zip(given, series, strict=True):
+            row[: len(one)] = one
+    if kind == "tslearn":
+        given = pytest.importorskip("tslearn.utils").to_time_series_dataset(series)
+    if kind in ("nested", "multi-index"):
+        convert_to = pytest.importorskip("sktime.datatypes").convert_to
+        frames = [pytest.importorskip("pandas").DataFrame(one, columns=["a", "b"]) for one in series]
+        given = convert_to(frames, "nested_univ" if kind == "nested" else "pd-multiindex")
+    classifier = SignatureGPClassifier(**QUICK).fit(given, y)
+    np.testing.assert_allclose(classifier.predict_proba(given), expected, rtol=1e-9)
+    assert classifier.score(given, y) > 0.9
+
+
 def test_scikit_learns_tools(panel: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = panel
     pipeline = make_pipeline(FunctionTransformer(lambda X: X[:, ::2]), SignatureGPClassifier(**QUICK))
@@ -137,6 +163,29 @@ def test_scikit_learns_tools(panel: tuple[np.ndarray, np.ndarray]) -> None:
     assert clone(estimator).get_params() == estimator.get_params()
     parameters = list(inspect.signature(SignatureGPClassifier).parameters.values())
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters)
+
+
+def test_in_other_processes(panel: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """joblib pickles estimators to its workers, and fitted ones back: the results are those of one process."""
+    X, y = panel
+    series = [one[: 10 + i % 7] for i, one in enumerate(X)]  # of unequal length
+    grid = {"signaturegpclassifier__num_inducing": [4, 15]}
+    for data in (X, series):
+        pipeline = make_pipeline(FunctionTransformer(), SignatureGPClassifier(**QUICK, random_state=0))
+        one, two = (GridSearchCV(pipeline, grid, cv=2, n_jobs=n).fit(data, y) for n in (None, 2))
+        assert one.best_params_ == two.best_params_
+        np.testing.assert_array_equal(one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"])
+        np.testing.assert_allclose(two.predict_proba(data), one.predict_proba(data), rtol=1e-9)
+    Y = X[:, -1, 0] - X[:, 0, 1]
+    regressor = SignatureGPRegressor(**QUICK)
+    fits = [cross_validate(regressor, X, Y, cv=2, n_jobs=n, return_estimator=True) for n in (None, 2)]
+    np.testing.assert_allclose(fits[1]["test_score"], fits[0]["test_score"], rtol=1e-9)
+    for here, there in zip(*(fit["estimator"] for fit in fits), strict=True):
+        for found, expected in zip(there.predict(X, return_std=True), here.predict(X, return_std=True), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-9)
+    joblib.dump(one, tmp_path / "search.joblib")
+    loaded = joblib.load(tmp_path / "search.joblib")
+    np.testing.assert_allclose(loaded.predict_proba(series), one.predict_proba(series), rtol=1e-10)
 
 
 def test_progress_is_printed(panel: tuple[np.ndarray, np.ndarray], capsys: pytest.CaptureFixture) -> None:

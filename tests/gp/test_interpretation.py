@@ -69,7 +69,8 @@ def test_table_and_picture(model: SigGPDE) -> None:
         f"{r.name} ({r.process})" for r in result.rows[:4]
     ]
     assert [bar.get_width() for bar in axes.patches] == [row.relevance for row in result.rows[:4]]
-    matplotlib.pyplot.close(axes.figure)
+    assert len(result.plot().patches) == 10 < len(result)
+    matplotlib.pyplot.close("all")
 
 
 def test_bad_input(model: SigGPDE) -> None:

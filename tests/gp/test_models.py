@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
-from gpflow.models import GPR, SGPR, SVGP, VGP
+from gpflow.models import GPR, SGPMC, SGPR, SVGP, VGP
 
 import sigkernel_tf as sk
-from sigkernel_tf.gp import OrthogonalSignatureFeatures, SigGPDE, SignatureKernel, flatten_paths
+from sigkernel_tf.gp import OrthogonalSignatureFeatures, SigGPDE, SignatureKernel, flatten_paths, path_dataset
 
 NOISE = 0.3
 
@@ -138,6 +138,36 @@ def test_classifier_learns(classes: tuple) -> None:
     assert elbos[-1] > elbos[0] / 2  # both negative
     assert np.mean(np.argmax(model.predict_y(classes[0])[0], axis=1) == classes[1][:, 0]) > 0.9
     assert not np.allclose(model.kernel.lengthscales, 1.0)
+
+
+def test_gpflows_optimizer_and_draws(classes: tuple) -> None:
+    """``Scipy``, a compiled loss over a ``tf.data`` pipeline, and ``predict_f_samples``."""
+    model, (X, Y) = classifier(), classes
+    loss = model.training_loss_closure(classes)
+    before = float(loss())
+    gpflow.optimizers.Scipy().minimize(loss, model.trainable_variables, options={"maxiter": 5})
+    assert float(loss()) < before
+    batches = iter(path_dataset(X, Y, batch_size=60, repeat=True))
+    np.testing.assert_allclose(model.training_loss_closure(batches, compile=True)(), loss(), rtol=1e-12)
+    for full_cov in (False, True):
+        draws = model.predict_f_samples(X[:4], 3000, full_cov=full_cov)
+        mean, variance = model.predict_f(X[:4])
+        assert draws.shape == (3000, 4, 3)
+        assert (np.abs(np.mean(draws, axis=0) - mean) < 5 * np.sqrt(variance / 3000)).all()
+
+
+def test_sampling_the_inducing_variables(regression: tuple, factorisations: Callable) -> None:
+    """GPflow's SGPMC: its log posterior density is that of weights of the features, and nothing is factorised."""
+    X, Y = regression
+    likelihood = gpflow.likelihoods.Gaussian(NOISE)
+    model = SGPMC(regression, SignatureKernel(1), likelihood, inducing_variable=OrthogonalSignatureFeatures(20))
+    v = np.random.default_rng(1).normal(size=(20, 1))
+    model.V.assign(v)
+    S = model.kernel.features(X, 20).numpy()  # they exhaust the kernel
+    prior = scipy.stats.norm.logpdf(v).sum()
+    expected = scipy.stats.norm.logpdf(Y, S @ v, np.sqrt(NOISE)).sum()
+    np.testing.assert_allclose(model.log_posterior_density(), expected + prior, rtol=1e-9)
+    assert factorisations(model.log_posterior_density) == []
 
 
 def test_minibatches_estimate_the_bound(classes: tuple) -> None:

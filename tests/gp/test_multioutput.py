@@ -104,6 +104,51 @@ def test_nothing_is_factorised(
     assert factorisations(predict, specs[0]) == []
 
 
+def conditional_of(model: SVGP, **options: object) -> Callable:
+    return lambda X: gpflow.conditionals.conditional(X, model.inducing_variable, model.kernel, model.q_mu, **options)
+
+
+@every_kernel
+@every_variables
+@pytest.mark.parametrize("full", COVARIANCES)
+def test_conditionals(
+    kernel: str,
+    variables: str,
+    full: tuple[bool, bool],
+    make_model: Callable,
+    walks: Callable,
+    factorisations: Callable,
+) -> None:
+    """GPflow's function, called without a model: the model's predictions, and nothing is factorised."""
+    model, X = make_model(kernel, variables), flatten_paths(walks(5, 5, 2))
+    options = {"full_cov": full[0], "full_output_cov": full[1]}
+    expected = model.predict_f(X, *full)
+    for white in (True, False):
+        conditional = conditional_of(model, q_sqrt=model.q_sqrt, white=white, **options)
+        assert factorisations(conditional, tf.TensorSpec([None, 10], tf.float64)) == []
+        for found, other in zip(conditional(X), expected, strict=True):
+            assert found.shape == other.shape
+            np.testing.assert_allclose(found, other, rtol=1e-12, atol=1e-13)
+    point = conditional_of(model, q_sqrt=None, **options)(X)
+    for found, other in zip(point, conditional_of(model, q_sqrt=np.zeros((M, 3)), **options)(X), strict=True):
+        np.testing.assert_allclose(found, other, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "variables"), [("separate", "shared"), ("separate", "separate"), ("coregionalized", "shared")]
+)
+def test_draws_from_conditionals(kernel: str, variables: str, make_model: Callable, walks: Callable) -> None:
+    """GPflow draws latent processes, and mixes them afterwards: the moments are those of the outputs."""
+    model, X = make_model(kernel, variables), flatten_paths(walks(5, 5, 2))
+    draws, *moments = gpflow.conditionals.sample_conditional(
+        X, model.inducing_variable, model.kernel, model.q_mu, q_sqrt=model.q_sqrt, white=True, num_samples=4000
+    )
+    for found, expected in zip(moments, model.predict_f(X), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
+    error = np.sqrt(moments[1] / 4000)
+    assert (np.abs(draws.numpy().mean(axis=0) - moments[0]) < 5 * error).all()
+
+
 @every_variables
 def test_linear_mixing_of_latent_processes(
     variables: str, make_model: Callable, walks: Callable, rng: np.random.Generator
@@ -283,3 +328,9 @@ def test_other_inducing_variables_are_gpflows(variables: str) -> None:
         kl = gpflow.kullback_leiblers.prior_kl(Z, kernel, q_mu, q_sqrt, whiten=False)
         covariance = K + (gpflow.config.default_jitter() - 0.1) * np.eye(4)
         np.testing.assert_allclose(kl, gpflow.kullback_leiblers.gauss_kl(q_mu, q_sqrt, covariance), rtol=1e-12)
+        model = SVGP(kernel, gpflow.likelihoods.Gaussian(), Z, num_latent_gps=2, q_mu=q_mu, q_sqrt=q_sqrt)
+        X = np.linspace(0, 1, 3)[:, None]
+        for found, expected in zip(
+            conditional_of(model, q_sqrt=model.q_sqrt, white=True)(X), model.predict_f(X), strict=True
+        ):
+            np.testing.assert_allclose(found, expected, rtol=1e-12)

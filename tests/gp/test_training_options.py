@@ -89,6 +89,27 @@ def test_learning_rate_schedule(tmp_path: Path) -> None:
         trained(learning_rate=schedules.ExponentialDecay(0.05, 10, 0.6), checkpoint_dir=tmp_path)
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        keras.optimizers.schedules.CosineDecay(0.05, 12, warmup_target=0.1, warmup_steps=2),
+        keras.optimizers.schedules.PiecewiseConstantDecay([3, 9], [0.1, 0.05, 0.01]),
+        keras.optimizers.schedules.PolynomialDecay(0.05, 12),
+        keras.optimizers.schedules.InverseTimeDecay(0.05, 3, 0.5),
+    ],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_other_schedules_train_and_resume(
+    schedule: keras.optimizers.schedules.LearningRateSchedule, tmp_path: Path
+) -> None:
+    model, result = trained(learning_rate=schedule, checkpoint_dir=tmp_path)
+    assert len(result.history) == 6
+    assert not np.allclose(model.q_mu, trained()[0].q_mu)
+    resumed, again = trained(learning_rate=schedule, checkpoint_dir=tmp_path)
+    assert again.history == result.history
+    np.testing.assert_array_equal(resumed.q_mu, model.q_mu)
+
+
 # The step
 
 
@@ -131,6 +152,24 @@ def test_one_natural_step_over_all_data_is_the_optimum() -> None:
 def test_natural_gradients_need_fewer_steps() -> None:
     natural, nadam = trained(natural_gradient=0.3)[1], trained(learning_rate=0.01)[1]
     assert natural.history[1].elbo > nadam.history[-1].elbo
+
+
+@pytest.mark.parametrize("optimizer", ["nadam", "adam"])
+def test_natural_gradients_leave_the_rest_to_the_optimizer(optimizer: str) -> None:
+    """Phase 1 has no hyperparameters: q(u) moves; in phase 2 the first step of these is one of the learning rate."""
+    model = toy_model()
+    gpflow.set_trainable(model.inducing_variable, False)
+    seen = []
+
+    def record() -> dict[str, float]:
+        seen.append((model.q_mu.numpy(), float(model.kernel.lengthscales.unconstrained_variable)))
+        return {}
+
+    options = toy_options(natural_gradient=0.3, optimizer=optimizer, iterations=1, monitor_every=1)
+    train(model, toy_data(), options, record=record)
+    assert np.abs(seen[0][0]).max() > 0.1
+    assert seen[0][1] == float(toy_model().kernel.lengthscales.unconstrained_variable)
+    assert abs(seen[1][1] - seen[0][1]) == pytest.approx(0.05, rel=0.3)
 
 
 def test_natural_gradients_are_resumed(tmp_path: Path) -> None:
