@@ -6,10 +6,13 @@ lexicographic order. Level 0 is left out throughout: it is 1 for a signature and
 """
 
 import itertools
+from decimal import Decimal
 from typing import Any
 
 import keras
 from keras import ops
+
+from . import _truncations
 
 Tensor = Any  # of whichever backend Keras runs on
 Levels = list[Tensor]
@@ -42,20 +45,42 @@ def levels(X: Tensor, depth: int, *, stream: bool) -> Levels:
 
     :param X: [B, L, D], L >= 1; B and L may be unknown.
     :return: level k: [B, D^k], or [B, L, D^k] with ``stream``.
+    :raises ValueError: where that does not fit in memory, as far as B and L are known.
     """
+    _check_memory(X, depth, stream=stream)
     points = ops.transpose(X, (0, 2, 1))  # [B, D, L]: time last, as in all of this module's sums over time
     steps = ops.pad(points[..., 1:] - points[..., :-1], [[0, 0], [0, 0], [1, 0]])  # the first point is reached by 0
     starts: Levels = []  # level k at each segment's start, [B, D^k, L]
     found: Levels = []
     for k in range(1, (depth if stream else max(depth - 2, 1)) + 1):
         along = points - points[..., :1] if k == 1 else _sum_over_time(_outer(_horner(steps, starts, k), steps))
-        starts.append(ops.pad(along[..., :-1], [[0, 0], [0, 0], [1, 0]]))
+        if k < depth:
+            starts.append(ops.pad(along[..., :-1], [[0, 0], [0, 0], [1, 0]]))
         found.append(ops.transpose(along, (0, 2, 1)) if stream else along[..., -1])
     if not stream and depth == 2:
         found.append(_integral(_horner(steps, starts, 2), steps))
     elif not stream and depth > 2:
         found += _last_two(points, steps, starts)
     return found
+
+
+def _check_memory(X: Tensor, depth: int, *, stream: bool) -> None:
+    """
+    Counts what :func:`levels` cannot but hold at once for each time step, before any of it is allocated.
+
+    With ``stream`` this is every level, alone and beside the others; else levels 1 to K - 2, the sum of level K - 2
+    that is multiplied with the steps, and what it is multiplied with, of level 2.
+    """
+    channels = X.shape[-1]
+    sizes = [Decimal(channels) ** k for k in range(1, depth + 1)]
+    held = sizes[0]
+    if stream:
+        held = 2 * sum(sizes)
+    elif depth > 2:
+        held = sum(sizes[: depth - 2]) + sizes[depth - 3] + sizes[1]
+    cause = f"depth={depth} with {channels} channels, in Keras operations,"
+    bytes_each = 8 if keras.backend.standardize_dtype(X.dtype) == "float64" else 4
+    _truncations.check_fits(held, cause, bytes_each, _truncations.known_product(X.shape[:2]), holder="time step")
 
 
 def _last_two(points: Tensor, steps: Tensor, starts: Levels) -> Levels:

@@ -1,7 +1,10 @@
 """Which words a truncation keeps, and how many, compared with memory before anything is allocated; no TensorFlow."""
 
 import decimal
+import functools
+import math
 import os
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -40,6 +43,16 @@ def words_up_to(depth: int, channels: int, bytes_each: int, rows: int = 1) -> in
     return int(count)
 
 
+def memory() -> int:
+    """This machine's, in bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def known_product(sizes: Iterable[Any]) -> int:
+    """Of the sizes that are known: one that is None, or a symbol while a function is traced, counts as 1."""
+    return math.prod(int(size) if isinstance(size, (int, np.integer)) else 1 for size in sizes)
+
+
 def check_fits(count: Decimal, cause: str, bytes_each: int, rows: int = 1, holder: str = "signature") -> None:
     """
     :param count: words, which ``cause`` asks for.
@@ -47,17 +60,25 @@ def check_fits(count: Decimal, cause: str, bytes_each: int, rows: int = 1, holde
     :param holder: what has so many words.
     :raises ValueError: where they do not fit in memory.
     """
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if count > _MOST_WORDS or count * bytes_each > memory:
+    available = memory()
+    if count > _MOST_WORDS or count * bytes_each > available:
         raise ValueError(
             f"{cause} makes {count:.5g} words, {count * bytes_each:.5g} bytes for each {holder}; at most "
-            f"{_MOST_WORDS} words, and this machine's {memory} bytes of memory, can be had: lower it."
+            f"{_MOST_WORDS} words, and this machine's {available} bytes of memory, can be had: lower it."
         )
-    if count * bytes_each * rows > memory:
+    if count * bytes_each * rows > available:
         raise ValueError(
             f"{cause} makes {count:.5g} words, {count * bytes_each * rows:.5g} bytes for all {rows} {holder}s; this "
-            f"machine has {memory} bytes of memory: lower it, or take fewer paths at a time."
+            f"machine has {available} bytes of memory: lower it, or take fewer paths at a time."
         )
+
+
+def check_lyndon_words_fit(channels: int, depth: int) -> None:
+    """:raises ValueError: where a list of all of them does not fit in memory."""
+    with decimal.localcontext() as context:
+        context.traps[decimal.Overflow] = False
+        at_least = Decimal(channels) ** depth / (2 * depth)  # this share of the last level's words, at least
+    check_fits(at_least, f"depth={depth} with {channels} channels", BYTES_OF_A_TUPLE, holder="list")
 
 
 def lyndon_words(channels: int, depth: int) -> list[tuple[int, ...]]:
@@ -66,7 +87,12 @@ def lyndon_words(channels: int, depth: int) -> list[tuple[int, ...]]:
 
     A Lyndon word comes strictly before all of its proper suffixes. There are as many of k letters as the free Lie
     algebra has dimensions at level k, and a Lie element is known by its coefficients at them.
+
+    :raises ValueError: where they do not fit in memory.
     """
+    if channels == 1:
+        return [(0,)]
+    check_lyndon_words_fit(channels, depth)
     found, word = [], [-1]
     while word:
         word[-1] += 1
@@ -77,6 +103,12 @@ def lyndon_words(channels: int, depth: int) -> list[tuple[int, ...]]:
         while word and word[-1] == channels - 1:
             word.pop()
     return sorted(found, key=len)
+
+
+@functools.lru_cache(maxsize=64)
+def lyndon_columns(channels: int, depth: int) -> np.ndarray:
+    """Where the Lyndon words stand among the columns of a signature without level 0."""
+    return np.array(positions(lyndon_words(channels, depth), channels), np.int32)
 
 
 def count_lyndon_words(channels: int, depth: int) -> int:

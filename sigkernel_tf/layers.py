@@ -58,7 +58,8 @@ class _PathLayer(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         """
         :param input_shape: (paths, time steps, channels), of which the channels must be known.
-        :raises ValueError: for another rank, no time steps, no or unknown channels, and more words than fit in memory.
+        :raises ValueError: for another rank, no time steps, no or unknown channels, and where the words of all paths,
+            with ``stream`` of all time steps, as far as their numbers are known, do not fit in memory.
         """
         channels = self._path_channels(input_shape)
         self._built_channels = input_shape[2]
@@ -78,13 +79,7 @@ class _PathLayer(keras.layers.Layer):
         :param lengths: [B] integers, how many steps of each path count, in place of a mask: from 0, a path
             that rests at zero, to L. Checked outside compiled functions; within them they are clipped.
         """
-        self._path_channels(_known_shape(inputs, self.name))
-        dtype = keras.backend.standardize_dtype(inputs.dtype)
-        if not keras.backend.is_float_dtype(dtype):
-            raise TypeError(
-                f"inputs of {self.name} must be floats, got {dtype}: cast them first, "
-                "as in keras.ops.cast(inputs, 'float32')."
-            )
+        self._check_inputs(inputs)
         if hasattr(inputs, "row_lengths"):  # a ragged tensor
             if lengths is not None or mask is not None:
                 raise ValueError("a ragged tensor has lengths of its own: leave out mask and lengths.")
@@ -146,6 +141,24 @@ class _PathLayer(keras.layers.Layer):
             "scaling_regularizer": keras.regularizers.serialize(self.scaling_regularizer),
         }
 
+    def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Of symbolic inputs, which are checked as ``call`` checks others."""
+        self._check_inputs(inputs)
+        return super().compute_output_spec(inputs, *args, **kwargs)
+
+    def _check_inputs(self, inputs: Any) -> None:
+        """
+        :raises TypeError: for inputs that are not floats.
+        :raises ValueError: as :meth:`build` does.
+        """
+        self._path_channels(_known_shape(inputs, self.name))
+        dtype = keras.backend.standardize_dtype(inputs.dtype)
+        if not keras.backend.is_float_dtype(dtype):
+            raise TypeError(
+                f"inputs of {self.name} must be floats, got {dtype}: cast them first, "
+                "as in keras.ops.cast(inputs, 'float32')."
+            )
+
     def _path_channels(self, shape: Shape) -> int:
         """The channels of the path whose signature is taken, once ``shape``, the inputs', is known to be sound."""
         shape = tuple(shape)
@@ -168,9 +181,14 @@ class _PathLayer(keras.layers.Layer):
                 f"got shape {shape}: build another layer for them."
             )
         channels = shape[2] + self.add_time
-        if self._built_channels is None:
-            _truncations.words_up_to(self.depth, channels, 8 if self._float == "float64" else 4)
+        time_steps = None if shape[1] is None else shape[1] + self.add_basepoint
+        rows = _truncations.known_product([shape[0], time_steps if self.stream else 1])
+        self._check_memory(channels, rows)
         return channels
+
+    def _check_memory(self, channels: int, rows: int) -> None:
+        """:raises ValueError: where the words of ``rows`` signatures do not fit in memory."""
+        _truncations.words_up_to(self.depth, channels, 8 if self._float == "float64" else 4, rows)
 
 
 def _known_shape(inputs: Any, name: str) -> Shape:
@@ -226,7 +244,8 @@ class SignatureLayer(_PathLayer):
     :param kwargs: of :class:`keras.layers.Layer`: ``name``, ``dtype``, ``trainable``.
     :raises TypeError: where ``depth`` is no integer or ``stream`` no bool, and for inputs that are not floats.
     :raises ValueError: where ``depth`` is below 1, and for a ``dtype`` of integers; once the inputs' shape is known,
-        for another rank than 3, no time steps, no or unknown channels, and more features than fit in memory.
+        for another rank than 3, no time steps, no or unknown channels, and where the words of all paths, or what Keras
+        operations keep along them, do not fit in memory.
     """
 
     def __init__(self, depth: int, stream: bool = False, *, include_level_zero: bool = False, **kwargs: Any) -> None:
@@ -282,8 +301,12 @@ class LogSignatureLayer(_PathLayer):
         expanded = ops.concatenate(levels, axis=-1)
         if self.basis == "expanded":
             return expanded
-        lyndon = _truncations.lyndon_words(channels, self.depth)
-        return ops.take(expanded, _truncations.positions(lyndon, channels), axis=-1)
+        return ops.take(expanded, _truncations.lyndon_columns(channels, self.depth), axis=-1)
+
+    def _check_memory(self, channels: int, rows: int) -> None:
+        super()._check_memory(channels, rows)
+        if self.basis == "words":
+            _truncations.check_lyndon_words_fit(channels, self.depth)
 
     def _count_features(self, channels: int) -> int:
         if self.basis == "words":

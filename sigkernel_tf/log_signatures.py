@@ -1,10 +1,8 @@
 """The logarithm of the truncated signature, whole or at the Lyndon words, which are enough to know it."""
 
 import functools
-from decimal import Decimal
 from typing import Any, Literal
 
-import numpy as np
 import tensorflow as tf
 
 from . import _checks, _truncations, tensor_algebra
@@ -25,19 +23,7 @@ def lyndon_words(num_channels: int, depth: int) -> list[tuple[int, ...]]:
     """
     num_channels = _truncations.as_int(num_channels, "num_channels", 1)
     depth = _truncations.as_int(depth, "depth", 1)
-    if num_channels == 1:
-        return [(0,)]
-    # At least the share 1 / (2 depth) of the last level's words are Lyndon words.
-    at_least = Decimal(num_channels) ** depth / (2 * depth)
-    cause, size = f"depth={depth} with {num_channels} channels", _truncations.BYTES_OF_A_TUPLE
-    _truncations.check_fits(at_least, cause, size, holder="list")
     return _truncations.lyndon_words(num_channels, depth)
-
-
-@functools.lru_cache(maxsize=64)
-def _lyndon_columns(num_channels: int, depth: int) -> np.ndarray:
-    """Where the Lyndon words stand among the words of 1 to ``depth`` letters."""
-    return np.array(_truncations.positions(lyndon_words(num_channels, depth), num_channels), np.int32)
 
 
 def log_signature(
@@ -76,9 +62,9 @@ def log_signature(
         displacement = signature(X, num_words=2, stream=stream)[..., 1:]
         padding = [[0, 0]] * (1 + bool(stream)) + [[0, depth - 1]]
         return displacement if basis == "words" else tf.pad(displacement, padding)
+    columns = num_words - 1 if basis == "expanded" else len(_truncations.lyndon_columns(num_channels, depth))
     S = signature(X, num_words=num_words, stream=stream)
     rows = _logarithm(tf.reshape(S, [-1, num_words]), num_channels, depth, basis)
-    columns = num_words - 1 if basis == "expanded" else len(_lyndon_columns(num_channels, depth))
     return tf.reshape(rows, tf.concat([tf.shape(S)[:-1], [columns]], axis=0))
 
 
@@ -87,4 +73,4 @@ def _logarithm(S: tf.Tensor, num_channels: int, depth: int, basis: str) -> tf.Te
     sizes = [num_channels**level for level in range(depth + 1)]
     levels = tf.split(tf.ensure_shape(S, [None, sum(sizes)]), sizes, axis=-1)
     log = tf.concat(tensor_algebra.logarithm(levels), axis=-1)
-    return log if basis == "expanded" else tf.gather(log, _lyndon_columns(num_channels, depth), axis=-1)
+    return log if basis == "expanded" else tf.gather(log, _truncations.lyndon_columns(num_channels, depth), axis=-1)

@@ -6,7 +6,6 @@ first letter is integrated first.
 """
 
 import itertools
-import math
 from decimal import Decimal
 from typing import Any
 
@@ -94,8 +93,7 @@ def _no_second_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
 
 def _known_rows(X: tf.Tensor, stream: bool) -> int:
     """How many signatures X has, one of each path or, with ``stream``, of each time step; unknown sizes count as 1."""
-    sizes = X.shape[: 2 if stream else 1] if X.shape.rank is not None else ()
-    return math.prod(size if size is not None else 1 for size in sizes)
+    return _truncations.known_product(X.shape[: 2 if stream else 1] if X.shape.rank is not None else ())
 
 
 def words_up_to(depth: int, X: tf.Tensor, *, stream: bool, alternative: str = "") -> int:

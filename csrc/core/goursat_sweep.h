@@ -46,7 +46,8 @@ class Sweep {
   }
 
   // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends.
-  // ranges: of the coarse rows and then columns; for an inspection that looks.
+  // ranges: of the coarse rows and then columns; for an inspection that looks. What is infinite or NaN leads to the
+  // like: a refined sweep, whose cells are many, ends with it as soon as no lane is left without.
   template <class Inspect>
   V forward(Inspect& inspection, const V* ranges) {
     start();
@@ -57,6 +58,9 @@ class Sweep {
       V dropped(0);
       look_at(row_ + first * kSize, first, columns_ - first, ranges + grid_.rows, inspection, &dropped);
       inspection.take_tail(dropped);
+      if constexpr (looks<Inspect>()) {
+        if (grid_.refinement > 0 && none_is_finite(end_of_tile_row(I))) return end_of_tile_row(I);
+      }
     }
     for (int64_t J = 0; J < tile_columns(); ++J) inspection.take_tail(dropped_[J]);
     return result();
@@ -120,6 +124,9 @@ class Sweep {
     bool on_diagonal;
   };
 
+  template <class Inspect>
+  static constexpr bool looks() { return !std::is_same_v<Inspect, NoInspection>; }
+
   int64_t coarse(int64_t fine) const { return grid_.refinement == 0 ? fine : (fine >> grid_.refinement) + 2; }
   int64_t tile_row_count() const { return (rows_ + tile_rows_ - 1) / tile_rows_; }
   int64_t tile_columns() const { return (columns_ + tile_columns_ - 1) / tile_columns_; }
@@ -147,7 +154,7 @@ class Sweep {
   // Edges across the fine lines first .. first + count - 1.
   template <class Inspect>
   void look_at(const V* edges, int64_t first, int64_t count, const V* ranges, Inspect& inspection, V* dropped) const {
-    if constexpr (!std::is_same_v<Inspect, NoInspection>) {
+    if constexpr (looks<Inspect>()) {
       const V refined(1.0 / static_cast<double>(int64_t{1} << grid_.refinement));
       for (int64_t i = 0; i < count; ++i)
         inspection.look_at(edges + i * kSize, ranges[(first + i) >> grid_.refinement] * refined, dropped);
@@ -156,8 +163,10 @@ class Sweep {
 
   V result() const {
     if (rows_ == 0 || columns_ == 0) return V(1);
-    return Rule::end(column_ + ((rows_ - 1) % tile_rows_) * kSize);
+    return end_of_tile_row(tile_row_count() - 1);
   }
+
+  V end_of_tile_row(int64_t I) const { return Rule::end(column_ + (tile(I, 0).rows - 1) * kSize); }
 
   Cells read_increments(const Tile& t) {
     const Cells cells = coarse_cells(t);

@@ -3,6 +3,7 @@
 
 #include "core/arena.h"
 #include "core/signature_lanes.h"
+#include "core/signature_registers.h"
 #include "core/signature_tree.h"
 #include "core/simd.h"
 

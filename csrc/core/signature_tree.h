@@ -8,8 +8,8 @@
 // its own. So a signature is read and written once in kSteps steps, depth first, and what lies between is small.
 //
 // V is a number of one path, or a register with a number of several paths. In the first case the last letters of words
-// that are leaves stand side by side in a register, Wide. Otherwise Wide is V, and the outermost levels are twigs, where
-// the letters are few.
+// that are leaves stand side by side in a register, Wide: signature_leaves.h. Otherwise Wide is V, and the outermost
+// levels are twigs, where the letters are few: signature_twigs.h.
 #pragma once
 
 #include <cstdint>
@@ -17,52 +17,12 @@
 
 #include "core/arena.h"
 #include "core/signature_lanes.h"
+#include "core/signature_leaves.h"
 #include "core/signature_twigs.h"
 #include "core/simd.h"
 
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
-
-template <class Number>
-struct Lanes {
-  static constexpr int kCount = 1;
-  using Half = Number;
-};
-template <class T, int W>
-struct Lanes<Pack<T, W>> {
-  static constexpr int kCount = W;
-  using Half = std::conditional_t<W == 2, T, Pack<T, W / 2>>;
-};
-
-template <class L, class V>
-SIGKERNEL_INLINE L load(const V* from) {
-  L to;
-  __builtin_memcpy(&to, from, sizeof(L));
-  return to;
-}
-
-template <class L, class V>
-SIGKERNEL_INLINE void store(L number, V* to) {
-  __builtin_memcpy(to, &number, sizeof(L));
-}
-
-// A number in all lanes.
-template <class L, class V>
-SIGKERNEL_INLINE L spread(V number) {
-  if constexpr (std::is_same_v<L, V>) return number;
-  else return L(number - typename L::Register{});
-}
-
-// The sum of the lanes that V does not have.
-template <class V, class L>
-SIGKERNEL_INLINE V gather(L number) {
-  if constexpr (std::is_same_v<L, V>) return number;
-  else {
-    V sum = number[0];
-    for (int lane = 1; lane < L::kLanes; ++lane) sum += number[lane];
-    return sum;
-  }
-}
 
 template <class V, class Wide, int kSteps>
 class SignatureTree {
@@ -404,105 +364,20 @@ class SignatureTree {
     }
   };
 
-  // The children, of the last level, of P siblings, from `place` on of the level above. Only the words that are kept.
+  // The children, of the last level, of P siblings, from `place` on of the level above.
   template <int P>
   void leaves(int64_t place, const V* m) {
-    const int64_t first = words_.offset[depth_] + place * channels_, left = words_.num_words - first;
-    if (left >= P * channels_) return rows<P>(S + first, m, channels_);
-    for (int64_t p = 0, rest = left; rest > 0; ++p, rest -= channels_)
-      rows<1>(S + first + p * channels_, m + p * kSteps, rest < channels_ ? rest : channels_);
+    const int64_t first = words_.offset[depth_] + place * channels_;
+    const Leaves<V, Wide, kSteps> leaves{channels_, increments};
+    leaves.template forward<P>(S + first, words_.num_words - first, m);
   }
 
   template <int P>
   void leaves_back(int64_t place, const V* m, V* m_bar) {
-    const int64_t first = words_.offset[depth_] + place * channels_, left = words_.num_words - first;
-    if (left >= P * channels_) return rows_back<P>(S_bar + first, m, m_bar, channels_);
-    for (int64_t p = 0, rest = left; rest > 0; ++p, rest -= channels_)
-      rows_back<1>(S_bar + first + p * channels_, m + p * kSteps, m_bar + p * kSteps,
-                   rest < channels_ ? rest : channels_);
+    const int64_t first = words_.offset[depth_] + place * channels_;
+    const Leaves<V, Wide, kSteps> leaves{channels_, increments};
+    leaves.template backward<P>(S_bar + first, words_.num_words - first, m, m_bar, increments_bar);
   }
-
-  template <int P>
-  void rows(V* row, const V* m, int64_t letters) {
-    cover<P, Wide>(0, letters, Forward<P>{*this, row, m});
-  }
-
-  template <int P>
-  void rows_back(const V* row_bar, const V* m, V* m_bar, int64_t letters) {
-    cover<P, Wide>(0, letters, Backward<P>{*this, row_bar, m, m_bar});
-  }
-
-  // Covers the letters from i on by tiles of P rows and up to four columns; a column is as many letters as L has lanes
-  // that V has not.
-  template <int P, class L, class Task>
-  SIGKERNEL_INLINE void cover(int64_t i, int64_t letters, const Task& task) {
-    constexpr int kColumn = Lanes<L>::kCount / Lanes<V>::kCount;
-    while ((letters - i) / kColumn >= 6 || (letters - i) / kColumn == 4) task.template tile<L, 4>(i), i += 4 * kColumn;
-    if ((letters - i) / kColumn == 5) task.template tile<L, 3>(i), i += 3 * kColumn;  // not a column on its own
-    switch ((letters - i) / kColumn) {
-      case 3: task.template tile<L, 3>(i), i += 3 * kColumn; break;
-      case 2: task.template tile<L, 2>(i), i += 2 * kColumn; break;
-      case 1: task.template tile<L, 1>(i), i += kColumn; break;
-    }
-    if constexpr (kColumn > 1) cover<P, typename Lanes<L>::Half>(i, letters, task);
-  }
-
-  template <int P>
-  struct Forward {
-    SignatureTree& tree;
-    V* row;
-    const V* m;
-
-    template <class L, int C>
-    SIGKERNEL_INLINE void tile(int64_t i) const {
-      constexpr int kColumn = Lanes<L>::kCount / Lanes<V>::kCount;
-      const int64_t channels = tree.channels_;
-      const V* dx = tree.increments + i;
-      L sum[P][C];
-      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p)
-        SIGKERNEL_UNROLL for (int c = 0; c < C; ++c) sum[p][c] = load<L>(row + p * channels + i + c * kColumn);
-      SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t)
-        SIGKERNEL_UNROLL for (int c = 0; c < C; ++c) {
-          const L step = load<L>(dx + t * channels + c * kColumn);
-          SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) sum[p][c] += spread<L>(m[p * kSteps + t]) * step;
-        }
-      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p)
-        SIGKERNEL_UNROLL for (int c = 0; c < C; ++c) store(sum[p][c], row + p * channels + i + c * kColumn);
-    }
-  };
-
-  // The derivatives by leaves are the same at every step.
-  template <int P>
-  struct Backward {
-    SignatureTree& tree;
-    const V* row_bar;
-    const V* m;
-    V* m_bar;
-
-    template <class L, int C>
-    SIGKERNEL_INLINE void tile(int64_t i) const {
-      constexpr int kColumn = Lanes<L>::kCount / Lanes<V>::kCount;
-      const int64_t channels = tree.channels_;
-      const V* dx = tree.increments + i;
-      V* dx_bar = tree.increments_bar + i;
-      L bar[P][C];
-      SIGKERNEL_UNROLL for (int p = 0; p < P; ++p)
-        SIGKERNEL_UNROLL for (int c = 0; c < C; ++c) bar[p][c] = load<L>(row_bar + p * channels + i + c * kColumn);
-      SIGKERNEL_UNROLL for (int t = 0; t < kSteps; ++t) {
-        L sum[P];
-        SIGKERNEL_UNROLL for (int c = 0; c < C; ++c) {
-          const L step = load<L>(dx + t * channels + c * kColumn);
-          L step_bar = load<L>(dx_bar + t * channels + c * kColumn);
-          SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) {
-            step_bar += bar[p][c] * spread<L>(m[p * kSteps + t]);
-            sum[p] = c == 0 ? bar[p][c] * step : sum[p] + bar[p][c] * step;
-          }
-          store(step_bar, dx_bar + t * channels + c * kColumn);
-        }
-        SIGKERNEL_UNROLL for (int p = 0; p < P; ++p) m_bar[p * kSteps + t] += gather<V>(sum[p]);
-      }
-    }
-  };
 
   const WordLevels& words_;
   const int depth_;

@@ -40,6 +40,14 @@ struct Pack {
   SIGKERNEL_INLINE friend Pack max(Pack a, Pack b) { return a.value < b.value ? b.value : a.value; }
 };
 
+// Whether no lane has a finite number.
+template <class T, int W>
+SIGKERNEL_INLINE bool none_is_finite(Pack<T, W> pack) {
+  for (int lane = 0; lane < W; ++lane)
+    if (pack[lane] - pack[lane] == 0) return false;
+  return true;
+}
+
 // Every number moves one lane up; `first` enters the first lane.
 template <class T, int W>
 SIGKERNEL_INLINE Pack<T, W> shift_in(Pack<T, W> pack, T first) {

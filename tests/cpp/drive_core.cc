@@ -1,6 +1,8 @@
 // Drives the core over random shapes under a sanitizer: every pairing, solver and dtype, forward and backward, along
-// lengths where blocks, tiles and strips begin and end, and over empty batches. Prints a line when all went well.
+// lengths where blocks, tiles and strips begin and end, and over empty batches; quadratic forms are compared with plain
+// loops. Prints a line when all went well.
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -9,6 +11,7 @@
 #include <vector>
 
 #include "core/goursat.h"
+#include "core/quadratic_forms.h"
 #include "core/signature.h"
 
 using namespace sigkernel;
@@ -112,7 +115,65 @@ void drive_signature(int64_t count, int64_t length, int64_t channels, int64_t nu
 }
 
 template <class T>
+void expect_close(const std::vector<T>& values, const std::vector<double>& expected, const char* what) {
+  double largest = 1, error = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    largest = std::max(largest, std::abs(expected[i]));
+    error = std::max(error, std::abs(values[i] - expected[i]));
+  }
+  if (values.size() == expected.size() && error <= largest * (sizeof(T) == 4 ? 1e-5 : 1e-13)) return;
+  std::printf("%s is %g off where numbers come to %g\n", what, error, largest);
+  ++failures;
+}
+
+// Where L_ij of a factor of `size` rows stands in its packed numbers x: row by row, the square of x without its first
+// `size` numbers, followed by all of x backwards.
+int64_t packed_place(int64_t size, int64_t i, int64_t j) {
+  const int64_t packed_size = size * (size + 1) / 2, place = i * size + j;
+  return place < packed_size - size ? size + place : packed_size - 1 - (place - (packed_size - size));
+}
+
+template <class T>
+void drive_quadratic_forms(int64_t count, int64_t size, int64_t num_vectors) {
+  const int64_t packed_size = size * (size + 1) / 2;
+  std::vector<T> factors(count * packed_size), vectors(size * num_vectors), upstream(count * num_vectors);
+  std::uniform_real_distribution<T> uniform(-1, 1);
+  for (std::vector<T>* numbers : {&factors, &vectors, &upstream})
+    for (T& number : *numbers) number = uniform(generator);
+  std::vector<T> forms(upstream.size()), products(forms.size() * size);
+  std::vector<T> d_factors(factors.size()), d_vectors(vectors.size());
+  const QuadraticForms<T> problem{count, size, num_vectors, factors.data(), vectors.data()};
+  quadratic_forms<T>(problem, three_threads, forms.data(), products.data());
+  quadratic_forms_backward_factors<T>(problem, three_threads, products.data(), upstream.data(), d_factors.data());
+  quadratic_forms_backward_vectors<T>(problem, three_threads, products.data(), upstream.data(), d_vectors.data());
+
+  std::vector<double> f(forms.size()), z(products.size()), L_bar(factors.size()), s_bar(vectors.size());
+  for (int64_t c = 0; c < count; ++c)
+    for (int64_t n = 0; n < num_vectors; ++n) {
+      const int64_t row = c * num_vectors + n;
+      for (int64_t j = 0; j < size; ++j) {
+        double& sum = z[row * size + j];
+        for (int64_t i = j; i < size; ++i)
+          sum += double(factors[c * packed_size + packed_place(size, i, j)]) * vectors[i * num_vectors + n];
+        f[row] += sum * sum;
+        for (int64_t i = j; i < size; ++i) {
+          const int64_t at = c * packed_size + packed_place(size, i, j);
+          L_bar[at] += 2 * upstream[row] * sum * vectors[i * num_vectors + n];
+          s_bar[i * num_vectors + n] += 2 * upstream[row] * sum * factors[at];
+        }
+      }
+    }
+  expect_close(forms, f, "a quadratic form");
+  expect_close(products, z, "a factor's product with a vector");
+  expect_close(d_factors, L_bar, "the factors' gradient");
+  expect_close(d_vectors, s_bar, "the vectors' gradient");
+}
+
+template <class T>
 void drive_all() {
+  for (const int64_t count : {0, 1, 3})
+    for (const int64_t size : {1, 2, 9, 10, 33, 71})  // of odd and even sizes the middle rows are packed differently
+      for (const int64_t num_vectors : {0, 1, 7, 10, 45}) drive_quadratic_forms<T>(count, size, num_vectors);
   for (const bool stream : {false, true})
     for (const int64_t count : {0, 1, 19})
       for (const int64_t length : {1, 2, 33})

@@ -14,6 +14,11 @@ import pytest
 import sigkernel_tf as sk
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path(__file__).parent
+EVERY_BACKEND = [
+    str(path) for path in sorted(FOLDER.glob("test_layers*.py"))
+    if path.stem not in ("test_layers_backends", "test_layers_tensorflow")
+]  # fmt: skip
 USE = (
     "import sys, numpy as np, sigkernel_tf as sk\n"
     "X = np.random.default_rng(0).normal(size=(2, 5, 2)).astype('float32')\n"
@@ -39,7 +44,7 @@ def run(backend: str, *arguments: str, **environment: str) -> str:
 @pytest.mark.parametrize("name", [backend("jax", slow=True), backend("torch")])
 def test_the_layers_on_another_backend(name):
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    said = run(name, "-m", "pytest", *options, "tests/sigkernel_tf/test_layers.py", JAX_ENABLE_X64="1")
+    said = run(name, "-m", "pytest", *options, *EVERY_BACKEND, JAX_ENABLE_X64="1")
     assert " passed" in said
 
 

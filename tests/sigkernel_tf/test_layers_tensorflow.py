@@ -53,6 +53,17 @@ def test_xla_takes_masks_and_gradients(layer, options):
     np.testing.assert_allclose(compiled_gradient, gradient, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("options", [{}, {"stream": True, "add_time": True, "add_basepoint": True}])
+@pytest.mark.parametrize("layer", [sk.SignatureLayer, sk.LogSignatureLayer])
+def test_xla_takes_unknown_batch_and_length(layer, options):
+    layer = layer(3, dtype="float64", **options)
+    unknown = [tf.TensorSpec([None, None, 2], tf.float64), tf.TensorSpec([None, None], tf.bool)]
+    compiled = tf.function(lambda X, mask: layer(X, mask=mask), jit_compile=True, input_signature=unknown)
+    for count, length in ((1, 1), (3, 6), (2, 9)):
+        X, mask = tf.constant(random_paths(count, length, 2)), tf.sequence_mask(np.arange(count) + 1, length)
+        np.testing.assert_allclose(compiled(X, mask), layer(X, mask=mask), rtol=0, atol=1e-13)
+
+
 @pytest.mark.parametrize("options", [{}, {"stream": True}, {"add_time": True}, {"add_basepoint": True}])
 @pytest.mark.parametrize("layer", [sk.SignatureLayer, sk.LogSignatureLayer])
 def test_ragged_tensors(layer, options):
@@ -83,3 +94,22 @@ def test_values_that_are_not_finite_are_named():
     X[1, 2, 0] = np.nan
     with pytest.raises(tf.errors.InvalidArgumentError, match="path 1 has nan at time step 2, channel 0"):
         sk.SignatureLayer(2)(X)
+
+
+@pytest.mark.parametrize("layer", [sk.SignatureLayer, sk.LogSignatureLayer])
+def test_what_xla_would_keep_is_counted_while_a_function_is_traced(layer):
+    layer = layer(5, dtype="float32")
+    compiled, plain = (tf.function(lambda X: layer(X), jit_compile=jit) for jit in (True, False))
+    long = tf.TensorSpec([1, 10**8, 40], tf.float32)
+    plain.get_concrete_function(long)
+    with pytest.raises(ValueError, match=r"makes 1.3124e\+5 words, 5.2496e\+13 bytes for all 100000000 time steps; "):
+        compiled.get_concrete_function(long)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("layer", [sk.SignatureLayer, sk.LogSignatureLayer])
+def test_the_words_of_all_time_steps_are_counted_while_a_function_is_traced(layer, jit):
+    layer = layer(5, True, dtype="float32")
+    traced = tf.function(lambda X: layer(X), jit_compile=jit)
+    with pytest.raises(ValueError, match=r"depth=5 with 40 .* bytes for all 1000000 signatures; .* fewer"):
+        traced.get_concrete_function(tf.TensorSpec([10, 10**5, 40], tf.float32))

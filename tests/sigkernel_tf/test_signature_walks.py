@@ -130,21 +130,42 @@ def test_results_do_not_depend_on_the_number_of_threads():
     assert len(printed_with_threads(script)) == 1
 
 
-def test_the_gradient_of_a_long_path_keeps_nothing_along_it():
-    """Its memory is that of the paths and of some signatures: a hundred thousand of those would be 870 MB."""
+@pytest.mark.parametrize(("shape", "num_words", "stream", "megabytes"), [
+    ((1, 100_000, 3), 1093, False, 200),  # a signature at each step would be 870 MB
+    ((1, 40_000, 3), 1093, True, 2 * 350 + 200),  # the stream and its derivative are 350 MB each, another as much
+    ((1, 3, 20_000), 20_011, False, 200),  # the words that the last level is cut before would be 3200 MB
+])  # fmt: skip
+def test_memory_is_that_of_the_result_and_of_some_signatures(shape, num_words, stream, megabytes):
     script = """
-        import resource
+        import resource, sys
         import numpy as np, tensorflow as tf, sigkernel_tf as sk
-        x = tf.constant(np.random.default_rng(0).normal(size=(1, 100_000, 3)).cumsum(1) / 1000)
+        count, length, channels, num_words, stream, megabytes = map(int, sys.argv[1:])
+        x = tf.constant(np.random.default_rng(0).normal(size=(count, length, channels)).cumsum(1) / 1000)
         def gradient(paths):
             with tf.GradientTape() as tape:
                 tape.watch(paths)
-                value = sk.signature(paths, 6)
+                value = sk.signature(paths, num_words=num_words, stream=bool(stream))
             return tape.gradient(value, paths)
         gradient(x[:, :2000])
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + 200 * 2**20, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
         print(np.isfinite(gradient(x)).all())
     """
-    command = [sys.executable, "-c", textwrap.dedent(script)]
+    arguments = [str(int(number)) for number in (*shape, num_words, stream, megabytes)]
+    command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == "True"
+
+
+def test_a_level_cut_after_a_few_of_very_many_words():
+    """Two segments, a and b, have a_0 a_j / 2 + a_0 b_j + b_0 b_j / 2 at the word (0, j)."""
+    X = walks(2, 3, 20_000)
+    a, b = X[:, 1] - X[:, 0], X[:, 2] - X[:, 1]
+    cut = np.arange(20_000) < 2  # words (0, 0) and (0, 1)
+    second = (a[:, :1] * a / 2 + a[:, :1] * b + b[:, :1] * b / 2)[:, cut]
+    by_a = 1 + cut * a[:, :1] / 2
+    by_b = 1 + cut * (a[:, :1] + b[:, :1] / 2)
+    by_a[:, 0] += (a / 2 + b)[:, cut].sum(axis=1)
+    by_b[:, 0] += (b / 2)[:, cut].sum(axis=1)
+    value, gradient = value_and_gradient(X, np.ones((2, 20_003)), 20_003, False)
+    close(value, np.concatenate([np.ones((2, 1)), a + b, second], axis=1), 1e-14)
+    close(gradient, np.stack([-by_a, by_a - by_b, by_b], axis=1), 1e-14)
