@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..inducing_variables import OrthogonalSignatureFeatures
 from ..kernels import SignatureKernel
 from . import persistence
 from .choosing import Options, choose
-from .panels import Series, as_series, describe
+from .panels import Series, as_series, column_names, describe, warn_if_transposed
 from .preprocessing import Preprocessing, Preprocessor, candidates
 from .tasks import Task
 from .validation import features_of, fit_choice
@@ -154,7 +155,7 @@ class SignatureGP(BaseEstimator):
             found.append(one if isinstance(one, Preprocessing) else Preprocessing(**one))
         return found
 
-    def _fit(self, series: Series, task: Task) -> None:
+    def _fit(self, series: Series, names: list[str] | None, task: Task) -> None:
         start = time.perf_counter()
         options = self._check_options(series[0].shape[1])
         if self.num_inducing is None:
@@ -171,6 +172,7 @@ class SignatureGP(BaseEstimator):
         self._preprocessor = choice.candidate.preprocessor
         self.preprocessing_ = choice.candidate.preprocessing
         self.num_channels_ = series[0].shape[1]
+        self._keep_names(names)
         self.num_inducing_ = features.S.shape[1]
         self.depth_ = choice.candidate.depth
         self.level_variances_ = choice.learned
@@ -184,6 +186,13 @@ class SignatureGP(BaseEstimator):
             f"chosen: {self.preprocessing_}; M = {self.num_inducing_}; ELBO {found.elbo:.2f}; "
             f"{time.perf_counter() - start:.1f} s"
         )
+
+    def _keep_names(self, names: list[str] | None) -> None:
+        """As scikit-learn does: there is no ``feature_names_in_`` where the training set had no names."""
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     def _build_model(
         self, lengthscales: np.ndarray, variances: np.ndarray, q_mu: np.ndarray, q_sqrt: np.ndarray
@@ -238,18 +247,48 @@ class SignatureGP(BaseEstimator):
                 variances.append(variance.numpy())
         return np.concatenate(means), np.concatenate(variances)
 
+    def _series_to_fit(self, X: Any) -> tuple[Series, list[str] | None]:
+        """The training set's series, and the names of X's columns."""
+        warn_if_transposed(X)
+        return as_series(X), column_names(X)
+
     def _series(self, X: Any) -> Series:
+        """Series to predict, held against the training set's channels."""
         series = as_series(X)
+        self._check_names(column_names(X))
+        shape = getattr(X, "shape", ())
         if series[0].shape[1] != self.num_channels_:
+            cure = "give the same channels in the same order, time before channels ([N, L, D])"
+            if len(shape) == 2 and shape[1] == self.num_channels_:
+                cure = f"an array {tuple(shape)} is that many series of one channel; one series is X[None]"
+            elif len(shape) == 3 and shape[1] == self.num_channels_:
+                cure = "sktime's numpy3D is [N, D, L]: give X.transpose(0, 2, 1)"
             raise ValueError(
                 f"X must have the {self.num_channels_} channels that {type(self).__name__} was fitted on, got "
-                f"{series[0].shape[1]}: give the same channels in the same order, time before channels ([N, L, D])."
+                f"{series[0].shape[1]}: {cure}."
             )
         return series
+
+    def _check_names(self, names: list[str] | None) -> None:
+        """Channels are taken by position, so their names must be those of ``fit``, in its order."""
+        fitted = getattr(self, "feature_names_in_", None)
+        estimator = type(self).__name__
+        if names is None and fitted is None:
+            return
+        if fitted is None:
+            warnings.warn(f"X has feature names, but {estimator} was fitted without feature names", stacklevel=4)
+        elif names is None:
+            warnings.warn(
+                f"X does not have valid feature names, but {estimator} was fitted with feature names", stacklevel=4
+            )
+        elif names != list(fitted):
+            raise ValueError(_differing(names, list(fitted)))
 
     def _to_arrays(self) -> dict[str, Any]:
         fitted = {name: getattr(self, name) for name in self._saved()}
         fitted["preprocessing_"] = self.preprocessing_.to_dict()
+        if hasattr(self, "feature_names_in_"):
+            fitted["feature_names_in_"] = self.feature_names_in_
         return {
             "params": persistence.json_params(self.get_params(deep=False)),
             "fitted": fitted,
@@ -288,6 +327,21 @@ def _float64() -> Any:
     """GPflow in double precision, whatever it is set to."""
     with gpflow.config.as_context(dataclasses.replace(gpflow.config.config(), float=np.float64)):
         yield
+
+
+def _differing(names: list[str], fitted: list[str]) -> str:
+    """scikit-learn's message for columns that are not those of ``fit``, and the cure."""
+    lines = ["The feature names should match those that were passed during fit."]
+    for title, listed in (
+        ("Feature names unseen at fit time:", sorted(set(names) - set(fitted))),
+        ("Feature names seen at fit time, yet now missing:", sorted(set(fitted) - set(names))),
+    ):
+        if listed:
+            lines += [title, *(f"- {name}" for name in listed[:5]), *(["- ..."] if len(listed) > 5 else [])]
+    if len(lines) == 1:
+        lines.append("Feature names must be in the same order as they were in fit.")
+    lines.append("X must have the columns feature_names_in_: give X[list(estimator.feature_names_in_)].")
+    return "\n".join(lines) + "\n"
 
 
 def _flattened(paths: np.ndarray) -> np.ndarray:

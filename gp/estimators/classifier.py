@@ -10,7 +10,6 @@ from sklearn.utils.validation import column_or_1d
 
 from .base import SignatureGP
 from .likelihoods import LogisticBernoulli
-from .panels import as_series
 from .tasks import Classification, class_probabilities
 
 
@@ -30,6 +29,7 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
 
     Fitted attributes: ``classes_``; ``preprocessing_``, ``depth_``, ``num_inducing_`` (M), ``level_variances_``
     (whether each level has its own), ``validation_nlpp_``, ``candidates_``; ``elbo_``, ``n_iter_``; ``num_channels_``;
+    ``feature_names_in_``, where X came in data frames whose columns are all named by text;
     ``model_``, a ``gpflow.models.SVGP`` (Bernoulli with a logistic link, or Softmax), and its ``kernel_``, which take
     :meth:`flat_paths`.
 
@@ -47,7 +47,7 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
         :raises ValueError: for X that is no panel, y that does not fit it or holds one class, and options out of range.
         :raises TypeError: likewise for types.
         """
-        series = as_series(X)
+        series, names = self._series_to_fit(X)
         if y is None:
             raise ValueError("y must hold a label for each series: requires y to be passed, but the target y is None.")
         labels = column_or_1d(y, warn=True)
@@ -67,7 +67,7 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
             raise ValueError(
                 f"y must hold at least two classes, got one class, {self.classes_[0]!r}: add series of another."
             )
-        self._fit(series, Classification(encoded, len(self.classes_)))
+        self._fit(series, names, Classification(encoded, len(self.classes_)))
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

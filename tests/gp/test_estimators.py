@@ -154,6 +154,50 @@ def test_panels_of_any_kind(kind: str, panel: tuple[np.ndarray, np.ndarray]) -> 
     assert classifier.score(given, y) > 0.9
 
 
+def frames_of(X: np.ndarray, kind: str) -> Any:
+    """A panel of channels a and b."""
+    pandas = pytest.importorskip("pandas")
+    frames = [pandas.DataFrame(one, columns=["a", "b"]) for one in X]
+    if kind == "nested":
+        return pandas.DataFrame({name: [frame[name] for frame in frames] for name in ("a", "b")})
+    return pandas.concat(frames, keys=range(len(X))) if kind == "multi-index" else frames
+
+
+@pytest.mark.parametrize("kind", ["nested", "multi-index", "list"])
+def test_names_of_channels(kind: str, panel: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    X, y = panel
+    given = frames_of(X, kind)
+    other: Any = [frame[["b", "a"]] for frame in given] if kind == "list" else given[["b", "a"]]
+    renamed: Any = (
+        [frame.rename(columns={"b": "c"}) for frame in given] if kind == "list" else given.rename(columns={"b": "c"})
+    )
+    classifier = SignatureGPClassifier(**QUICK).fit(given, y)
+    classifier.save(tmp_path / "model.npz")
+    for one in (classifier, SignatureGPClassifier.load(tmp_path / "model.npz")):
+        assert one.feature_names_in_.tolist() == ["a", "b"]
+        assert one.feature_names_in_.dtype == object
+        with pytest.raises(ValueError, match="Feature names must be in the same order as they were in fit"):
+            one.predict(other)
+        with pytest.raises(ValueError, match=r"unseen at fit time:\n- c\nFeature names seen at fit .* missing:\n- b"):
+            one.flat_paths(renamed)
+        with pytest.warns(UserWarning, match="X does not have valid feature names"):
+            np.testing.assert_allclose(one.predict_proba(X), classifier.predict_proba(given), rtol=1e-9)
+    classifier.fit(X, y)
+    assert not hasattr(classifier, "feature_names_in_")
+    with pytest.warns(UserWarning, match="was fitted without feature names"):
+        classifier.predict(given)
+
+
+def test_arrays_in_sktimes_order(panel: tuple[np.ndarray, np.ndarray], fitted: SignatureGPClassifier) -> None:
+    X, y = panel
+    with pytest.warns(UserWarning, match=r"X has shape \(30, 2, 20\)"):
+        SignatureGPClassifier(**QUICK).fit(X.transpose(0, 2, 1), y)
+    with pytest.raises(ValueError, match=r"got 20: sktime's numpy3D is \[N, D, L\]: give X.transpose\(0, 2, 1\)"):
+        fitted.predict(X.transpose(0, 2, 1))
+    with pytest.raises(ValueError, match=r"got 1: an array \(20, 2\) .*; one series is X\[None\]"):
+        fitted.predict(X[0])
+
+
 def test_scikit_learns_tools(panel: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = panel
     pipeline = make_pipeline(FunctionTransformer(lambda X: X[:, ::2]), SignatureGPClassifier(**QUICK))
