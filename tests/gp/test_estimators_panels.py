@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from sigkernel_tf.gp import Preprocessing
 from sigkernel_tf.gp.estimators.panels import as_series, column_names, pad, warn_if_transposed
-from sigkernel_tf.gp.estimators.preprocessing import Preprocessor, candidates, thinned
+from sigkernel_tf.gp.estimators.preprocessing import Preprocessor, candidates, thinned, windowed
+from sigkernel_tf.signatures import signature
 
 
 @pytest.fixture
@@ -153,6 +154,15 @@ def test_no_panels(X: Any, error: type[Exception], match: str) -> None:
         as_series(X)
 
 
+def windows_by_hand(x: np.ndarray, windows: int) -> np.ndarray:
+    """Step i of n lies in window floor(i W / n)."""
+    path = np.zeros((len(x), windows, x.shape[1]))
+    for i in range(len(x) - 1):
+        path[i + 1] = path[i]
+        path[i + 1, i * windows // (len(x) - 1)] += x[i + 1] - x[i]
+    return path.reshape(len(x), -1)
+
+
 def by_hand(x: np.ndarray, how: Preprocessing, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     if how.scaling == "series":
         mean, deviation = x.mean(axis=0), x.std(axis=0)
@@ -167,12 +177,16 @@ def by_hand(x: np.ndarray, how: Preprocessing, mean: np.ndarray, deviation: np.n
         for before, after in itertools.pairwise(x):
             pairs += [(after, before), (after, after)]
         x = np.array([np.concatenate(pair) for pair in pairs])
+    if how.windows > 1:
+        x = windows_by_hand(x, how.windows)
     if how.time:
         x = np.column_stack([np.linspace(0, 1, len(x)) if len(x) > 1 else [0.0], x])
     return x
 
 
-@pytest.mark.parametrize("how", [*candidates(2, 20), Preprocessing(scaling="none")], ids=str)
+@pytest.mark.parametrize(
+    "how", [*candidates(2, 20), Preprocessing(scaling="none"), Preprocessing(lead_lag=True, windows=3)], ids=str
+)
 def test_paths(unequal: list[np.ndarray], how: Preprocessing) -> None:
     preprocessor = Preprocessor.fitted(how, unequal, 100)
     points = np.concatenate(unequal)
@@ -186,14 +200,26 @@ def test_paths(unequal: list[np.ndarray], how: Preprocessing) -> None:
 def test_a_lead_and_its_lag_share_a_lengthscale() -> None:
     assert Preprocessing(lead_lag=True, time=True).channel_groups(2).tolist() == [0, 1, 2, 1, 2]
     assert Preprocessing(lead_lag=True, time=False).channel_groups(2).tolist() == [0, 1, 0, 1]
+    assert Preprocessing(windows=3).channel_groups(2).tolist() == [0, 1, 2, 1, 2, 1, 2]
+
+
+def test_windows_hold_the_whole_path(rng: np.random.Generator) -> None:
+    """Their sum is the path; each window's own signature is that of the part of the path in it."""
+    x = rng.normal(size=(9, 2))
+    parts = windowed(x[None], 4)[0].reshape(9, 4, 2)
+    np.testing.assert_allclose(parts.sum(axis=1), x - x[0], atol=1e-14)
+    for w in range(4):
+        np.testing.assert_allclose(
+            signature(parts[None, :, w], depth=3), signature(x[None, 2 * w : 2 * w + 3], depth=3), atol=1e-14
+        )
 
 
 def test_candidates() -> None:
     one = candidates(1, 24)
-    assert len(set(one)) == len(one) == 18
-    assert all(how.time or how.lead_lag for how in one)
-    assert len(candidates(3, 24)) == 24
-    assert not any(how.lead_lag for how in candidates(30, 24))
+    assert len(set(one)) == len(one) == 18 + 3 * 6
+    assert all(how.time or how.lead_lag or how.windows > 1 for how in one)
+    assert len(candidates(3, 24)) == 24 + 2 * 6
+    assert not any(how.lead_lag or how.windows > 1 for how in candidates(30, 24))
 
 
 def test_thinning_keeps_straight_lines_and_short_series() -> None:
