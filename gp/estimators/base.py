@@ -3,7 +3,7 @@
 import dataclasses
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ _STEP_BUDGET = 2e10  # multiply-adds of a step of the final fit: about a second
 _SMALL_STEP = 2e9
 _MAX_COVARIANCE = 2e7  # numbers in q_sqrt: 160 MB
 _BATCH = 256
+_OVERFLOWS = (tf.errors.InvalidArgumentError, OverflowError)
 
 
 class SignatureGP(BaseEstimator):
@@ -39,7 +40,7 @@ class SignatureGP(BaseEstimator):
     def __init__(
         self,
         *,
-        preprocessing: str | Preprocessing | dict | Sequence[Preprocessing | dict] = "auto",
+        preprocessing: str | Preprocessing | dict | Sequence[Preprocessing | dict] | None = "auto",
         num_inducing: int | None = None,
         lengthscales: Any = None,
         level_variances: bool | None = None,
@@ -49,8 +50,8 @@ class SignatureGP(BaseEstimator):
         random_state: Any = None,
     ) -> None:
         """
-        :param preprocessing: "auto" lets the training set choose; a :class:`Preprocessing` or a dict of its fields
-            fixes it; of a list of these the training set chooses.
+        :param preprocessing: "auto", or None, lets the training set choose; a :class:`Preprocessing` or a dict of its
+            fields fixes it; of a list of these the training set chooses.
         :param num_inducing: at most so many signature features, M; whole levels are taken. None: up to 600, fewer for
             many series and classes.
         :param lengthscales: of the paths' channels, a number or [D]; None: chosen.
@@ -128,7 +129,12 @@ class SignatureGP(BaseEstimator):
             raise TypeError(f"level_variances must be True, False or None, got {self.level_variances!r}.")
         lengthscales = None
         if self.lengthscales is not None:
-            lengthscales = np.asarray(self.lengthscales, float)
+            try:
+                lengthscales = np.asarray(self.lengthscales, float)
+            except (TypeError, ValueError) as error:
+                raise TypeError(
+                    f"lengthscales must be None (chosen) or positive numbers, one or [D], got {self.lengthscales!r}."
+                ) from error
             if lengthscales.ndim > 1 or not (np.isfinite(lengthscales) & (lengthscales > 0)).all():
                 raise ValueError(f"lengthscales must be positive numbers, one or [D], got {self.lengthscales!r}.")
         return Options(
@@ -140,11 +146,13 @@ class SignatureGP(BaseEstimator):
         )
 
     def _preprocessings(self, num_channels: int) -> list[Preprocessing]:
-        given = self.preprocessing
+        given = "auto" if self.preprocessing is None else self.preprocessing
         if isinstance(given, str):
             if given != "auto":
                 raise ValueError(f'preprocessing must be "auto", a Preprocessing, a dict or a list, got {given!r}.')
             return candidates(num_channels, int((self.num_inducing or _MAX_WORDS) ** 0.5))
+        if not isinstance(given, (Preprocessing, dict, Sequence)):
+            raise TypeError(f'preprocessing must be "auto", a Preprocessing, a dict or a list of these, got {given!r}.')
         listed = [given] if isinstance(given, (Preprocessing, dict)) else list(given)
         if not listed:
             raise ValueError('preprocessing must name at least one Preprocessing, got an empty list: or give "auto".')
@@ -163,7 +171,11 @@ class SignatureGP(BaseEstimator):
         seed = check_random_state(self.random_state).randint(2**31 - 1) if self.random_state is not None else 0
         self._report(f"{type(self).__name__}: {describe(series)}, {len(options.preprocessings)} preprocessings to try")
         choice, self.candidates_ = choose(series, task, options, np.random.default_rng(seed), self._report)
-        features = features_of(choice, series)
+        try:
+            features = features_of(choice, series)
+        except _OVERFLOWS as error:
+            far = [i for i, one in enumerate(series) if _overflows(features_of, choice, [one])]
+            raise ValueError(_too_far(far, choice.learned)) from error
         cost = task.num_latents * features.S.size * min(features.S.shape)
         with threadpool_limits(limits=1, user_api="blas") if cost < _SMALL_STEP else nullcontext():
             rows = np.arange(len(series))
@@ -242,10 +254,25 @@ class SignatureGP(BaseEstimator):
         with _float64():
             for start in range(0, len(series), _BATCH):
                 flat = _flattened(self._preprocessor.paths(series[start : start + _BATCH]))
-                mean, variance = self.model_.predict_f(tf.constant(flat))
-                means.append(mean.numpy())
-                variances.append(variance.numpy())
+                mean, variance = self._finite_marginals(flat, start)
+                means.append(mean)
+                variances.append(variance)
         return np.concatenate(means), np.concatenate(variances)
+
+    def _finite_marginals(self, flat: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of paths whose series are numbered from ``start``."""
+
+        def predict(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            mean, variance = (part.numpy() for part in self.model_.predict_f(tf.constant(paths)))
+            if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
+                raise OverflowError
+            return mean, variance
+
+        try:
+            return predict(flat)
+        except _OVERFLOWS as error:
+            far = [start + i for i in range(len(flat)) if _overflows(predict, flat[i : i + 1])]
+            raise ValueError(_too_far(far, self.level_variances_)) from error
 
     def _series_to_fit(self, X: Any) -> tuple[Series, list[str] | None]:
         """The training set's series, and the names of X's columns."""
@@ -327,6 +354,24 @@ def _float64() -> Any:
     """GPflow in double precision, whatever it is set to."""
     with gpflow.config.as_context(dataclasses.replace(gpflow.config.config(), float=np.float64)):
         yield
+
+
+def _overflows(compute: Callable, *of: Any) -> bool:
+    try:
+        compute(*of)
+    except _OVERFLOWS:
+        return True
+    return False
+
+
+def _too_far(far: list[int], level_variances: bool) -> str:
+    named = ", ".join(str(i) for i in far[:5]) + (", ..." if len(far) > 5 else "")
+    cure = "" if level_variances else "level_variances=True, or with "
+    return (
+        f"X must hold series that reach no farther than the training set's by orders of magnitude, got series {named}, "
+        f"whose signature kernel overflows: drop or rescale what is so far out, or fit with {cure}"
+        'preprocessing={"scaling": "series"}, which forgets how far a series reaches.'
+    )
 
 
 def _differing(names: list[str], fitted: list[str]) -> str:

@@ -90,6 +90,8 @@ def _targets(y: Any, num_series: int) -> np.ndarray:
         values = np.asarray(y)
         if values.dtype.kind == "c":
             raise ValueError("Complex data not supported")
+        if values.dtype.kind in "mM":
+            raise TypeError(f"got dates or durations ({values.dtype}); give, for instance, the days since a date")
         values = values.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise type(error)(f"y must hold numbers: {error}.") from error
