@@ -283,7 +283,7 @@ class SignatureGP(BaseEstimator):
         """Series to predict, held against the training set's channels."""
         series = as_series(X)
         self._check_names(column_names(X))
-        shape = getattr(X, "shape", ())
+        shape: Any = getattr(X, "shape", ())
         if series[0].shape[1] != self.num_channels_:
             cure = "give the same channels in the same order, time before channels ([N, L, D])"
             if len(shape) == 2 and shape[1] == self.num_channels_:

@@ -14,7 +14,7 @@ from .base import SignatureGP
 from .likelihoods import LogisticBernoulli
 from .tasks import Classification, class_probabilities
 
-_KINDS = {"text": str, "numbers": (numbers.Number, np.bool_), "dates": np.datetime64}
+_KINDS: dict[str, Any] = {"text": str, "numbers": (numbers.Number, np.bool_), "dates": np.datetime64}
 
 
 class SignatureGPClassifier(ClassifierMixin, SignatureGP):

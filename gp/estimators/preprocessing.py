@@ -150,7 +150,9 @@ def candidates(num_channels: int, max_channels: int) -> list[Preprocessing]:
     Not those under which a path of one channel is known by its two ends, nor lead-lag and windows where they make more
     than ``max_channels`` channels.
     """
-    ways = [{"lead_lag": lead_lag, "time": time} for lead_lag in (False, True) for time in (True, False)]
+    ways: list[dict[str, Any]] = [
+        {"lead_lag": lead_lag, "time": time} for lead_lag in (False, True) for time in (True, False)
+    ]
     ways += [{"windows": windows, "time": False} for windows in _WINDOWS]
     found = []
     for scaling in ("set", "series"):
