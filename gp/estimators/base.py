@@ -2,7 +2,8 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ..inducing_variables import OrthogonalSignatureFeatures
 from ..kernels import SignatureKernel
 from . import persistence
 from .choosing import Options, choose
-from .panels import Series, as_series, describe
+from .panels import Series, as_series, column_names, describe, warn_if_transposed
 from .preprocessing import Preprocessing, Preprocessor, candidates
 from .tasks import Task
 from .validation import features_of, fit_choice
@@ -30,6 +31,7 @@ _STEP_BUDGET = 2e10  # multiply-adds of a step of the final fit: about a second
 _SMALL_STEP = 2e9
 _MAX_COVARIANCE = 2e7  # numbers in q_sqrt: 160 MB
 _BATCH = 256
+_OVERFLOWS = (tf.errors.InvalidArgumentError, OverflowError)
 
 
 class SignatureGP(BaseEstimator):
@@ -38,7 +40,7 @@ class SignatureGP(BaseEstimator):
     def __init__(
         self,
         *,
-        preprocessing: str | Preprocessing | dict | Sequence[Preprocessing | dict] = "auto",
+        preprocessing: str | Preprocessing | dict | Sequence[Preprocessing | dict] | None = "auto",
         num_inducing: int | None = None,
         lengthscales: Any = None,
         level_variances: bool | None = None,
@@ -48,8 +50,8 @@ class SignatureGP(BaseEstimator):
         random_state: Any = None,
     ) -> None:
         """
-        :param preprocessing: "auto" lets the training set choose; a :class:`Preprocessing` or a dict of its fields
-            fixes it; of a list of these the training set chooses.
+        :param preprocessing: "auto", or None, lets the training set choose; a :class:`Preprocessing` or a dict of its
+            fields fixes it; of a list of these the training set chooses.
         :param num_inducing: at most so many signature features, M; whole levels are taken. None: up to 600, fewer for
             many series and classes.
         :param lengthscales: of the paths' channels, a number or [D]; None: chosen.
@@ -127,7 +129,12 @@ class SignatureGP(BaseEstimator):
             raise TypeError(f"level_variances must be True, False or None, got {self.level_variances!r}.")
         lengthscales = None
         if self.lengthscales is not None:
-            lengthscales = np.asarray(self.lengthscales, float)
+            try:
+                lengthscales = np.asarray(self.lengthscales, float)
+            except (TypeError, ValueError) as error:
+                raise TypeError(
+                    f"lengthscales must be None (chosen) or positive numbers, one or [D], got {self.lengthscales!r}."
+                ) from error
             if lengthscales.ndim > 1 or not (np.isfinite(lengthscales) & (lengthscales > 0)).all():
                 raise ValueError(f"lengthscales must be positive numbers, one or [D], got {self.lengthscales!r}.")
         return Options(
@@ -139,11 +146,13 @@ class SignatureGP(BaseEstimator):
         )
 
     def _preprocessings(self, num_channels: int) -> list[Preprocessing]:
-        given = self.preprocessing
+        given = "auto" if self.preprocessing is None else self.preprocessing
         if isinstance(given, str):
             if given != "auto":
                 raise ValueError(f'preprocessing must be "auto", a Preprocessing, a dict or a list, got {given!r}.')
             return candidates(num_channels, int((self.num_inducing or _MAX_WORDS) ** 0.5))
+        if not isinstance(given, (Preprocessing, dict, Sequence)):
+            raise TypeError(f'preprocessing must be "auto", a Preprocessing, a dict or a list of these, got {given!r}.')
         listed = [given] if isinstance(given, (Preprocessing, dict)) else list(given)
         if not listed:
             raise ValueError('preprocessing must name at least one Preprocessing, got an empty list: or give "auto".')
@@ -154,7 +163,7 @@ class SignatureGP(BaseEstimator):
             found.append(one if isinstance(one, Preprocessing) else Preprocessing(**one))
         return found
 
-    def _fit(self, series: Series, task: Task) -> None:
+    def _fit(self, series: Series, names: list[str] | None, task: Task) -> None:
         start = time.perf_counter()
         options = self._check_options(series[0].shape[1])
         if self.num_inducing is None:
@@ -162,7 +171,11 @@ class SignatureGP(BaseEstimator):
         seed = check_random_state(self.random_state).randint(2**31 - 1) if self.random_state is not None else 0
         self._report(f"{type(self).__name__}: {describe(series)}, {len(options.preprocessings)} preprocessings to try")
         choice, self.candidates_ = choose(series, task, options, np.random.default_rng(seed), self._report)
-        features = features_of(choice, series)
+        try:
+            features = features_of(choice, series)
+        except _OVERFLOWS as error:
+            far = [i for i, one in enumerate(series) if _overflows(features_of, choice, [one])]
+            raise ValueError(_too_far(far, choice.learned)) from error
         cost = task.num_latents * features.S.size * min(features.S.shape)
         with threadpool_limits(limits=1, user_api="blas") if cost < _SMALL_STEP else nullcontext():
             rows = np.arange(len(series))
@@ -171,6 +184,7 @@ class SignatureGP(BaseEstimator):
         self._preprocessor = choice.candidate.preprocessor
         self.preprocessing_ = choice.candidate.preprocessing
         self.num_channels_ = series[0].shape[1]
+        self._keep_names(names)
         self.num_inducing_ = features.S.shape[1]
         self.depth_ = choice.candidate.depth
         self.level_variances_ = choice.learned
@@ -184,6 +198,13 @@ class SignatureGP(BaseEstimator):
             f"chosen: {self.preprocessing_}; M = {self.num_inducing_}; ELBO {found.elbo:.2f}; "
             f"{time.perf_counter() - start:.1f} s"
         )
+
+    def _keep_names(self, names: list[str] | None) -> None:
+        """As scikit-learn does: there is no ``feature_names_in_`` where the training set had no names."""
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     def _build_model(
         self, lengthscales: np.ndarray, variances: np.ndarray, q_mu: np.ndarray, q_sqrt: np.ndarray
@@ -233,23 +254,68 @@ class SignatureGP(BaseEstimator):
         with _float64():
             for start in range(0, len(series), _BATCH):
                 flat = _flattened(self._preprocessor.paths(series[start : start + _BATCH]))
-                mean, variance = self.model_.predict_f(tf.constant(flat))
-                means.append(mean.numpy())
-                variances.append(variance.numpy())
+                mean, variance = self._finite_marginals(flat, start)
+                means.append(mean)
+                variances.append(variance)
         return np.concatenate(means), np.concatenate(variances)
 
+    def _finite_marginals(self, flat: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of paths whose series are numbered from ``start``."""
+
+        def predict(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            mean, variance = (part.numpy() for part in self.model_.predict_f(tf.constant(paths)))
+            if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
+                raise OverflowError
+            return mean, variance
+
+        try:
+            return predict(flat)
+        except _OVERFLOWS as error:
+            far = [start + i for i in range(len(flat)) if _overflows(predict, flat[i : i + 1])]
+            raise ValueError(_too_far(far, self.level_variances_)) from error
+
+    def _series_to_fit(self, X: Any) -> tuple[Series, list[str] | None]:
+        """The training set's series, and the names of X's columns."""
+        warn_if_transposed(X)
+        return as_series(X), column_names(X)
+
     def _series(self, X: Any) -> Series:
+        """Series to predict, held against the training set's channels."""
         series = as_series(X)
+        self._check_names(column_names(X))
+        shape: Any = getattr(X, "shape", ())
         if series[0].shape[1] != self.num_channels_:
+            cure = "give the same channels in the same order, time before channels ([N, L, D])"
+            if len(shape) == 2 and shape[1] == self.num_channels_:
+                cure = f"an array {tuple(shape)} is that many series of one channel; one series is X[None]"
+            elif len(shape) == 3 and shape[1] == self.num_channels_:
+                cure = "sktime's numpy3D is [N, D, L]: give X.transpose(0, 2, 1)"
             raise ValueError(
                 f"X must have the {self.num_channels_} channels that {type(self).__name__} was fitted on, got "
-                f"{series[0].shape[1]}: give the same channels in the same order, time before channels ([N, L, D])."
+                f"{series[0].shape[1]}: {cure}."
             )
         return series
+
+    def _check_names(self, names: list[str] | None) -> None:
+        """Channels are taken by position, so their names must be those of ``fit``, in its order."""
+        fitted = getattr(self, "feature_names_in_", None)
+        estimator = type(self).__name__
+        if names is None and fitted is None:
+            return
+        if fitted is None:
+            warnings.warn(f"X has feature names, but {estimator} was fitted without feature names", stacklevel=4)
+        elif names is None:
+            warnings.warn(
+                f"X does not have valid feature names, but {estimator} was fitted with feature names", stacklevel=4
+            )
+        elif names != list(fitted):
+            raise ValueError(_differing(names, list(fitted)))
 
     def _to_arrays(self) -> dict[str, Any]:
         fitted = {name: getattr(self, name) for name in self._saved()}
         fitted["preprocessing_"] = self.preprocessing_.to_dict()
+        if hasattr(self, "feature_names_in_"):
+            fitted["feature_names_in_"] = self.feature_names_in_
         return {
             "params": persistence.json_params(self.get_params(deep=False)),
             "fitted": fitted,
@@ -288,6 +354,39 @@ def _float64() -> Any:
     """GPflow in double precision, whatever it is set to."""
     with gpflow.config.as_context(dataclasses.replace(gpflow.config.config(), float=np.float64)):
         yield
+
+
+def _overflows(compute: Callable, *of: Any) -> bool:
+    try:
+        compute(*of)
+    except _OVERFLOWS:
+        return True
+    return False
+
+
+def _too_far(far: list[int], level_variances: bool) -> str:
+    named = ", ".join(str(i) for i in far[:5]) + (", ..." if len(far) > 5 else "")
+    cure = "" if level_variances else "level_variances=True, or with "
+    return (
+        f"X must hold series that reach no farther than the training set's by orders of magnitude, got series {named}, "
+        f"whose signature kernel overflows: drop or rescale what is so far out, or fit with {cure}"
+        'preprocessing={"scaling": "series"}, which forgets how far a series reaches.'
+    )
+
+
+def _differing(names: list[str], fitted: list[str]) -> str:
+    """scikit-learn's message for columns that are not those of ``fit``, and the cure."""
+    lines = ["The feature names should match those that were passed during fit."]
+    for title, listed in (
+        ("Feature names unseen at fit time:", sorted(set(names) - set(fitted))),
+        ("Feature names seen at fit time, yet now missing:", sorted(set(fitted) - set(names))),
+    ):
+        if listed:
+            lines += [title, *(f"- {name}" for name in listed[:5]), *(["- ..."] if len(listed) > 5 else [])]
+    if len(lines) == 1:
+        lines.append("Feature names must be in the same order as they were in fit.")
+    lines.append("X must have the columns feature_names_in_: give X[list(estimator.feature_names_in_)].")
+    return "\n".join(lines) + "\n"
 
 
 def _flattened(paths: np.ndarray) -> np.ndarray:

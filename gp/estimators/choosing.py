@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from .panels import Series
 from .preprocessing import Preprocessing
-from .search import Candidate, Search, subset
+from .search import Candidate, Search, subset, too_short
 from .tasks import Task
 from .validation import Choice, validated
 
@@ -78,9 +78,9 @@ class _Trial:
             scaled = candidate if variation is None else self._scaled(candidate, variation)
             try:
                 found.append(self._validated(Choice(scaled, False), "one variance for all levels"))
-            except (tf.errors.InvalidArgumentError, np.linalg.LinAlgError):  # the kernel overflows
-                if variation is None:
-                    raise
+            except (tf.errors.InvalidArgumentError, np.linalg.LinAlgError) as error:  # the kernel overflows
+                if variation is None and self.options.level_variances is False:
+                    raise ValueError(too_short(candidate)) from error
         return found
 
     def _scaled(self, candidate: Candidate, variation: float) -> Candidate:

@@ -1,5 +1,7 @@
 """The classifier."""
 
+import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import gpflow
@@ -10,8 +12,9 @@ from sklearn.utils.validation import column_or_1d
 
 from .base import SignatureGP
 from .likelihoods import LogisticBernoulli
-from .panels import as_series
 from .tasks import Classification, class_probabilities
+
+_KINDS: dict[str, Any] = {"text": str, "numbers": (numbers.Number, np.bool_), "dates": np.datetime64}
 
 
 class SignatureGPClassifier(ClassifierMixin, SignatureGP):
@@ -30,6 +33,7 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
 
     Fitted attributes: ``classes_``; ``preprocessing_``, ``depth_``, ``num_inducing_`` (M), ``level_variances_``
     (whether each level has its own), ``validation_nlpp_``, ``candidates_``; ``elbo_``, ``n_iter_``; ``num_channels_``;
+    ``feature_names_in_``, where X came in data frames whose columns are all named by text;
     ``model_``, a ``gpflow.models.SVGP`` (Bernoulli with a logistic link, or Softmax), and its ``kernel_``, which take
     :meth:`flat_paths`.
 
@@ -43,31 +47,19 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
 
         :param X: [N, L, D] (NaN after a series' end), [N, L], a list of series [L_i, D], or sktime's DataFrames; see
             :func:`sigkernel_tf.gp.estimators.panels.as_series`.
-        :param y: N labels of any type, two classes at least.
+        :param y: N labels, none missing, of two classes at least: text, or whole numbers and booleans, or
+            ``datetime64``. Others, tuples and fractions for instance, become text by ``[str(label) for label in y]``.
         :raises ValueError: for X that is no panel, y that does not fit it or holds one class, and options out of range.
         :raises TypeError: likewise for types.
         """
-        series = as_series(X)
-        if y is None:
-            raise ValueError("y must hold a label for each series: requires y to be passed, but the target y is None.")
-        labels = column_or_1d(y, warn=True)
-        if labels.dtype == object:  # numbers and booleans in an array of objects, which scikit-learn does not know
-            plain = np.array(labels.tolist())
-            labels = plain if plain.dtype.kind in "iub" and plain.shape == labels.shape else labels
-        if len(labels) != len(series):
-            raise ValueError(
-                f"y must hold a label for each of the {len(series)} series of X, got {len(labels)} labels "
-                "(inconsistent numbers of samples)."
-            )
-        check_classification_targets(labels)
-        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-            raise ValueError("y must not contain NaN or infinity: drop the series without a label.")
+        series, names = self._series_to_fit(X)
+        labels = _labels(y, len(series))
         self.classes_, encoded = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"y must hold at least two classes, got one class, {self.classes_[0]!r}: add series of another."
             )
-        self._fit(series, Classification(encoded, len(self.classes_)))
+        self._fit(series, names, Classification(encoded, len(self.classes_)))
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -90,3 +82,56 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
 
     def _saved(self) -> tuple[str, ...]:
         return (*super()._saved(), "classes_")
+
+
+def _labels(y: Any, num_series: int) -> np.ndarray:
+    if y is None:
+        raise ValueError("y must hold a label for each series: requires y to be passed, but the target y is None.")
+    if isinstance(y, (list, tuple)) and all(isinstance(label, str) or np.ndim(label) == 0 for label in y):
+        _check_kinds(y)  # before NumPy makes text of numbers beside text
+    labels = column_or_1d(y, warn=True)
+    if labels.dtype == object:  # numbers and booleans in an array of objects, which scikit-learn does not know
+        _check_kinds(labels)
+        plain = np.array(labels.tolist())
+        labels = plain if plain.dtype.kind in "iub" and plain.shape == labels.shape else labels
+    if len(labels) != num_series:
+        raise ValueError(
+            f"y must hold a label for each of the {num_series} series of X, got {len(labels)} labels "
+            "(inconsistent numbers of samples)."
+        )
+    try:
+        check_classification_targets(labels)
+    except ValueError as error:
+        raise ValueError(
+            f"y must hold classes: text, whole numbers, booleans or dates, none missing. {error} For labels of another "
+            "kind give [str(label) for label in y]; to predict numbers take SignatureGPRegressor."
+        ) from error
+    missing = np.flatnonzero(~np.isfinite(labels) if labels.dtype.kind in "fM" else [])
+    if len(missing):
+        raise ValueError(_missing(labels[missing[0]], missing[0]))
+    return labels
+
+
+def _check_kinds(labels: Sequence[Any]) -> None:
+    """All of one kind, for only then can they be sorted; none missing."""
+    first = None
+    for i, label in enumerate(labels):
+        is_nan = isinstance(label, (float, np.floating, np.datetime64)) and label != label
+        if label is None or is_nan or type(label).__name__ in ("NAType", "NaTType"):
+            raise ValueError(_missing(label, i))
+        kind = next((kind for kind, types in _KINDS.items() if isinstance(label, types)), None)
+        if kind is None:
+            raise TypeError(
+                f"y must hold text, whole numbers, booleans or dates, got {label!r} of {type(label)} for series {i}: "
+                "give [str(label) for label in y]."
+            )
+        first = first or kind
+        if kind != first:
+            raise TypeError(
+                f"y must hold labels of one kind, got {first} for series 0 and {kind}, {label!r}, for series {i}: give "
+                "[str(label) for label in y]."
+            )
+
+
+def _missing(label: Any, number: int) -> str:
+    return f"y must hold a label for each series, got {label!r} for series {number}: drop the series without a label."

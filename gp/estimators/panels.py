@@ -1,5 +1,6 @@
 """Panels of time series as people have them: arrays, lists, tslearn's padded arrays and sktime's data frames."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 Series = list[np.ndarray]
 """One array [L_i, D] for each series."""
 
+_MANY_CHANNELS = 10  # times as many channels as time steps: more than in any public archive whose arrays are [N, L, D]
 _FORMATS = (
     "[N, L, D] (series, time steps, channels), [N, L] for one channel, a list of series [L_i, D] or [L_i], or sktime's "
     "nested or multi-indexed DataFrame"
@@ -23,13 +25,15 @@ def as_series(X: Any, name: str = "X") -> Series:
     * an array [N, L] or a list of lists of numbers: one channel;
     * a list (or an array of objects) of series [L_i, D] or [L_i], also of DataFrames, one row a time step;
     * sktime's nested DataFrame: a row a series, a column a channel, a pandas Series or an array in each cell;
-    * sktime's "pd-multiindex": rows are indexed by (series, time), a column a channel. Time stamps are left out;
+    * sktime's "pd-multiindex": rows are indexed by (series, time), those of a series beside each other and in the order
+      of time, a column a channel. Time stamps are left out;
     * a DataFrame of numbers: a row a series of one channel;
     * a tensor [N, L, D] or [N, L] and a ``tf.RaggedTensor``.
 
     :param name: what errors call X.
-    :raises ValueError: for another shape, no series, an empty series, differing numbers of channels, and for NaN and
-        infinity inside a series (which series, which step).
+    :raises ValueError: for another shape, no series, an empty series, differing numbers of channels, data frames of one
+        list with differing columns, rows out of order, and for NaN and infinity inside a series (which series, which
+        step).
     :raises TypeError: for what is no panel of numbers.
     """
     series = _split(X, name)
@@ -49,6 +53,29 @@ def as_series(X: Any, name: str = "X") -> Series:
     return [_without_padding(one, i, name) for i, one in enumerate(series)]
 
 
+def column_names(X: Any) -> list[str] | None:
+    """The names of a panel's columns where it comes in data frames and all are text, as scikit-learn has them."""
+    frames = X if _is_listed(X) else [X]
+    columns = list(getattr(frames[0], "columns", [])) if len(frames) else []
+    return columns if columns and all(isinstance(name, str) for name in columns) else None
+
+
+def warn_if_transposed(X: Any, name: str = "X") -> None:
+    """Warn of an array [N, L, D] that looks like sktime's numpy3D, [N, D, L]."""
+    shape = tuple(X.shape) if hasattr(X, "ndim") else ()
+    if len(shape) != 3 or 0 in shape:
+        return
+    _, length, channels = shape
+    if (length == 1 and channels > 1) or channels >= _MANY_CHANNELS * length:
+        warnings.warn(
+            f"{name} has shape {shape}, [N, L, D]: {length} time step(s) of {channels} channels. If it is "
+            f"sktime's numpy3D, [N, D, L], give {name}.transpose(0, 2, 1); if not, list({name}) says the same without "
+            "this warning.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def pad(series: Series) -> np.ndarray:
     """[N, L, D], NaN after a series' end."""
     length = max(len(one) for one in series)
@@ -66,8 +93,9 @@ def _split(X: Any, name: str) -> Series:
         raise TypeError(f"{name} must be dense, got the sparse {type(X).__name__}: give {name}.toarray(), [N, L].")
     if hasattr(X, "row_splits"):  # a ragged tensor
         X = [X[i].numpy() for i in range(int(X.nrows()))]
-    is_listed = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
+    is_listed = _is_listed(X)
     if is_listed and len(X) and all(np.ndim(_values(one)) >= 1 for one in X):
+        _check_columns(X, name)
         return [_one(one, f"{name}[{i}]") for i, one in enumerate(X)]
     if is_listed and len(X) == 0:
         return []
@@ -87,10 +115,15 @@ def _split(X: Any, name: str) -> Series:
     return list(values)
 
 
+def _is_listed(X: Any) -> bool:
+    return isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
+
+
 def _from_pandas(X: Any, name: str) -> Series:
     if not hasattr(X, "columns"):
         raise TypeError(f"{name} must be a DataFrame where it comes from pandas, got a {type(X).__name__}: {_FORMATS}.")
     if X.index.nlevels == 2:
+        _check_order(X, name)
         return [_one(group, f"{name}, series {key!r}") for key, group in X.groupby(level=0, sort=False)]
     if X.index.nlevels > 2:
         raise ValueError(
@@ -109,6 +142,38 @@ def _from_pandas(X: Any, name: str) -> Series:
             )
         series.append(np.stack(cells, axis=1))
     return series
+
+
+def _check_columns(X: Sequence[Any], name: str) -> None:
+    """Channels are taken by position: every data frame of a list must have them in one order."""
+    expected = None
+    for i, one in enumerate(X):
+        columns = list(getattr(one, "columns", []))
+        expected = expected or columns
+        if columns and columns != expected:
+            raise ValueError(
+                f"{name} must hold data frames with the same columns in the same order, got {columns} in series {i} "
+                f"after {expected}: give [frame[{expected}] for frame in {name}]."
+            )
+
+
+def _check_order(X: Any, name: str) -> None:
+    """Each series' rows stand beside each other; its times increase, where they are numbers or dates."""
+    key = X.index.codes[0]
+    inside = key[1:] == key[:-1]
+    times = X.index.get_level_values(1)
+    is_text = times.dtype == "category" or any(isinstance(time, str) for time in times[:1])
+    if len(key) and 1 + np.count_nonzero(~inside) != len(np.unique(key)):
+        fault = "rows of one series that are not beside each other"
+    elif not is_text and (inside & ~np.asarray(times[1:] > times[:-1], bool)).any():
+        at = int(np.flatnonzero(inside & ~np.asarray(times[1:] > times[:-1], bool))[0])
+        fault = f"time {times[at + 1]} after {times[at]} in series {X.index[at][0]!r}"
+    else:
+        return
+    raise ValueError(
+        f"{name} must have an index (series, time) whose times increase within each series, got {fault}: give "
+        f"{name}.sort_index(), with a label a series in the order of its index, and each time once."
+    )
 
 
 def _values(one: Any) -> Any:

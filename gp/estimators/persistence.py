@@ -73,7 +73,7 @@ def json_params(params: dict[str, Any]) -> dict[str, Any]:
             value = None
         elif isinstance(value, Preprocessing):
             value = value.to_dict()
-        elif name == "preprocessing" and not isinstance(value, (str, dict)):
+        elif name == "preprocessing" and value is not None and not isinstance(value, (str, dict)):
             value = [one.to_dict() if isinstance(one, Preprocessing) else one for one in value]
         out[name] = value
     return out

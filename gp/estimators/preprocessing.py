@@ -7,31 +7,41 @@ import numpy as np
 
 from sigkernel_tf import paths
 
+from .._checks import as_positive_int
 from .panels import Series, pad
 
 _SCALINGS = ("set", "series", "none")
+_WINDOWS = (4, 8, 16)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """
-    How series become paths, in this order: scaling, cumulative sum, thinning, base point, lead-lag, time.
+    How series become paths, in this order: scaling, cumulative sum, thinning, base point, lead-lag, windows, time.
 
+    :param scaling: "set": each channel less its mean, over its deviation, of all steps of the training set; "series":
+        of each series by itself, which forgets where it lies and how far it reaches; "none".
+    :param cumulative_sum: whether a path is the running sum of its series, from zero: its increments are the values
+        themselves.
+    :param base_point: whether a path starts at zero, so that the kernel sees where a series starts; a running sum does
+        anyway.
+    :param lead_lag: whether each channel stands beside itself one step later, so that the kernel sees its quadratic
+        variation.
+    :param windows: W equal parts of a path, each with channels of its own side by side, which move as the path does in
+        that part and stand still before and after: levels 1 and 2 then say where along a series something happens (the
+        windows of Morrill et al. 2021, "A generalised signature method for multivariate time series feature
+        extraction", in one path).
+    :param time: whether time, from 0 to 1 over each series, is a channel, the first; without it speed does not matter.
     :raises ValueError: and
     :raises TypeError: for a value outside its range, naming it.
     """
 
     scaling: str = "set"
-    """"set": each channel less its mean, over its deviation, of all steps of the training set; "series": of each series
-    by itself, which forgets where it lies and how far it reaches; "none"."""
     cumulative_sum: bool = False
-    """Whether a path is the running sum of its series, from zero: its increments are the values themselves."""
     base_point: bool = True
-    """Whether a path starts at zero, so that the kernel sees where a series starts; a running sum does anyway."""
     lead_lag: bool = False
-    """Whether each channel stands beside itself one step later, so that the kernel sees its quadratic variation."""
+    windows: int = 1
     time: bool = True
-    """Whether time, from 0 to 1 over each series, is a channel, the first; without it speed does not matter."""
 
     def __post_init__(self) -> None:
         if self.scaling not in _SCALINGS:
@@ -39,18 +49,20 @@ class Preprocessing:
         for name in ("cumulative_sum", "base_point", "lead_lag", "time"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}.")
+        as_positive_int(self.windows, "windows")
 
     def __str__(self) -> str:
-        steps = [name for name in ("cumulative_sum", "base_point", "lead_lag", "time") if getattr(self, name)]
-        return " + ".join([f"scaling by {self.scaling}", *(step.replace("_", " ") for step in steps)])
+        steps = {"cumulative sum": self.cumulative_sum, "base point": self.base_point, "lead lag": self.lead_lag}
+        steps |= {f"{self.windows} windows": self.windows > 1, "time": self.time}
+        return " + ".join([f"scaling by {self.scaling}", *(step for step, taken in steps.items() if taken)])
 
     def num_channels(self, num_channels: int) -> int:
         """D of the paths for D of the series."""
-        return num_channels * (1 + self.lead_lag) + self.time
+        return num_channels * (1 + self.lead_lag) * self.windows + self.time
 
     def channel_groups(self, num_channels: int) -> np.ndarray:
-        """For each channel of the paths the lengthscale it has: a lead and its lag share one."""
-        of_series = np.tile(np.arange(num_channels), 1 + self.lead_lag)
+        """For each channel of the paths the lengthscale it has: a lead, its lag and their windows share one."""
+        of_series = np.tile(np.arange(num_channels), (1 + self.lead_lag) * self.windows)
         return np.concatenate([[0], of_series + 1]) if self.time else of_series
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,6 +105,8 @@ class Preprocessor:
             X = paths.add_basepoint(X)
         if how.lead_lag:
             X = paths.lead_lag(X)
+        if how.windows > 1:
+            X = windowed(X, how.windows)
         if how.time:
             X = paths.add_time(X)
         return paths.pad_ragged(X)
@@ -115,21 +129,38 @@ def thinned(X: np.ndarray, max_length: int) -> np.ndarray:
     return out
 
 
+def windowed(X: np.ndarray, windows: int) -> np.ndarray:
+    """
+    [N, L, windows * D] of paths [N, L, D], NaN after their ends: channels w D to (w + 1) D move as the path does in its
+    w-th window, from zero, and stand still before and after.
+    """
+    steps = np.nan_to_num(np.diff(X, axis=1, prepend=X[:, :1]))  # [N, L, D]
+    is_path = ~np.isnan(X[..., 0])
+    last = np.maximum(is_path.sum(axis=1) - 1, 1)[:, None]
+    window = (np.maximum(np.arange(X.shape[1]) - 1, 0) * windows) // last  # [N, L]
+    moves = np.where(window[..., None, None] == np.arange(windows)[:, None], steps[..., None, :], 0.0)
+    out = np.cumsum(moves, axis=1).reshape(*X.shape[:2], -1)
+    return np.where(is_path[..., None], out, np.nan)
+
+
 def candidates(num_channels: int, max_channels: int) -> list[Preprocessing]:
     """
     The preprocessings among which the training set chooses.
 
-    Not those under which a path of one channel is known by its two ends, nor lead-lag where it makes more than
-    ``max_channels`` channels.
+    Not those under which a path of one channel is known by its two ends, nor lead-lag and windows where they make more
+    than ``max_channels`` channels.
     """
+    ways: list[dict[str, Any]] = [
+        {"lead_lag": lead_lag, "time": time} for lead_lag in (False, True) for time in (True, False)
+    ]
+    ways += [{"windows": windows, "time": False} for windows in _WINDOWS]
     found = []
     for scaling in ("set", "series"):
         for cumulative_sum, base_point in ((False, True), (False, False), (True, False)):
-            for lead_lag, time in ((False, True), (False, False), (True, True), (True, False)):
-                how = Preprocessing(
-                    scaling=scaling, cumulative_sum=cumulative_sum, base_point=base_point, lead_lag=lead_lag, time=time
-                )
+            for way in ways:
+                how = Preprocessing(scaling=scaling, cumulative_sum=cumulative_sum, base_point=base_point, **way)
                 channels = how.num_channels(num_channels)
-                if channels > 1 and (channels <= max_channels or not lead_lag):
+                is_many = how.lead_lag or how.windows > 1
+                if channels > 1 and (channels <= max_channels or not is_many):
                     found.append(how)
     return found

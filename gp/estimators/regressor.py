@@ -8,7 +8,6 @@ from sklearn.base import RegressorMixin
 
 from .base import SignatureGP
 from .likelihoods import GaussianSites
-from .panels import as_series
 from .tasks import Regression
 from .variational import SiteLikelihood
 
@@ -36,14 +35,14 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
         :raises ValueError: for X that is no panel, y that does not fit it or is not finite, and options out of range.
         :raises TypeError: likewise for types.
         """
-        series = as_series(X)
+        series, names = self._series_to_fit(X)
         values = _targets(y, len(series))
         self._flat = values.ndim == 1
         Y = values.reshape(len(values), -1)
         self.y_mean_ = Y.mean(axis=0)
         deviation = (Y - Y[0]).std(axis=0)
         self.y_scale_ = np.where(deviation > 0, deviation, 1.0)
-        self._fit(series, Regression((Y - self.y_mean_) / self.y_scale_))
+        self._fit(series, names, Regression((Y - self.y_mean_) / self.y_scale_))
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -91,6 +90,8 @@ def _targets(y: Any, num_series: int) -> np.ndarray:
         values = np.asarray(y)
         if values.dtype.kind == "c":
             raise ValueError("Complex data not supported")
+        if values.dtype.kind in "mM":
+            raise TypeError(f"got dates or durations ({values.dtype}); give, for instance, the days since a date")
         values = values.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise type(error)(f"y must hold numbers: {error}.") from error

@@ -90,7 +90,10 @@ class Search:
         for i, preprocessing in enumerate(preprocessings):
             start = time.perf_counter()
             candidate, X = self._candidate(preprocessing, rows, lengthscales)
-            grams = level_grams(X / candidate.base_lengthscales, candidate.depth)
+            try:
+                grams = level_grams(X / candidate.base_lengthscales, candidate.depth)
+            except tf.errors.InvalidArgumentError as error:
+                raise ValueError(too_short(candidate)) from error
             optimum = maximise(functools.partial(_constant, grams), self.Y[rows], candidate.depth + 1, 0)
             found.append(replace(candidate, optimum=optimum))
             self.report(
@@ -138,6 +141,15 @@ class Search:
         words = len(candidate.groups) ** candidate.depth * 2
         steps = max(min(len(one), self.max_length) for one in self.series) * (1 + candidate.preprocessing.lead_lag)
         return int(np.clip(_MAX_NUMBERS * 10 // (words * steps), 100, _REFINED_SERIES))
+
+
+def too_short(candidate: Candidate) -> str:
+    """What to say where the signature or its kernel overflows at a candidate's lengthscales."""
+    return (
+        "lengthscales must be long enough for the signature kernel of the series to stay finite, got "
+        f"{candidate.lengthscales.tolist()} for the channels of the paths ({candidate.preprocessing}): give longer "
+        "ones, None to have them chosen, or level_variances=True."
+    )
 
 
 def _within_groups(base: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -154,6 +154,50 @@ def test_panels_of_any_kind(kind: str, panel: tuple[np.ndarray, np.ndarray]) -> 
     assert classifier.score(given, y) > 0.9
 
 
+def frames_of(X: np.ndarray, kind: str) -> Any:
+    """A panel of channels a and b."""
+    pandas = pytest.importorskip("pandas")
+    frames = [pandas.DataFrame(one, columns=["a", "b"]) for one in X]
+    if kind == "nested":
+        return pandas.DataFrame({name: [frame[name] for frame in frames] for name in ("a", "b")})
+    return pandas.concat(frames, keys=range(len(X))) if kind == "multi-index" else frames
+
+
+@pytest.mark.parametrize("kind", ["nested", "multi-index", "list"])
+def test_names_of_channels(kind: str, panel: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    X, y = panel
+    given = frames_of(X, kind)
+    other: Any = [frame[["b", "a"]] for frame in given] if kind == "list" else given[["b", "a"]]
+    renamed: Any = (
+        [frame.rename(columns={"b": "c"}) for frame in given] if kind == "list" else given.rename(columns={"b": "c"})
+    )
+    classifier = SignatureGPClassifier(**QUICK).fit(given, y)
+    classifier.save(tmp_path / "model.npz")
+    for one in (classifier, SignatureGPClassifier.load(tmp_path / "model.npz")):
+        assert one.feature_names_in_.tolist() == ["a", "b"]
+        assert one.feature_names_in_.dtype == object
+        with pytest.raises(ValueError, match="Feature names must be in the same order as they were in fit"):
+            one.predict(other)
+        with pytest.raises(ValueError, match=r"unseen at fit time:\n- c\nFeature names seen at fit .* missing:\n- b"):
+            one.flat_paths(renamed)
+        with pytest.warns(UserWarning, match="X does not have valid feature names"):
+            np.testing.assert_allclose(one.predict_proba(X), classifier.predict_proba(given), rtol=1e-9)
+    classifier.fit(X, y)
+    assert not hasattr(classifier, "feature_names_in_")
+    with pytest.warns(UserWarning, match="was fitted without feature names"):
+        classifier.predict(given)
+
+
+def test_arrays_in_sktimes_order(panel: tuple[np.ndarray, np.ndarray], fitted: SignatureGPClassifier) -> None:
+    X, y = panel
+    with pytest.warns(UserWarning, match=r"X has shape \(30, 2, 20\)"):
+        SignatureGPClassifier(**QUICK).fit(X.transpose(0, 2, 1), y)
+    with pytest.raises(ValueError, match=r"got 20: sktime's numpy3D is \[N, D, L\]: give X.transpose\(0, 2, 1\)"):
+        fitted.predict(X.transpose(0, 2, 1))
+    with pytest.raises(ValueError, match=r"got 1: an array \(20, 2\) .*; one series is X\[None\]"):
+        fitted.predict(X[0])
+
+
 def test_scikit_learns_tools(panel: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = panel
     pipeline = make_pipeline(FunctionTransformer(lambda X: X[:, ::2]), SignatureGPClassifier(**QUICK))
@@ -287,11 +331,16 @@ class TestFiles:
         ({"preprocessing": [3]}, TypeError, "Preprocessing objects or dicts"),
         ({"preprocessing": {"scaling": "me"}}, ValueError, "scaling must be one of"),
         ({"preprocessing": {"time": 1}}, TypeError, "time must be True or False"),
+        ({"preprocessing": {"windows": 0}}, ValueError, "windows must be at least 1"),
+        ({"preprocessing": 3}, TypeError, 'preprocessing must be "auto", a Preprocessing, a dict or a list'),
         ({"num_inducing": 0}, ValueError, "num_inducing must be at least 1"),
         ({"num_inducing": 2.0}, TypeError, "num_inducing must be an int"),
         ({"max_length": 1}, ValueError, "max_length must be at least 2"),
         ({"max_iterations": 0}, ValueError, "max_iterations must be at least 1"),
         ({"lengthscales": -1.0}, ValueError, "lengthscales must be positive"),
+        ({"lengthscales": "auto"}, TypeError, r"lengthscales must be None \(chosen\) or positive numbers.* got 'auto'"),
+        ({"lengthscales": 1e-200}, ValueError, "lengthscales must be long enough"),
+        ({"lengthscales": 1e-3, "level_variances": False}, ValueError, r"long enough .* got \[0.001, 0.001, 0.001\]"),
         ({"lengthscales": [1.0, 2.0]}, ValueError, "one for each of the 3 channels"),
         ({"level_variances": "yes"}, TypeError, "level_variances must be True, False or None"),
     ],
@@ -299,6 +348,73 @@ class TestFiles:
 def test_options_out_of_range(panel: Any, options: dict, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         SignatureGPClassifier(**{**QUICK, **options}).fit(*panel)
+
+
+def test_no_preprocessing_is_auto(panel: Any, tmp_path: Path) -> None:
+    X, y = panel
+    classifier = SignatureGPClassifier(**{**QUICK, "preprocessing": None}).fit(X[::2], y[::2])
+    expected = SignatureGPClassifier(**{**QUICK, "preprocessing": "auto"}).fit(X[::2], y[::2])
+    assert classifier.preprocessing_ == expected.preprocessing_
+    classifier.save(tmp_path / "model.npz")
+    assert SignatureGPClassifier.load(tmp_path / "model.npz").preprocessing is None
+
+
+def test_short_lengthscales_leave_the_other_kernel(panel: Any) -> None:
+    """Where only the kernel of all levels overflows, the search takes the one with a variance for each level."""
+    classifier = SignatureGPClassifier(**{**QUICK, "lengthscales": 1e-3, "level_variances": None}).fit(*panel)
+    assert classifier.level_variances_ is True
+
+
+@pytest.mark.parametrize("level_variances", [True, False])
+@pytest.mark.parametrize("times", [1e3, 1e80, 1e120])
+def test_series_far_from_the_training_set(panel: Any, level_variances: bool, times: float) -> None:
+    X, y = panel
+    options = {**QUICK, "level_variances": level_variances, "num_inducing": 60}
+    classifier = SignatureGPClassifier(**options).fit(X, y)
+    far = X.copy()
+    far[[3, 7]] *= times
+    if level_variances and times == 1e3:
+        assert np.isfinite(classifier.predict_proba(far)).all()
+        return
+    with pytest.raises(ValueError, match="got series 3, 7, whose signature kernel overflows: drop or rescale") as fault:
+        classifier.predict(far)
+    assert ("level_variances=True" in str(fault.value)) is not level_variances
+    regressor = SignatureGPRegressor(**options).fit(X, y == "first")
+    with pytest.raises(ValueError, match="got series 3, 7, whose"):
+        regressor.predict(far)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "match"),
+    [
+        (["a", 1], TypeError, r"labels of one kind, got text for series 0 and numbers, 1, for series 1"),
+        (np.array([1, "a"], object), TypeError, "labels of one kind, got numbers for series 0 and text"),
+        (["a", None], ValueError, r"a label for each series, got None for series 1: drop"),
+        (np.array([0, None], object), ValueError, r"got None for series 1"),
+        (["a", float("nan")], ValueError, r"got nan for series 1"),
+        ([0.0, float("inf")], ValueError, r"y must hold classes.* infinity"),
+        ([0.0, 1.5], ValueError, r"y must hold classes: .*Unknown label type: continuous.* SignatureGPRegressor"),
+        (np.array(["2020-01-01", "NaT"], "M8[s]"), ValueError, "got .*NaT.* for series 1"),
+    ],
+)
+def test_labels_that_are_none(panel: Any, labels: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        SignatureGPClassifier(**QUICK).fit(
+            panel[0], type(labels)(labels * 15) if isinstance(labels, list) else np.tile(labels, 15)
+        )
+
+
+def test_labels_of_other_kinds(panel: Any) -> None:
+    X, y = panel
+    tuples = np.empty(30, object)
+    tuples[:] = [("a", int(one == "first")) for one in y]
+    with pytest.raises(TypeError, match=r"got \('a', 1\) of <class 'tuple'> for series 0: give \[str\(label\) for"):
+        SignatureGPClassifier(**QUICK).fit(X, tuples)
+    dates = np.where(y == "first", np.datetime64("2020-01-01"), np.datetime64("2021-01-01"))
+    assert SignatureGPClassifier(**QUICK).fit(X, dates).predict(X).dtype == dates.dtype
+    for times in (dates, dates - dates[0]):
+        with pytest.raises(TypeError, match="y must hold numbers: got dates or durations .* the days since a date"):
+            SignatureGPRegressor(**QUICK).fit(X, times)
 
 
 def test_data_that_do_not_fit(panel: Any, fitted: SignatureGPClassifier) -> None:

@@ -1,6 +1,7 @@
 """Panels as estimators take them, and what is done to them."""
 
 import itertools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from sigkernel_tf.gp import Preprocessing
-from sigkernel_tf.gp.estimators.panels import as_series, pad
-from sigkernel_tf.gp.estimators.preprocessing import Preprocessor, candidates, thinned
+from sigkernel_tf.gp.estimators.panels import as_series, column_names, pad, warn_if_transposed
+from sigkernel_tf.gp.estimators.preprocessing import Preprocessor, candidates, thinned, windowed
+from sigkernel_tf.signatures import signature
 
 
 @pytest.fixture
@@ -69,6 +71,65 @@ def test_data_frame_of_numbers(rng: np.random.Generator) -> None:
         as_series(pandas.Series([1.0, 2.0]))
 
 
+def test_names_of_columns(unequal: list[np.ndarray]) -> None:
+    pandas = pytest.importorskip("pandas")
+    frames = [pandas.DataFrame(one, columns=["a", "b"]) for one in unequal]
+    objects = np.empty(3, dtype=object)
+    objects[:] = frames
+    assert column_names(frames) == column_names(frames[0]) == column_names(objects) == ["a", "b"]
+    assert column_names(pandas.concat(frames, keys=range(3))) == ["a", "b"]
+    for none in (unequal, np.zeros((2, 3)), [], pandas.DataFrame(np.zeros((2, 2))), tf.zeros((2, 3, 4))):
+        assert column_names(none) is None
+    frames[2] = frames[2][["b", "a"]]
+    with pytest.raises(ValueError, match=r"got \['b', 'a'\] in series 2 after \['a', 'b'\]: give \[frame"):
+        as_series(frames)
+
+
+def indexed(index: list[tuple], unit: str = "") -> Any:
+    """A multi-indexed frame whose one channel counts its rows; times of a unit are dates."""
+    pandas = pytest.importorskip("pandas")
+    keys, times = zip(*index, strict=True)
+    of_time = {
+        "D": lambda: pandas.to_datetime(times, unit="D"),
+        "M": lambda: pandas.PeriodIndex.from_ordinals(times, freq="M"),
+    }
+    levels = [keys, of_time[unit]() if unit else times]
+    return pandas.DataFrame({"a": np.arange(float(len(index)))}, index=pandas.MultiIndex.from_arrays(levels))
+
+
+@pytest.mark.parametrize("unit", ["", "D", "M"])
+def test_rows_in_the_order_of_time(unit: str) -> None:
+    ordered = [("q", 3), ("q", 10), ("p", 0), ("p", 1), ("p", 7)]  # series in any order, times at any distance
+    assert_same(as_series(indexed(ordered, unit)), [np.arange(2.0)[:, None], np.arange(2.0, 5.0)[:, None]])
+    scattered = [("q", 3), ("p", 0), ("q", 10), ("p", 1)]
+    with pytest.raises(ValueError, match=r"not beside each other: give X.sort_index\(\)"):
+        as_series(indexed(scattered, unit))
+    for backwards in ([("q", 3), ("q", 4), ("p", 1), ("p", 0)], [("p", 1), ("p", 1)]):
+        with pytest.raises(ValueError, match=r"after .* in series 'p': give X.sort_index\(\)"):
+            as_series(indexed(backwards, unit))
+    assert len(as_series(indexed(scattered, unit).sort_index())) == 2
+
+
+def test_times_that_are_text_have_no_order() -> None:
+    assert len(as_series(indexed([("p", "step 9"), ("p", "step 10")]))) == 1
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 2), (4, 1, 300), (40, 6, 100), (4, 2, 20)])
+def test_arrays_that_look_transposed(shape: tuple[int, ...]) -> None:
+    for X in (np.zeros(shape), tf.zeros(shape)):
+        with pytest.warns(UserWarning, match=r"give X.transpose\(0, 2, 1\); if not, list\(X\)"):
+            warn_if_transposed(X)
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 1), (4, 29, 12), (4, 22, 200), (4, 144, 963), (1, 300), (300,)])
+def test_arrays_that_do_not_look_transposed(shape: tuple[int, ...]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_if_transposed(np.zeros(shape))
+        warn_if_transposed(list(np.zeros((4, 1, 300))))
+        warn_if_transposed(tf.ragged.constant([[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]]))
+
+
 @pytest.mark.parametrize(
     ("X", "error", "match"),
     [
@@ -93,6 +154,15 @@ def test_no_panels(X: Any, error: type[Exception], match: str) -> None:
         as_series(X)
 
 
+def windows_by_hand(x: np.ndarray, windows: int) -> np.ndarray:
+    """Step i of n lies in window floor(i W / n)."""
+    path = np.zeros((len(x), windows, x.shape[1]))
+    for i in range(len(x) - 1):
+        path[i + 1] = path[i]
+        path[i + 1, i * windows // (len(x) - 1)] += x[i + 1] - x[i]
+    return path.reshape(len(x), -1)
+
+
 def by_hand(x: np.ndarray, how: Preprocessing, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     if how.scaling == "series":
         mean, deviation = x.mean(axis=0), x.std(axis=0)
@@ -107,12 +177,16 @@ def by_hand(x: np.ndarray, how: Preprocessing, mean: np.ndarray, deviation: np.n
         for before, after in itertools.pairwise(x):
             pairs += [(after, before), (after, after)]
         x = np.array([np.concatenate(pair) for pair in pairs])
+    if how.windows > 1:
+        x = windows_by_hand(x, how.windows)
     if how.time:
         x = np.column_stack([np.linspace(0, 1, len(x)) if len(x) > 1 else [0.0], x])
     return x
 
 
-@pytest.mark.parametrize("how", [*candidates(2, 20), Preprocessing(scaling="none")], ids=str)
+@pytest.mark.parametrize(
+    "how", [*candidates(2, 20), Preprocessing(scaling="none"), Preprocessing(lead_lag=True, windows=3)], ids=str
+)
 def test_paths(unequal: list[np.ndarray], how: Preprocessing) -> None:
     preprocessor = Preprocessor.fitted(how, unequal, 100)
     points = np.concatenate(unequal)
@@ -126,14 +200,26 @@ def test_paths(unequal: list[np.ndarray], how: Preprocessing) -> None:
 def test_a_lead_and_its_lag_share_a_lengthscale() -> None:
     assert Preprocessing(lead_lag=True, time=True).channel_groups(2).tolist() == [0, 1, 2, 1, 2]
     assert Preprocessing(lead_lag=True, time=False).channel_groups(2).tolist() == [0, 1, 0, 1]
+    assert Preprocessing(windows=3).channel_groups(2).tolist() == [0, 1, 2, 1, 2, 1, 2]
+
+
+def test_windows_hold_the_whole_path(rng: np.random.Generator) -> None:
+    """Their sum is the path; each window's own signature is that of the part of the path in it."""
+    x = rng.normal(size=(9, 2))
+    parts = windowed(x[None], 4)[0].reshape(9, 4, 2)
+    np.testing.assert_allclose(parts.sum(axis=1), x - x[0], atol=1e-14)
+    for w in range(4):
+        np.testing.assert_allclose(
+            signature(parts[None, :, w], depth=3), signature(x[None, 2 * w : 2 * w + 3], depth=3), atol=1e-14
+        )
 
 
 def test_candidates() -> None:
     one = candidates(1, 24)
-    assert len(set(one)) == len(one) == 18
-    assert all(how.time or how.lead_lag for how in one)
-    assert len(candidates(3, 24)) == 24
-    assert not any(how.lead_lag for how in candidates(30, 24))
+    assert len(set(one)) == len(one) == 18 + 3 * 6
+    assert all(how.time or how.lead_lag or how.windows > 1 for how in one)
+    assert len(candidates(3, 24)) == 24 + 2 * 6
+    assert not any(how.lead_lag or how.windows > 1 for how in candidates(30, 24))
 
 
 def test_thinning_keeps_straight_lines_and_short_series() -> None:
