@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,26 @@ class Checkpoints:
     """
 
     def __init__(
-        self, folder: str | Path, variables: dict[str, list[tf.Variable]], fingerprint: dict[str, Any]
+        self,
+        folder: str | Path,
+        variables: dict[str, list[tf.Variable]],
+        fingerprint: dict[str, Any],
+        values: Callable[[], str],
     ) -> None:
         """
         :param folder: made when first saved to.
         :param variables: what is saved and restored, by name.
         :param fingerprint: JSON values that tell this training from others.
+        :param values: a digest of the model's values as they are. A checkpoint is resumed from those that its training
+            began with, and from those that were saved with it, for an interrupted model still has them.
+        :raises ValueError: where the folder is a file.
         """
         self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"checkpoint_dir must be a folder, got the file {str(folder)!r}: take another name.")
         self._checkpoint = tf.train.Checkpoint(**variables)
         self._fingerprint = json.loads(json.dumps(fingerprint, default=np.generic.item))  # as it will be read
+        self._values, self._start = values, values()
         self._number = 0
 
     def restore(self) -> dict[str, Any] | None:
@@ -49,32 +60,47 @@ class Checkpoints:
         Set the variables to the saved ones.
 
         :return: the saved state; None where the folder has none.
-        :raises ValueError: where the checkpoint is another training's, saying in what they differ.
+        :raises ValueError: where the checkpoint is another training's, saying in what they differ, or damaged.
         """
         path = self.folder / _STATE
         if not path.exists():
             return None
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            there, number, state = saved["fingerprint"], saved["number"], saved["state"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"checkpoint_dir={str(self.folder)!r} holds a damaged {_STATE}: delete the folder, or take another one."
+            ) from error
+        here = self._fingerprint
         differing = [
-            f"{name} (there {saved['fingerprint'].get(name)}, here {value})"
-            for name, value in self._fingerprint.items()
-            if saved["fingerprint"].get(name) != value
+            f"{name} (there {there.get(name)}, here {here.get(name)})"
+            for name in {**here, **there}  # in their order
+            if name not in here or name not in there or here[name] != there[name]
         ]
+        if self._start not in (saved.get("start"), saved.get("values")):
+            differing.append("the values that the model's parameters start from")
         if differing:
             raise ValueError(
                 f"checkpoint_dir={str(self.folder)!r} holds the checkpoint of another training; they differ in "
-                f"{', '.join(differing)}: take another folder, or delete this one."
+                f"{', '.join(differing)}: take another folder, delete this one, or build the model as it was."
             )
-        self._number = saved["number"]
+        self._number, self._start = number, saved["start"]
         self._checkpoint.read(self._prefix(self._number)).assert_consumed()
-        return saved["state"]
+        return state
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint by the variables as they are and ``state``, JSON values."""
         self.folder.mkdir(parents=True, exist_ok=True)
         number = self._number + 1
         self._checkpoint.write(self._prefix(number))
-        content = {"number": number, "fingerprint": self._fingerprint, "state": state}
+        content = {
+            "number": number,
+            "fingerprint": self._fingerprint,
+            "start": self._start,
+            "values": self._values(),
+            "state": state,
+        }
         temporary = self.folder / f"{_STATE}.tmp"
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
         os.replace(temporary, self.folder / _STATE)

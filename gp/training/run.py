@@ -19,6 +19,7 @@ from ..data.datasets import spooled
 from ..evaluation import Evaluator
 from ..inducing_variables import has_orthogonal_features
 from ..posteriors import check_residual
+from .fingerprint import settings, values_digest
 from .options import TrainingOptions
 from .results import PHASES, MonitorPoint, TrainingResult, is_over, phase_start
 from .steps import Steps
@@ -52,8 +53,9 @@ def train(
     likelihoods that are not log-concave (``MultiClass``) a whole step can leave q(u) without a covariance; it is then
     halved until enough of the precision stays. ``model.num_data`` is set to the number of series trained on.
 
-    With ``checkpoint_dir``, a call with the same data and options continues where the last one stopped, however it
-    stopped, and reaches the same result: minibatches depend on the seed and the iteration alone. Ctrl-C saves a
+    With ``checkpoint_dir``, a call with the same data and options, and the model built as it was (or as an interrupt
+    left it), continues where the last one stopped, however it stopped, and reaches the same result: minibatches depend
+    on the seed and the iteration alone. A checkpoint of other settings or starting values is refused. Ctrl-C saves a
     checkpoint first; a process that is killed loses the steps since the last monitored point. Likelihoods that draw
     random numbers of their own (``Softmax``) take them from TensorFlow: seed it with ``tf.random.set_seed``; a resumed
     run then sees other draws.
@@ -150,7 +152,9 @@ class _Run:
         self.checkpoints: Checkpoints | None = None
         if options.checkpoint_dir is not None:
             variables = {**self.steps.variables(), "best": self.best}
-            self.checkpoints = Checkpoints(options.checkpoint_dir, variables, self._fingerprint())
+            self.checkpoints = Checkpoints(
+                options.checkpoint_dir, variables, self._fingerprint(), lambda: values_digest(model)
+            )
             saved = self.checkpoints.restore()
             if saved is not None:
                 self.state = _State.from_json(saved)
@@ -161,7 +165,13 @@ class _Run:
         """What must be the same for a checkpoint to be resumed."""
         trained = (*self.steps.variational, *self.steps.hyperparameters)
         shapes = [variable.shape.as_list() for variable in trained]
-        return {**self.options.as_fingerprint(), **self.chosen, "parameter_shapes": shapes, "data": self.data.digest()}
+        return {
+            **self.options.as_fingerprint(),
+            **self.chosen,
+            **settings(self.model),
+            "parameter_shapes": shapes,
+            "data": self.data.digest(),
+        }
 
     def _check_residual(self) -> None:
         if has_orthogonal_features(self.model.inducing_variable):

@@ -1,7 +1,9 @@
 """The training procedure, on small models of GPflow's own: what it trains and keeps, and that it can be stopped."""
 
+import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,10 +14,13 @@ import gpflow
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-from sigkernel_tf.gp import SigGPDE, SignatureKernel
+from sigkernel_tf import FiniteDifference
+from sigkernel_tf.gp import SigGPDE, SignatureKernel, TruncatedSignatureKernel
 from sigkernel_tf.gp.evaluation import Evaluation
 from sigkernel_tf.gp.training import TrainingOptions, TrainingResult, minibatches, run, train
+from sigkernel_tf.static_kernels import rbf
 
 ROOT = Path(__file__).resolve().parents[2]
 HYPERPARAMETERS = (".kernel.lengthscales", ".kernel.variance", ".likelihood.variance")
@@ -239,7 +244,7 @@ def test_interrupted_at_a_monitored_point_and_resumed(tmp_path: Path, uninterrup
     options = toy_options(checkpoint_dir=tmp_path)
     with pytest.raises(KeyboardInterrupt, match="go on by training again"):
         train(interrupted, toy_data(), options, record=Spy(interrupted, raise_at=point))
-    resumed = toy_model(lengthscale=5.0)  # whatever the new model's parameters are, the checkpoint's replace them
+    resumed = toy_model()
     assert_same_training(uninterrupted, (resumed, train(resumed, toy_data(), options)))
 
 
@@ -333,6 +338,82 @@ def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         train(toy_model(), toy_data(), toy_options(checkpoint_dir=tmp_path, batch_size=9))
     with pytest.raises(ValueError, match="differ in data"):
         train(toy_model(), toy_data(63), toy_options(checkpoint_dir=tmp_path))
+
+
+def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    def model(likelihood: object = None, **settings: object) -> SigGPDE:
+        return SigGPDE(1, 3, likelihood=likelihood or gpflow.likelihoods.Bernoulli(), **settings)
+
+    X, Y = toy_data()
+    data, options = (np.hstack([X, X**2]), (Y > 0) * 1.0), toy_options(iterations=1, checkpoint_dir=tmp_path)
+    trained = model()
+    train(trained, data, options)
+    other = {
+        "model.likelihood.invlink": model(gpflow.likelihoods.Bernoulli(tf.sigmoid)),
+        "model.likelihood ": model(gpflow.likelihoods.Gaussian()),
+        "model.kernel.normalize": model(normalize=True),
+        "model.kernel.solver": model(solver=FiniteDifference(1)),
+        "model.mean_function ": model(mean_function=gpflow.functions.Constant(0.0)),
+        "the values that the model's parameters start from": model(lengthscales=2.0),
+    }
+    held = model()
+    gpflow.set_trainable(held.likelihood, False)
+    gpflow.set_trainable(held.kernel.variance, False)
+    other["model.kernel.variance.trainable"] = held
+    for name, wrong in other.items():
+        before = parameters(wrong)
+        with pytest.raises(ValueError, match=f"another training.* differ in .*{re.escape(name)}"):
+            train(wrong, data, options)
+        assert all(np.array_equal(value, before[key]) for key, value in parameters(wrong).items())  # none is restored
+    for same in (model(), trained):  # built again, or as training left it
+        train(same, data, options)
+        np.testing.assert_array_equal(same.q_mu, trained.q_mu)
+
+
+def test_what_tells_models_apart_is_the_same_in_every_process() -> None:
+    script = f"""
+        import json, sys
+        sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
+        from test_training import many_sided_model
+        from sigkernel_tf.gp.training.fingerprint import settings, values_digest
+        model = many_sided_model()
+        print(json.dumps([settings(model), values_digest(model)]))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert first == second
+    found = json.loads(first)[0]
+    assert found["model.kernel.kernels[0].active_dims"] == "slice(0, 4, None)"
+    assert found["model.kernel.kernels[0].static_kernel"] == "rbf"
+    assert found["model.kernel.kernels[0].static_kernel.lengthscale"] == 0.5
+    assert found["model.kernel.kernels[1].depth"] == 3
+    assert found["model.kernel.kernels[1].variance.prior"] == "Gamma"
+    assert found["model.kernel.kernels[1].variance.prior.rate"] == 2.0
+    assert found["model.inducing_variable"] == "InducingPoints"
+    assert "0x" not in first
+
+
+def many_sided_model() -> gpflow.models.SVGP:
+    """Parts of many kinds, a compiled function among them."""
+    lifted = SignatureKernel(2, static_kernel=functools.partial(rbf, lengthscale=0.5), active_dims=slice(0, 4))
+    truncated = TruncatedSignatureKernel(2, depth=3)
+    truncated.variance.prior = tfp.distributions.Gamma(np.float64(1.0), np.float64(2.0))
+    model = gpflow.models.SVGP(
+        lifted + truncated, gpflow.likelihoods.MultiClass(3), np.ones((3, 4)), num_latent_gps=3, num_data=10
+    )
+    model.predict = tf.function(model.predict_f)
+    return model
+
+
+def test_folders_that_hold_no_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ValueError, match="checkpoint_dir must be a folder, got the file"):
+        train(toy_model(), toy_data(), toy_options(checkpoint_dir=file))
+    for damaged in ("{", "[]", "{}"):
+        (tmp_path / "state.json").write_text(damaged)
+        with pytest.raises(ValueError, match=f"{re.escape(str(tmp_path))}.* holds a damaged state.json: delete"):
+            train(toy_model(), toy_data(), toy_options(checkpoint_dir=tmp_path))
 
 
 def test_interrupt_without_a_checkpoint_says_so() -> None:

@@ -1,0 +1,83 @@
+"""What tells one model from another, so that no checkpoint is resumed by a different one."""
+
+import dataclasses
+import functools
+import hashlib
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from gpflow.base import Parameter
+from gpflow.kernels import Kernel
+from gpflow.models import GPModel
+
+from ..checkpoints import digest
+
+_SET_BY_TRAINING = "model.num_data"
+
+
+def settings(model: GPModel) -> dict[str, Any]:
+    """
+    The classes of a model's parts and their plain settings by name, as ``{"model.kernel.normalize": True}``.
+
+    JSON values, the same in every process that builds the model: functions count by their name, arrays by their
+    digest, parameters by what surrounds their value (transform, prior, whether they are trained). What is neither (a
+    compiled function, say) is left out, as are private attributes.
+    """
+    found = dict(_settings(model, "model", ()))
+    found.pop(_SET_BY_TRAINING, None)
+    return found
+
+
+def values_digest(model: GPModel) -> str:
+    """
+    SHA-256 of all parameters' values, trainable or not.
+
+    To single precision: the same start on another machine may differ in the last bits.
+    """
+    sha = hashlib.sha256()
+    for parameter in model.parameters:
+        value = np.ascontiguousarray(parameter.numpy(), np.float32)
+        sha.update(f"{value.shape} ".encode() + value.tobytes())
+    return sha.hexdigest()
+
+
+def _settings(part: Any, name: str, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+    """Names and JSON values of a part of a model; ``above`` are the ids of the parts that it belongs to."""
+    if id(part) in above:
+        return
+    above = (*above, id(part))
+    if part is None or isinstance(part, (bool, int, float, str)):
+        yield name, part
+    elif isinstance(part, np.generic):
+        yield name, part.item()
+    elif isinstance(part, slice):
+        yield name, repr(part)
+    elif isinstance(part, Parameter):
+        yield f"{name}.trainable", part.trainable
+        yield f"{name}.transform", getattr(part.transform, "name", None)
+        if part.prior is not None:
+            yield f"{name}.prior", type(part.prior).__name__
+            yield from _settings(part.prior.parameters, f"{name}.prior", above)
+    elif isinstance(part, (np.ndarray, tf.Tensor)):
+        array = np.atleast_1d(np.asarray(part))
+        yield name, array.tolist() if array.size <= 10 else digest(array)
+    elif isinstance(part, functools.partial):
+        yield name, getattr(part.func, "__qualname__", type(part.func).__name__)
+        yield from _settings({"args": part.args, **part.keywords}, name, above)
+    elif inspect.isroutine(part):
+        yield name, part.__qualname__
+    elif isinstance(part, Mapping):
+        for key in sorted(part, key=str):
+            yield from _settings(part[key], f"{name}.{key}", above)
+    elif isinstance(part, Sequence):
+        for place, value in enumerate(part):
+            yield from _settings(value, f"{name}[{place}]", above)
+    elif isinstance(part, tf.Module) or dataclasses.is_dataclass(part):
+        yield name, type(part).__name__
+        public = {key: value for key, value in vars(part).items() if not key.startswith("_")}
+        if isinstance(part, Kernel):
+            public["active_dims"] = part.active_dims  # kept under a private name
+        yield from _settings(public, name, above)
