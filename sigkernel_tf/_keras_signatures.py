@@ -75,9 +75,9 @@ def _check_memory(X: Tensor, depth: int, *, stream: bool) -> None:
     sizes = [Decimal(channels) ** k for k in range(1, depth + 1)]
     held = sizes[0]
     if stream:
-        held = 2 * sum(sizes)
+        held = 2 * sum(sizes, Decimal())
     elif depth > 2:
-        held = sum(sizes[: depth - 2]) + sizes[depth - 3] + sizes[1]
+        held = sum(sizes[: depth - 2], Decimal()) + sizes[depth - 3] + sizes[1]
     cause = f"depth={depth} with {channels} channels, in Keras operations,"
     bytes_each = 8 if keras.backend.standardize_dtype(X.dtype) == "float64" else 4
     _truncations.check_fits(held, cause, bytes_each, _truncations.known_product(X.shape[:2]), holder="time step")
