@@ -159,11 +159,7 @@ def calibration(result: dict[str, Any]) -> Figure:
 
 def relevant_words(result: dict[str, Any]) -> Figure:
     """The ten most relevant words of the first seed, by :func:`sigkernel_tf.gp.word_relevance`: figure 4."""
-    names = _channel_names(result, result["dataset"]["channels"])
-    rows = [
-        RelevantWord(**{**row, "word": tuple(row["word"]), "name": " → ".join(names[letter] for letter in row["word"])})
-        for row in result["seeds"][0]["relevant_words"]
-    ]
+    rows = [RelevantWord(**{**row, "word": tuple(row["word"])}) for row in result["seeds"][0]["relevant_words"]]
     figure = Figure(figsize=(7.0, 3.6), layout="constrained")
     axes = WordRelevance(tuple(rows)).plot(ax=figure.subplots())
     axes.set_xlabel("relevance: |m| times the spread of the feature; orange lowers the probability")

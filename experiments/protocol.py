@@ -32,9 +32,9 @@ from .results import PREDICTIONS, Results, peak_memory_gb
 from .scores import binary_scores
 
 DEPTH, SEQUENCE_LENGTH = 4, 5  # GPSig's truncation level and inducing sequences (section 6, appendix B.2)
-TOP_WORDS = 10  # figure 4's
+_TOP_WORDS = 10  # figure 4's
 _LOOKS_PER_PHASE = 20
-_LOOKED_AT = 5000  # test series that are scored on the way, for the figure; at the end all are
+_LOOKED_AT = 5000  # test series that are scored on the way, at the end all are; training series for words' spread
 _AT_ONCE = 500  # series in a prediction
 
 
@@ -94,33 +94,47 @@ def as_inputs(X: Series) -> np.ndarray:
     return X.reshape(len(X), -1) if isinstance(X, np.ndarray) else flatten_paths(X)
 
 
+def some_rows(number: int, most: int) -> np.ndarray:
+    """At most so many of a number of rows, drawn at random, in their order; the same at every call."""
+    return np.sort(np.random.default_rng(0).permutation(number)[:most])
+
+
+def gpsig_kernel(dataset: Dataset, protocol: Protocol, explicit: bool | None = None) -> TruncatedSignatureKernel:
+    """
+    GPSig's kernel, with strictly increasing indices, order 1, as in Toth & Oberhauser (2020).
+
+    :param explicit: as :class:`~sigkernel_tf.gp.TruncatedSignatureKernel` takes it: None is the faster way, False
+        GPSig's own; both give the same numbers.
+    """
+    lengthscales = np.full(dataset.num_channels, protocol.lengthscale)
+    kernel = TruncatedSignatureKernel(
+        dataset.num_channels, DEPTH, discretization_order=1, lengthscales=lengthscales, explicit=explicit
+    )
+    gpflow.set_trainable(kernel.level_variances, False)
+    return kernel
+
+
 def build_model(dataset: Dataset, protocol: Protocol, seed: int = 0, *, explicit: bool | None = None) -> SVGP:
     """
     SigGPDE, or GPSig's kernel with inducing tensors or sequences, which are initialised from the training set.
 
     The hyperparameters are the lengthscales, one for each channel, and start alike in all models; variances stay 1
-    (appendix B.2: "the scaling factors for each channel"). GPSig's kernel has strictly increasing indices, order 1, as
-    in Toth & Oberhauser (2020).
+    (appendix B.2: "the scaling factors for each channel").
 
     :param seed: decides from which series inducing tensors and sequences are made.
-    :param explicit: as :class:`~sigkernel_tf.gp.TruncatedSignatureKernel` takes it, for GPSig: None is the faster way,
-        False GPSig's own; both give the same numbers.
+    :param explicit: how GPSig's kernel is computed, see :func:`gpsig_kernel`.
     """
     likelihood, num_latent_gps = likelihood_of(dataset)
-    lengthscales = np.full(dataset.num_channels, protocol.lengthscale)
     if protocol.model == "siggpde":
         model = SigGPDE(
             dataset.num_channels,
             protocol.num_inducing,
             likelihood=likelihood,
             num_latent_gps=num_latent_gps,
-            lengthscales=lengthscales,
+            lengthscales=np.full(dataset.num_channels, protocol.lengthscale),
         )
     else:
-        kernel = TruncatedSignatureKernel(
-            dataset.num_channels, DEPTH, discretization_order=1, lengthscales=lengthscales, explicit=explicit
-        )
-        gpflow.set_trainable(kernel.level_variances, False)
+        kernel = gpsig_kernel(dataset, protocol, explicit)
         X = as_inputs(dataset.X_train)
         if protocol.model == "gpsig-it":
             inducing = InducingTensors.from_data(X, protocol.num_inducing, kernel, seed=seed)
@@ -160,7 +174,7 @@ def _run_seed(dataset: Dataset, protocol: Protocol, seed: int, folder: Path, pro
     model = build_model(dataset, protocol, seed)
     X_test, y_test = as_inputs(dataset.X_test), dataset.y_test[:, None]
     on_test = Evaluator(model, (X_test, y_test))
-    chosen = np.sort(np.random.default_rng(0).permutation(len(X_test))[:_LOOKED_AT])
+    chosen = some_rows(len(X_test), _LOOKED_AT)
     on_the_way = on_test if len(X_test) <= _LOOKED_AT else Evaluator(model, (X_test[chosen], y_test[chosen]))
 
     def record() -> dict[str, float]:
@@ -179,7 +193,7 @@ def _run_seed(dataset: Dataset, protocol: Protocol, seed: int, folder: Path, pro
         "accuracy": scores.accuracy,
         "nlpp": scores.nlpp,
         **(_binary_scores(model, dataset, folder) if dataset.num_classes == 2 else {}),
-        **({"relevant_words": _relevant_words(model, data[0])} if protocol.model == "siggpde" else {}),
+        **({"relevant_words": _relevant_words(model, dataset, data[0])} if protocol.model == "siggpde" else {}),
         "seconds_per_iteration": None if math.isnan(seconds) else seconds,
         "peak_memory_gb": peak_memory_gb(),
         "wall_seconds": time.perf_counter() - start,  # of this process: less where a checkpoint was resumed
@@ -203,7 +217,8 @@ def _binary_scores(model: SVGP, dataset: Dataset, folder: Path) -> dict[str, Any
     return binary_scores(dataset.y_test, probability)
 
 
-def _relevant_words(model: SVGP, X: np.ndarray) -> list[dict[str, Any]]:
-    """The most relevant words by the spread of their features over some of the training set."""
-    chosen = np.sort(np.random.default_rng(0).permutation(len(X))[:_LOOKED_AT])
-    return [asdict(word) for word in word_relevance(model, X=X[chosen]).rows[:TOP_WORDS]]
+def _relevant_words(model: SVGP, dataset: Dataset, X: np.ndarray) -> list[dict[str, Any]]:
+    """The most relevant words by the spread of their features over some of the training set X."""
+    names = dataset.description.channels or None
+    relevance = word_relevance(model, names, X=X[some_rows(len(X), _LOOKED_AT)])
+    return [asdict(word) for word in relevance.rows[:_TOP_WORDS]]

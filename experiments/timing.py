@@ -12,7 +12,7 @@ from sigkernel_tf.gp import train
 
 from .datasets import Dataset
 from .models import BY_SUMS, MODELS
-from .protocol import Protocol, as_inputs, build_model
+from .protocol import Protocol, as_inputs, build_model, gpsig_kernel, some_rows
 from .results import environment, write_json
 
 _BATCHES = 10  # series to time on, in minibatches: the time of a step does not depend on how many there are
@@ -52,7 +52,7 @@ def time_models(
     }
     builders = {MODELS[model]: partial(build_model, part, protocols[model]) for model in models}
     for model in models:
-        if getattr(build_model(part, protocols[model]).kernel, "explicit", False):
+        if model != "siggpde" and gpsig_kernel(part, protocols[model]).explicit:
             builders[MODELS[model] + BY_SUMS] = partial(build_model, part, protocols[model], explicit=False)
     seconds: dict[str, list[float]] = {name: [] for name in builders}
     options = protocols[models[0]].training_options(0, None, False)
@@ -79,7 +79,7 @@ def time_models(
 
 def _part(dataset: Dataset, number: int) -> Dataset:
     """Some of the training series, at random, of the same number of classes."""
-    chosen = np.sort(np.random.default_rng(0).permutation(len(dataset.X_train))[:number])
+    chosen = some_rows(len(dataset.X_train), number)
     # One series of the last class, so that the model has as many as with all the data.
     chosen[0] = int(np.argmax(dataset.y_train))
     return dataclasses.replace(dataset, X_train=[dataset.X_train[i] for i in chosen], y_train=dataset.y_train[chosen])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from gpflow.base import Parameter
+from gpflow.kullback_leiblers import gauss_kl
 from tensorflow_probability import bijectors
 
 
@@ -30,6 +31,12 @@ def as_packed_factor(q_sqrt: Any) -> tf.Tensor | None:
 def unpacked(factor: tf.Tensor) -> tf.Tensor:
     """Lower triangular matrices [L, M, M] of packed ones."""
     return bijectors.FillTriangular().forward(factor)
+
+
+def white_kl(q_mu: Any, q_sqrt: Any) -> tf.Tensor:
+    """KL[q || N(0, I)] of any of GPflow's q_mu [M, L] and q_sqrt, packed where it is kept so."""
+    packed = as_packed_factor(q_sqrt)
+    return gauss_kl(q_mu, q_sqrt, None) if packed is None else packed_kl(tf.convert_to_tensor(q_mu), packed)
 
 
 def packed_kl(q_mu: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:

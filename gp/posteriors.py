@@ -15,7 +15,7 @@ from gpflow.base import MeanAndVariance, TensorType
 from gpflow.conditionals import conditional
 from gpflow.inducing_variables import InducingVariables, MultioutputInducingVariables
 from gpflow.kernels import Kernel, LinearCoregionalization, MultioutputKernel
-from gpflow.kullback_leiblers import gauss_kl, prior_kl
+from gpflow.kullback_leiblers import prior_kl
 from gpflow.posteriors import (
     BasePosterior,
     IndependentPosterior,
@@ -35,7 +35,7 @@ from .inducing_variables import (
     unsuitable_kernel,
 )
 from .kernels import SignatureKernel
-from .packed_factors import as_packed_factor, packed_kl, unpacked
+from .packed_factors import as_packed_factor, unpacked, white_kl
 
 RESIDUAL_TOLERANCE = 1e-6  # relative to k(x, x)
 
@@ -173,12 +173,7 @@ def _prior_kl_orthogonal(
 ) -> tf.Tensor:
     """KL[q(u) || N(0, I)], whitened or not."""
     latent_kernels(kernel, inducing_variable)
-    return _divergence(q_mu, q_sqrt)
-
-
-def _divergence(q_mu: TensorType, q_sqrt: TensorType) -> tf.Tensor:
-    packed = as_packed_factor(q_sqrt)
-    return gauss_kl(q_mu, q_sqrt, None) if packed is None else packed_kl(tf.convert_to_tensor(q_mu), packed)
+    return white_kl(q_mu, q_sqrt)
 
 
 @prior_kl.register(OrthogonalSignatureFeatures, Kernel, object, object)
@@ -257,7 +252,7 @@ def _prior_kl_multioutput(by_gpflow: Callable[..., tf.Tensor]) -> Callable[..., 
         if not has_orthogonal_features(inducing_variable):
             return by_gpflow(inducing_variable, kernel, q_mu, q_sqrt, whiten=whiten)
         latent_kernels(kernel, inducing_variable)
-        return _divergence(q_mu, q_sqrt)
+        return white_kl(q_mu, q_sqrt)
 
     return kl
 

@@ -19,7 +19,7 @@ from sigkernel_tf.quadratic_forms import quadratic_forms
 
 from .inducing_variables import InducingSequences, InducingTensors
 from .kernels import PathKernel, TruncatedSignatureKernel
-from .packed_factors import as_packed_factor, packed_kl
+from .packed_factors import as_packed_factor, white_kl
 
 _PAIRS = ((InducingTensors, TruncatedSignatureKernel), (InducingSequences, PathKernel))
 
@@ -62,11 +62,10 @@ def _prior_kl_whitened(
     q_sqrt: TensorType,
     whiten: bool = False,
 ) -> tf.Tensor:
-    """KL[q(v) || N(0, I)] of packed factors; GPflow's otherwise."""
-    packed = as_packed_factor(q_sqrt)
-    if packed is None or not whiten:
-        return _gpflows_kl(inducing_variable, kernel, q_mu, q_sqrt, whiten=whiten)
-    return packed_kl(tf.convert_to_tensor(q_mu), packed)
+    """KL[q(v) || N(0, I)] where u is whitened; else GPflow's."""
+    if whiten:
+        return white_kl(q_mu, q_sqrt)
+    return _gpflows_kl(inducing_variable, kernel, q_mu, q_sqrt, whiten=False)
 
 
 _gpflows_kl = prior_kl.dispatch_or_raise(InducingVariables, Kernel, object, object)

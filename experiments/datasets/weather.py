@@ -28,7 +28,6 @@ STEPS, STEPS_AHEAD = 36, 6  # six hours to look at, one to foretell
 THRESHOLD = 1.0  # mm
 NEGATIVES = 3  # for each positive
 TEST_FRACTION = 0.25  # of the time, the last
-VALIDATION_FRACTION = 0.2  # of the time before, the last
 _SEED = 0
 
 
@@ -52,7 +51,8 @@ def load() -> Dataset:
     stations, source = _stations()
     windows, rng = [windows_of(station) for station in stations], np.random.default_rng(_SEED)
     before_test = 1.0 - TEST_FRACTION
-    cuts = [moment(stations, share) for share in ((1.0 - VALIDATION_FRACTION) * before_test, before_test)]
+    to_fit = (1.0 - DESCRIPTION.defaults.validation_fraction) * before_test
+    cuts = [moment(stations, share) for share in (to_fit, before_test)]
     bounds = [-np.inf, *cuts, np.inf]
     fit, validation, test = (
         [_balanced(one.among((one.starts >= start) & (one.ends < end)), rng) for one in windows]

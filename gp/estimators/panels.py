@@ -163,10 +163,11 @@ def _check_order(X: Any, name: str) -> None:
     inside = key[1:] == key[:-1]
     times = X.index.get_level_values(1)
     is_text = times.dtype == "category" or any(isinstance(time, str) for time in times[:1])
+    backwards = np.zeros_like(inside) if is_text else inside & ~np.asarray(times[1:] > times[:-1], bool)
     if len(key) and 1 + np.count_nonzero(~inside) != len(np.unique(key)):
         fault = "rows of one series that are not beside each other"
-    elif not is_text and (inside & ~np.asarray(times[1:] > times[:-1], bool)).any():
-        at = int(np.flatnonzero(inside & ~np.asarray(times[1:] > times[:-1], bool))[0])
+    elif backwards.any():
+        at = int(np.argmax(backwards))
         fault = f"time {times[at + 1]} after {times[at]} in series {X.index[at][0]!r}"
     else:
         return

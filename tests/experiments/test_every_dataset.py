@@ -93,6 +93,11 @@ def test_run_tables_and_figures(
     two_classes = result["dataset"]["classes"] == 2
     assert result["options"]["likelihood"] == ("Bernoulli" if two_classes else "MultiClass")
     assert ("roc_auc" in seed) == two_classes
+    assert ("relevant_words" in seed) == (model == "siggpde")
+    if name == "weather" and model == "siggpde":
+        channels = ("time", "pressure", "temperature", "humidity", "air density", "wind speed", "radiation", "rain")
+        for word in seed["relevant_words"]:
+            assert word["name"] == " → ".join(channels[letter] for letter in word["word"])
 
     assert main(["run", name, "--model", model, *options]) == 0  # nothing is trained again
     assert "1 of 1 seeds are finished already" in capsys.readouterr().out

@@ -127,7 +127,7 @@ def test_no_results(tmp_path: Path) -> None:
 def test_pictures_of_a_sweep_and_of_two_classes(results: Path, rng: np.random.Generator) -> None:
     y, probability = np.arange(60) % 2, rng.random(60)
     mean = rng.normal(size=60)
-    word = {"word": [3, 1], "name": "", "process": 0, "coefficient": -2.0, "spread": 0.5}
+    word = {"word": [3, 1], "name": "humidity → pressure", "process": 0, "coefficient": -2.0, "spread": 0.5}
     place = write(
         results,
         "weather",
@@ -160,8 +160,8 @@ def test_nothing_to_draw(tmp_path: Path) -> None:
 
 def test_relevant_words_have_the_channels_names() -> None:
     rows = [
-        {"word": [3, 1], "name": "", "process": 0, "coefficient": -2.0, "spread": 0.5},
-        {"word": [0], "name": "", "process": 0, "coefficient": 0.25, "spread": 1.0},
+        {"word": [3, 1], "name": "humidity → pressure", "process": 0, "coefficient": -2.0, "spread": 0.5},
+        {"word": [0], "name": "time", "process": 0, "coefficient": 0.25, "spread": 1.0},
     ]
     result = {"dataset": {"name": "weather", "channels": 8}, "seeds": [{"relevant_words": rows}]}
     (axes,) = relevant_words(result).axes

@@ -6,8 +6,9 @@ import gpflow
 import numpy as np
 import pytest
 import tensorflow as tf
+from training_toys import toy_data, toy_model, toy_options
 
-from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel
+from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, TrainingResult, train
 
 Walks = Callable[..., np.ndarray]
 
@@ -138,3 +139,10 @@ def factorisations() -> Callable[..., list[str]]:
         return [op for op in found if any(name in op for name in FACTORISATIONS)]
 
     return find
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> tuple[gpflow.models.SVGP, TrainingResult]:
+    """The small model, trained from beginning to end."""
+    model = toy_model()
+    return model, train(model, toy_data(), toy_options())

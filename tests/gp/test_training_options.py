@@ -8,28 +8,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from training_toys import toy_data, toy_model, toy_options
 
-from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, TrainingOptions, TrainingResult, train
+from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, TrainingResult, train
 from sigkernel_tf.gp.packed_factors import as_packed_factor, packed_kl
 from sigkernel_tf.gp.training.optimizers import FusedAdam, FusedNadam
 from sigkernel_tf.gp.training.results import MonitorPoint, is_over, phase_start
 from sigkernel_tf.gp.training.steps import Steps
-
-
-def toy_data() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(7)
-    X = rng.uniform(0.0, 1.0, (60, 1))
-    return X, np.sin(6.0 * X) + 0.05 * rng.normal(size=(60, 1))
-
-
-def toy_model(**options: object) -> gpflow.models.SVGP:
-    Z = np.linspace(0.0, 1.0, 5)[:, None]
-    return gpflow.models.SVGP(gpflow.kernels.RBF(), gpflow.likelihoods.Gaussian(), Z, **options)
-
-
-def toy_options(**changes: object) -> TrainingOptions:
-    small: dict = {"iterations": 6, "batch_size": 8, "learning_rate": 0.05, "monitor_every": 4}
-    return TrainingOptions(**{**small, "validation_fraction": 0.25, "progress": False, **changes})
 
 
 def trained(**changes: object) -> tuple[gpflow.models.SVGP, TrainingResult]:

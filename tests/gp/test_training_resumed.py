@@ -1,0 +1,226 @@
+"""Trainings that are stopped, however it happens, and go on; and checkpoints that are another training's."""
+
+import functools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import gpflow
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from training_toys import Spy, assert_same_training, parameters, toy_data, toy_model, toy_options
+
+from sigkernel_tf import FiniteDifference
+from sigkernel_tf.gp import SigGPDE, SignatureKernel, TruncatedSignatureKernel
+from sigkernel_tf.gp.training import minibatches, run, train
+from sigkernel_tf.static_kernels import rbf
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_seeds_make_runs_repeatable(uninterrupted: tuple) -> None:
+    again, other = toy_model(), toy_model()
+    assert_same_training(uninterrupted, (again, train(again, toy_data(), toy_options())))
+    train(other, toy_data(), toy_options(seed=1))
+    assert not np.array_equal(other.q_mu.numpy(), again.q_mu.numpy())
+
+
+def test_minibatches_pass_over_the_data_and_depend_on_the_iteration_alone() -> None:
+    together = minibatches(10, 4, 3, 0, 10)
+    apart = np.concatenate([minibatches(10, 4, 3, first, 1) for first in range(10)])
+    np.testing.assert_array_equal(together, apart)
+    for number in range(4):  # 40 indices: four passes
+        np.testing.assert_array_equal(np.sort(together.ravel()[10 * number : 10 * number + 10]), np.arange(10))
+    assert not np.array_equal(together, minibatches(10, 4, 4, 0, 10))
+
+
+@pytest.mark.parametrize("point", [1, 2, 4, 5])  # midway in phase 1, the ends of phases 1 and 2, midway in phase 3
+def test_interrupted_at_a_monitored_point_and_resumed(tmp_path: Path, uninterrupted: tuple, point: int) -> None:
+    interrupted = toy_model()
+    options = toy_options(checkpoint_dir=tmp_path)
+    with pytest.raises(KeyboardInterrupt, match="go on by training again"):
+        train(interrupted, toy_data(), options, record=Spy(interrupted, raise_at=point))
+    resumed = toy_model()
+    assert_same_training(uninterrupted, (resumed, train(resumed, toy_data(), options)))
+
+
+@pytest.mark.parametrize("call", [1, 3, 5, 7, 8])
+def test_interrupted_between_steps_and_resumed(
+    tmp_path: Path, uninterrupted: tuple, call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a step has run and before Python has heard of it, which is where Ctrl-C strikes."""
+    calls = 0
+
+    def interrupt(self: object, bound: float) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise KeyboardInterrupt
+
+    options = toy_options(checkpoint_dir=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(run._Run, "_check_finite", interrupt)
+        with pytest.raises(KeyboardInterrupt, match="of 18 iterations, saved in"):
+            train(toy_model(), toy_data(), options)
+    resumed = toy_model()
+    assert_same_training(uninterrupted, (resumed, train(resumed, toy_data(), options)))
+
+
+def test_killed_while_saving_leaves_the_old_checkpoint(
+    tmp_path: Path, uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = toy_options(checkpoint_dir=tmp_path)
+    replaced = os.replace
+
+    def die_the_second_time(source: Path, target: Path) -> None:
+        if (tmp_path / "state.json").exists():
+            raise OSError("killed")
+        replaced(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", die_the_second_time)
+        with pytest.raises(OSError, match="killed"):
+            train(toy_model(), toy_data(), options)
+    assert json.loads((tmp_path / "state.json").read_text())["state"]["history"][-1]["iteration"] == 4
+    resumed = toy_model()
+    assert_same_training(uninterrupted, (resumed, train(resumed, toy_data(), options)))
+    assert len({path.name.split(".")[0] for path in tmp_path.glob("variables-*")}) == 1  # leftovers are gone
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_process_is_resumed(tmp_path: Path, uninterrupted: tuple, how: signal.Signals) -> None:
+    script = f"""
+        import signal, sys, time
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have it ignored
+        sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+        from sigkernel_tf.gp.training import train
+        from training_toys import toy_data, toy_model, toy_options
+        calls = 0
+        def record():
+            global calls
+            calls += 1
+            if calls == 4:
+                print("now", flush=True)
+                time.sleep(60)
+            return {{}}
+        train(toy_model(), toy_data(), toy_options(checkpoint_dir={str(tmp_path)!r}), record=record)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "now\n"
+    process.send_signal(how)
+    _, errors = process.communicate()
+    assert process.returncode != 0
+    assert ("go on by training again" in errors) == (how is signal.SIGINT)
+    resumed = toy_model()
+    assert_same_training(uninterrupted, (resumed, train(resumed, toy_data(), toy_options(checkpoint_dir=tmp_path))))
+
+
+def test_finished_training_is_restored_without_a_step(
+    tmp_path: Path, uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = toy_options(checkpoint_dir=tmp_path)
+    train(toy_model(), toy_data(), options)
+    monkeypatch.delattr(run._Run, "_run_phase")
+    restored = toy_model()
+    assert_same_training(uninterrupted, (restored, train(restored, toy_data(), options)))
+    assert restored.num_data == 60
+
+
+def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    train(toy_model(), toy_data(), toy_options(checkpoint_dir=tmp_path))
+    with pytest.raises(ValueError, match=r"differ in batch_size \(there 8, here 9\): take another folder"):
+        train(toy_model(), toy_data(), toy_options(checkpoint_dir=tmp_path, batch_size=9))
+    with pytest.raises(ValueError, match="differ in data"):
+        train(toy_model(), toy_data(63), toy_options(checkpoint_dir=tmp_path))
+
+
+def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    def model(likelihood: object = None, **settings: object) -> SigGPDE:
+        return SigGPDE(1, 3, likelihood=likelihood or gpflow.likelihoods.Bernoulli(), **settings)
+
+    X, Y = toy_data()
+    data, options = (np.hstack([X, X**2]), (Y > 0) * 1.0), toy_options(iterations=1, checkpoint_dir=tmp_path)
+    trained = model()
+    train(trained, data, options)
+    other = {
+        "model.likelihood.invlink": model(gpflow.likelihoods.Bernoulli(tf.sigmoid)),
+        "model.likelihood ": model(gpflow.likelihoods.Gaussian()),
+        "model.kernel.normalize": model(normalize=True),
+        "model.kernel.solver": model(solver=FiniteDifference(1)),
+        "model.mean_function ": model(mean_function=gpflow.functions.Constant(0.0)),
+        "the values that the model's parameters start from": model(lengthscales=2.0),
+    }
+    held = model()
+    gpflow.set_trainable(held.likelihood, False)
+    gpflow.set_trainable(held.kernel.variance, False)
+    other["model.kernel.variance.trainable"] = held
+    for name, wrong in other.items():
+        before = parameters(wrong)
+        with pytest.raises(ValueError, match=f"another training.* differ in .*{re.escape(name)}"):
+            train(wrong, data, options)
+        assert all(np.array_equal(value, before[key]) for key, value in parameters(wrong).items())  # none is restored
+    for same in (model(), trained):  # built again, or as training left it
+        train(same, data, options)
+        np.testing.assert_array_equal(same.q_mu, trained.q_mu)
+
+
+def test_what_tells_models_apart_is_the_same_in_every_process() -> None:
+    script = f"""
+        import json, sys
+        sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}, {str(Path(__file__).parent)!r}]
+        from test_training_resumed import many_sided_model
+        from sigkernel_tf.gp.training.fingerprint import settings, values_digest
+        model = many_sided_model()
+        print(json.dumps([settings(model), values_digest(model)]))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert first == second
+    found = json.loads(first)[0]
+    assert found["model.kernel.kernels[0].active_dims"] == "slice(0, 4, None)"
+    assert found["model.kernel.kernels[0].static_kernel"] == "rbf"
+    assert found["model.kernel.kernels[0].static_kernel.lengthscale"] == 0.5
+    assert found["model.kernel.kernels[1].depth"] == 3
+    assert found["model.kernel.kernels[1].variance.prior"] == "Gamma"
+    assert found["model.kernel.kernels[1].variance.prior.rate"] == 2.0
+    assert found["model.inducing_variable"] == "InducingPoints"
+    assert "0x" not in first
+
+
+def many_sided_model() -> gpflow.models.SVGP:
+    """Parts of many kinds, a compiled function among them."""
+    lifted = SignatureKernel(2, static_kernel=functools.partial(rbf, lengthscale=0.5), active_dims=slice(0, 4))
+    truncated = TruncatedSignatureKernel(2, depth=3)
+    truncated.variance.prior = tfp.distributions.Gamma(np.float64(1.0), np.float64(2.0))
+    model = gpflow.models.SVGP(
+        lifted + truncated, gpflow.likelihoods.MultiClass(3), np.ones((3, 4)), num_latent_gps=3, num_data=10
+    )
+    model.predict = tf.function(model.predict_f)
+    return model
+
+
+def test_folders_that_hold_no_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ValueError, match="checkpoint_dir must be a folder, got the file"):
+        train(toy_model(), toy_data(), toy_options(checkpoint_dir=file))
+    for damaged in ("{", "[]", "{}"):
+        (tmp_path / "state.json").write_text(damaged)
+        with pytest.raises(ValueError, match=f"{re.escape(str(tmp_path))}.* holds a damaged state.json: delete"):
+            train(toy_model(), toy_data(), toy_options(checkpoint_dir=tmp_path))
+
+
+def test_interrupt_without_a_checkpoint_says_so() -> None:
+    model = toy_model()
+    with pytest.raises(KeyboardInterrupt, match="nothing is saved: give a checkpoint_dir"):
+        train(model, toy_data(), toy_options(), record=Spy(model, raise_at=1))
