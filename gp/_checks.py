@@ -3,6 +3,8 @@
 from typing import Any
 
 import numpy as np
+from gpflow.base import Parameter, TensorData
+from gpflow.utilities import positive
 
 
 def as_positive_int(value: Any, name: str) -> int:
@@ -17,3 +19,18 @@ def as_positive_int(value: Any, name: str) -> int:
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}.")
     return int(value)
+
+
+def positive_parameter(value: TensorData, name: str) -> Parameter:
+    """
+    A trainable parameter of positive numbers, of any shape.
+
+    :raises TypeError: for what are no numbers.
+    :raises ValueError: for numbers that are not positive and finite.
+    """
+    numbers = value.numpy() if hasattr(value, "numpy") else np.asarray(value)
+    if numbers.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}: for instance {name}=1.0.")
+    if not (np.isfinite(numbers) & (numbers > 0)).all():
+        raise ValueError(f"{name} must be positive and finite, got {numbers.tolist()}: for instance {name}=1.0.")
+    return Parameter(value, transform=positive())

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from gpflow.likelihoods import Bernoulli
+from gpflow.likelihoods import Likelihood, ScalarLikelihood
 from gpflow.models import GPModel
 
 from ._checks import as_positive_int
+from ._tracing import plain_errors
+from .classes import class_probabilities, num_classes
 from .data import Rows, as_rows
 from .prediction import predict_in_batches
 
@@ -18,12 +20,16 @@ __all__ = ["Evaluation", "Evaluator", "evaluate", "predict_in_batches"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of a model on labelled data."""
+    """
+    Scores of a model on labelled data.
+
+    :param nlpp: mean over the data of −log p(y | x), in nats; gpflow's ``predict_log_density``.
+    :param accuracy: fraction of the data whose most probable class is the true one; None where the likelihood has no
+        classes.
+    """
 
     nlpp: float
-    """Mean over the data of −log p(y | x), in nats; gpflow's ``predict_log_density``."""
     accuracy: float | None
-    """Fraction of the data whose most probable class is the true one; None where the likelihood has no classes."""
 
 
 class Evaluator:
@@ -47,20 +53,20 @@ class Evaluator:
         self._rows = data if isinstance(data, Rows) else as_rows(data, model.likelihood)
         self._batch_size = as_positive_int(batch_size, "batch_size")
         likelihood = model.likelihood
-        self._binary = isinstance(likelihood, Bernoulli)
-        self._has_classes = self._binary or hasattr(likelihood, "num_classes")
+        self._has_classes = num_classes(likelihood) is not None
 
         @tf.function(input_signature=list(self._rows.specs()))
         def score(X: tf.Tensor, Y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             f_mean, f_var = model.predict_f(X)
+            _check_latents(likelihood, f_mean, Y)
             log_density = likelihood.predict_log_density(X, f_mean, f_var, Y)
             if not self._has_classes:
                 return log_density, tf.zeros([0], tf.bool)
-            mean, _ = likelihood.predict_mean_and_var(X, f_mean, f_var)
-            predicted = tf.cast(mean[:, 0] > 0.5, tf.int64) if self._binary else tf.argmax(mean, axis=-1)
+            predicted = tf.argmax(class_probabilities(likelihood, X, f_mean, f_var), axis=-1)
             return log_density, tf.equal(predicted, tf.cast(Y[:, 0], tf.int64))
 
-        self._score = score.get_concrete_function()
+        with plain_errors():
+            self._score = score.get_concrete_function()
 
     def __call__(self) -> Evaluation:
         """The model's scores as it is now."""
@@ -83,6 +89,19 @@ def evaluate(model: GPModel, data: tuple[Any, Any], *, batch_size: int = 500) ->
     :param batch_size: how many are predicted at a time; changes memory alone.
     """
     return Evaluator(model, data, batch_size=batch_size)()
+
+
+def _check_latents(likelihood: Likelihood, f_mean: tf.Tensor, Y: tf.Tensor) -> None:
+    """:raises ValueError: where the likelihood needs another number of latent processes, or of columns of Y."""
+    latents, columns = f_mean.shape[-1], Y.shape[-1]
+    name, expected = type(likelihood).__name__, likelihood.latent_dim
+    if expected is not None and latents is not None and latents != expected:
+        raise ValueError(
+            f"num_latent_gps must be {expected} for {name}, got a model of {latents}: build it with "
+            f"num_latent_gps={expected}."
+        )
+    if isinstance(likelihood, ScalarLikelihood) and latents is not None and columns != latents:
+        raise ValueError(f"Y must have a column for each of the model's {latents} outputs ({name}), got {columns}.")
 
 
 def _batches(num_rows: int, batch_size: int) -> Iterator[slice]:

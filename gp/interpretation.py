@@ -8,14 +8,15 @@ import numpy as np
 import tensorflow as tf
 from gpflow import covariances
 from gpflow.config import default_float
-from gpflow.inducing_variables import SharedIndependentInducingVariables
-from gpflow.kernels import SharedIndependent
+from gpflow.inducing_variables import MultioutputInducingVariables
+from gpflow.kernels import MultioutputKernel
 from gpflow.models import SVGP
 
 from sigkernel_tf.signatures import words
 
 from .data.rows import as_array_like
 from .inducing_variables import OrthogonalSignatureFeatures
+from .kernels import SignatureKernel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,18 +27,22 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class RelevantWord:
-    """A word of the signature, and how much one latent process leans on it."""
+    """
+    A word of the signature, and how much one latent process leans on it.
+
+    :param word: channels in the order of their increments, counted from 0.
+    :param name: the channels' names in that order, as "humidity → pressure → humidity".
+    :param process: the latent process: the class, where each class has one.
+    :param coefficient: the variational mean m of the word's feature: its sign is the direction in which the feature
+        moves f.
+    :param spread: standard deviation of the feature over the data; 1 where there were none.
+    """
 
     word: tuple[int, ...]
-    """Channels in the order of their increments, counted from 0."""
     name: str
-    """The channels' names in that order, as "humidity → pressure → humidity"."""
     process: int
-    """The latent process: the class, where each class has one."""
     coefficient: float
-    """The variational mean m of the word's feature: its sign is the direction in which the feature moves f."""
     spread: float
-    """Standard deviation of the feature over the data; 1 where there were none."""
 
     @property
     def level(self) -> int:
@@ -136,33 +141,55 @@ def word_relevance(model: SVGP, channel_names: Sequence[str] | None = None, *, X
     :param channel_names: a name for each channel of the paths, a time channel and those that the kernel does not see
         included; None: "channel 0" and so on.
     :param X: flattened paths [N, L * D], the training set for instance; an array, a memory-mapped file or its like.
-    :raises TypeError: for a model with other inducing variables.
+    :raises TypeError: for a model with other inducing variables, and names that are no strings.
     :raises ValueError: where there are not as many names as channels, and for an X without paths.
     """
-    inducing, kernel = model.inducing_variable, model.kernel
-    if isinstance(inducing, SharedIndependentInducingVariables) and isinstance(kernel, SharedIndependent):
-        inducing, kernel = inducing.inducing_variable, kernel.kernel
-    if not isinstance(inducing, OrthogonalSignatureFeatures):
+    processes = _processes(model)
+    means = model.q_mu.numpy()  # [M, L]
+    spreads: dict[Any, np.ndarray] = {}
+    rows = []
+    for process, (inducing, kernel) in enumerate(processes):
+        names = _checked_names(channel_names, kernel.num_channels)
+        if kernel not in spreads:
+            spreads[kernel] = np.ones(len(means)) if X is None else _spread(inducing, kernel, X)
+        channels = range(kernel.num_channels) if kernel.channels is None else kernel.channels  # those it sees
+        numbers = zip(words(len(channels), len(means)), means[:, process], spreads[kernel], strict=True)
+        for letters, mean, spread in numbers:
+            word = tuple(channels[letter] for letter in letters)
+            if word:
+                name = _ARROW.join(names[i] for i in word)
+                rows.append(RelevantWord(word, name, process, float(mean), float(spread)))
+    return WordRelevance(tuple(sorted(rows, key=lambda row: -row.relevance)))
+
+
+def _processes(model: Any) -> list[tuple[OrthogonalSignatureFeatures, SignatureKernel]]:
+    """The inducing variables and the kernel of each latent process."""
+    inducing, kernel = getattr(model, "inducing_variable", None), model.kernel
+    of_each = inducing.inducing_variables if isinstance(inducing, MultioutputInducingVariables) else (inducing,)
+    kernels = kernel.latent_kernels if isinstance(kernel, MultioutputKernel) else (kernel,)
+    for one in of_each:
+        if not isinstance(one, OrthogonalSignatureFeatures):
+            raise TypeError(
+                "model must have OrthogonalSignatureFeatures, whose means belong to words, got "
+                f"{type(model).__name__} with {type(one).__name__}: take SigGPDE."
+            )
+    return [(of_each[i % len(of_each)], kernels[i % len(kernels)]) for i in range(model.num_latent_gps)]
+
+
+def _checked_names(channel_names: Sequence[str] | None, num_channels: int) -> list[str]:
+    if channel_names is None:
+        return [f"channel {i}" for i in range(num_channels)]
+    if isinstance(channel_names, str) or not all(isinstance(name, str) for name in channel_names):
         raise TypeError(
-            f"model must have OrthogonalSignatureFeatures, whose means belong to words, got {type(inducing).__name__}."
+            "channel_names must be a sequence of strings, one for each channel, got "
+            f"{type(channel_names).__name__}: for instance ['time', 'pressure']; paths are given as X=."
         )
-    num_channels = kernel.num_channels
-    channels = range(num_channels) if kernel.channels is None else kernel.channels  # words are over those it sees
-    names = [f"channel {i}" for i in range(num_channels)] if channel_names is None else list(channel_names)
-    if len(names) != num_channels:
+    if len(channel_names) != num_channels:
         raise ValueError(
             f"channel_names must have {num_channels} names, one for each channel of the paths (a time channel "
-            f"included), got {len(names)}: {names}."
+            f"included), got {len(channel_names)}: {list(channel_names)}."
         )
-    means = model.q_mu.numpy()  # [M, L]
-    spread = np.ones(len(means)) if X is None else _spread(inducing, kernel, X)
-    rows = [
-        RelevantWord(word, _ARROW.join(names[i] for i in word), process, float(means[m, process]), float(spread[m]))
-        for m, letters in enumerate(words(len(channels), len(means)))
-        if (word := tuple(channels[letter] for letter in letters))
-        for process in range(means.shape[1])
-    ]
-    return WordRelevance(tuple(sorted(rows, key=lambda row: -row.relevance)))
+    return list(channel_names)
 
 
 def _spread(inducing: OrthogonalSignatureFeatures, kernel: Any, X: Any) -> np.ndarray:

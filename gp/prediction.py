@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import scipy.stats
 import tensorflow as tf
-from gpflow import likelihoods
+from gpflow import Parameter, likelihoods
 from gpflow.config import default_float
 from gpflow.models import GPModel
 
 from ._checks import as_positive_int
+from ._tracing import plain_errors
+from .classes import class_probabilities, num_classes
 from .data.rows import as_array_like
 
 Predictor = Callable[[tf.Tensor], Sequence[tf.Tensor]]
@@ -48,30 +50,24 @@ def predict_probabilities(model: GPModel, X: Any, *, batch_size: int = 500, out:
     """
     Probabilities of the classes at many inputs, p(y = c | x).
 
-    :param model: a GPflow model with ``MultiClass``, ``Softmax`` or ``Bernoulli``, which has the classes 0 and 1.
+    :param model: a GPflow model with ``MultiClass``, ``Softmax``, ``Ordinal`` or ``Bernoulli`` (classes 0 and 1).
     :param X: as :func:`predict_in_batches` takes it.
     :param batch_size: how many are predicted at a time; changes memory alone.
     :param out: an array [N, classes] for the result, or with more rows.
     :return: [N, classes]: ``out`` where given.
     :raises TypeError: for a likelihood without classes.
     """
-    predict = _predictor(model)
-    if isinstance(model.likelihood, likelihoods.Bernoulli):
-
-        def probabilities(X: tf.Tensor) -> list[tf.Tensor]:
-            p = predict(X)[0]
-            return [tf.concat([1 - p, p], axis=-1)]
-
-    elif hasattr(model.likelihood, "num_classes"):
-
-        def probabilities(X: tf.Tensor) -> list[tf.Tensor]:
-            return [predict(X)[0]]
-
-    else:
+    likelihood = model.likelihood
+    if num_classes(likelihood) is None:
         raise TypeError(
-            f"model must have a likelihood with classes (MultiClass, Softmax, Bernoulli), got "
-            f"{type(model.likelihood).__name__}: take predict_in_batches or predict_quantiles."
+            "model must have a likelihood with classes (MultiClass, Softmax, Bernoulli, Ordinal), got "
+            f"{type(likelihood).__name__}: take predict_in_batches or predict_quantiles."
         )
+    predict_f = _predictor(model, of_f=True)
+
+    def probabilities(X: tf.Tensor) -> list[tf.Tensor]:
+        return [class_probabilities(likelihood, X, *predict_f(X))]
+
     return _over_batches(probabilities, X, batch_size, None if out is None else (out,))[0]
 
 
@@ -180,7 +176,7 @@ def _conditional_quantile(likelihood: Any) -> Callable[[np.ndarray, np.ndarray],
     if isinstance(likelihood, likelihoods.Beta):
         scale = _number(likelihood, "scale")
         return lambda f, u: stats.beta.ppf(u, mean(f) * scale, (1 - mean(f)) * scale)
-    cure = "predict_probabilities" if _has_classes(likelihood) else "sample_posterior, and draw y given f"
+    cure = "predict_probabilities" if num_classes(likelihood) is not None else "sample_posterior, and draw y given f"
     raise TypeError(
         "model must have a Gaussian, StudentT, Poisson, Exponential, Gamma or Beta likelihood, got "
         f"{type(likelihood).__name__}: take {cure}."
@@ -189,13 +185,12 @@ def _conditional_quantile(likelihood: Any) -> Callable[[np.ndarray, np.ndarray],
 
 def _number(likelihood: Any, name: str) -> float:
     value = getattr(likelihood, name)
-    if value is None:
-        raise TypeError(f"model must have a likelihood whose {name} is a number, got a function of the inputs.")
+    if value is None or (callable(value) and not isinstance(value, Parameter)):
+        raise TypeError(
+            f"model must have a likelihood whose {name} is a number, got a function of the inputs: take "
+            "sample_posterior, and draw y given f."
+        )
     return float(tf.convert_to_tensor(value))
-
-
-def _has_classes(likelihood: Any) -> bool:
-    return hasattr(likelihood, "num_classes") or isinstance(likelihood, (likelihoods.Bernoulli, likelihoods.Ordinal))
 
 
 def _over_batches(
@@ -206,7 +201,8 @@ def _over_batches(
     parts: list[tuple[np.ndarray, ...]] = []
     row = 0
     for batch in _input_batches(X, batch_size):
-        results = tuple(np.asarray(result) for result in function(tf.convert_to_tensor(batch, default_float())))
+        with plain_errors():
+            results = tuple(np.asarray(result) for result in function(tf.convert_to_tensor(batch, default_float())))
         if out is None:
             parts.append(results)
         else:

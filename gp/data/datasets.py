@@ -11,6 +11,7 @@ from .._checks import as_positive_int
 from .minibatches import minibatches
 from .rows import as_rows
 
+_ROWS_AT_A_TIME = 256
 _AHEAD = 2  # batches read while others are worked on
 
 
@@ -58,10 +59,12 @@ def spooled(dataset: tf.data.Dataset, folder: Path) -> tuple[np.ndarray, np.ndar
     """
     The rows of a finite dataset in memory-mapped files, written in one pass: so they can be had in any order, again.
 
-    :param dataset: pairs (X, Y), of one row each (X of rank 1) or of batches (X of rank 2).
+    :param dataset: pairs (X, Y): batches, or one row each. X is flattened or not, and Y may be a vector. Elements of
+        rank 2 and 1 with as many numbers in Y as rows in X count as a batch.
     :param folder: where the files go.
     :raises TypeError: for a dataset of other elements.
-    :raises ValueError: for an endless dataset, an empty one, and rows of several widths.
+    :raises ValueError: for an endless dataset, an empty one, batches of X and Y that differ in length, and rows of
+        several widths.
     """
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) != 2:
@@ -69,16 +72,17 @@ def spooled(dataset: tf.data.Dataset, folder: Path) -> tuple[np.ndarray, np.ndar
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError("data must be a finite tf.data.Dataset, got one without an end: leave out repeat().")
     if spec[0].shape.rank == 1:
-        dataset = dataset.batch(256)
+        dataset = dataset.batch(_ROWS_AT_A_TIME)
     shapes, dtypes, count = None, None, 0
     paths = [folder / "X", folder / "Y"]
     with paths[0].open("wb") as x_file, paths[1].open("wb") as y_file:
         for batch in dataset.as_numpy_iterator():
-            parts = [part.reshape(len(part), -1) for part in batch]
+            parts = _as_batch(*batch)
             shapes, dtypes = shapes or [part.shape[1] for part in parts], [part.dtype for part in parts]
             if [part.shape[1] for part in parts] != shapes:
                 raise ValueError(
-                    f"data must have rows of one width, {shapes} as in the first batch, got {parts[0].shape}."
+                    f"data must have rows of one width, {shapes[0]} and {shapes[1]} as the first, got "
+                    f"{[part.shape[1] for part in parts]} after {count} rows: bring the paths to one length."
                 )
             for part, file in zip(parts, (x_file, y_file), strict=True):
                 file.write(np.ascontiguousarray(part).tobytes())
@@ -90,3 +94,13 @@ def spooled(dataset: tf.data.Dataset, folder: Path) -> tuple[np.ndarray, np.ndar
         for path, dtype, width in zip(paths, dtypes, shapes, strict=True)
     )
     return X, Y
+
+
+def _as_batch(X: np.ndarray, Y: np.ndarray) -> list[np.ndarray]:
+    """An element of a dataset as X [B, columns] and Y [B, outputs]."""
+    is_one_row = X.ndim < 2 or Y.ndim == 0 or (X.ndim == 2 and Y.ndim == 1 and len(X) != len(Y))
+    if is_one_row:
+        return [X.reshape(1, -1), Y.reshape(1, -1)]
+    if len(X) != len(Y):
+        raise ValueError(f"data must have batches of as many rows in X as in Y, got shapes {X.shape} and {Y.shape}.")
+    return [X.reshape(len(X), -1), Y.reshape(len(Y), -1)]

@@ -12,37 +12,39 @@ import tensorflow as tf
 from gpflow.config import default_float
 
 from ..checkpoints import digest
-
-_ROWS_AT_A_TIME = 4096  # where all are read
+from .outputs import check_outputs, output_dtype
 
 
 class Rows:
-    """X and Y of the same number of rows; X in GPflow's default float, Y as it is."""
+    """X and Y of the same number of rows; X in GPflow's default float."""
 
-    def __init__(self, X: Any, Y: Any, indices: np.ndarray | None = None) -> None:
+    def __init__(self, X: Any, Y: Any, y_dtype: Any = None, indices: np.ndarray | None = None) -> None:
         """
         :param X: inputs, array-like [N, ...].
         :param Y: outputs, array-like [N, P].
+        :param y_dtype: in which rows of Y are read; None: as they are.
         :param indices: which rows of these count, in this order; None: all.
         """
         self._X, self._Y, self._indices = X, Y, indices
+        self._y_dtype = Y.dtype if y_dtype is None else y_dtype
 
     def __len__(self) -> int:
         return self._X.shape[0] if self._indices is None else len(self._indices)
 
     def subset(self, indices: np.ndarray) -> "Rows":
         """The rows with these numbers; nothing is read."""
-        return Rows(self._X, self._Y, indices if self._indices is None else self._indices[indices])
+        return Rows(self._X, self._Y, self._y_dtype, indices if self._indices is None else self._indices[indices])
 
     def read(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Some rows of X and Y, in memory."""
         if self._indices is not None:
             rows = self._indices[rows]
-        return read_rows(self._X, rows).astype(default_float(), copy=False), read_rows(self._Y, rows)
+        X, Y = read_rows(self._X, rows), read_rows(self._Y, rows)
+        return X.astype(default_float(), copy=False), Y.astype(self._y_dtype, copy=False)
 
     def specs(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
         """Of any number of rows of X and Y."""
-        dtypes = default_float(), self._Y.dtype
+        dtypes = default_float(), self._y_dtype
         return tuple(  # type: ignore[return-value]
             tf.TensorSpec([None, *part.shape[1:]], dtype)
             for part, dtype in zip((self._X, self._Y), dtypes, strict=True)
@@ -77,9 +79,9 @@ def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
     Data as :class:`Rows`, checked.
 
     :param data: X [N, ...] and Y [N, P], array-like.
-    :param likelihood: GPflow's; where it has ``num_classes``, Y must hold classes from 0.
-    :raises ValueError: for other ranks, differing numbers of rows, no rows, and labels that are no classes.
-    :raises TypeError: for data that are not a pair.
+    :param likelihood: GPflow's, which Y is for: it is checked, and read in the dtype that the likelihood takes.
+    :raises ValueError: for other ranks, differing numbers of rows, no rows, and what the likelihood cannot take.
+    :raises TypeError: for data that are not a pair, and a Y that holds no numbers.
     """
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise TypeError(f"data must be a pair (X, Y), got {type(data).__name__}: for instance data=(X_train, Y_train).")
@@ -91,18 +93,7 @@ def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
         )
     if X.shape[0] != Y.shape[0] or X.shape[0] == 0:
         raise ValueError(f"data must have the same number of rows in X and Y, at least one, got {X.shape}, {Y.shape}.")
-    num_classes = getattr(likelihood, "num_classes", None)
-    if num_classes is not None:
-        _check_labels(Y, num_classes)
-    return Rows(X, Y)
-
-
-def _check_labels(Y: Any, num_classes: int) -> None:
-    parts = (Y[start : start + _ROWS_AT_A_TIME] for start in range(0, Y.shape[0], _ROWS_AT_A_TIME))
-    labels = np.unique(np.concatenate([np.unique(part) for part in parts]))
-    if not np.isin(labels, np.arange(num_classes)).all():
-        shown = ", ".join(str(label) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
-        raise ValueError(
-            f"Y must hold classes 0 to {num_classes - 1}, for the likelihood has {num_classes}, got {shown}: "
-            "number them with np.unique(y, return_inverse=True)[1][:, None]."
-        )
+    if likelihood is None:
+        return Rows(X, Y)
+    check_outputs(Y, likelihood)
+    return Rows(X, Y, output_dtype(likelihood))

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from check_shapes import check_shapes
-from gpflow.base import Parameter, TensorData, TensorType
+from gpflow.base import TensorData, TensorType
 from gpflow.config import default_float
 from gpflow.kernels import Kernel
-from gpflow.utilities import positive
 
 from sigkernel_tf.paths import pad_ragged
 
-from .._checks import as_positive_int
+from .._checks import as_positive_int, positive_parameter
 
 
 def flatten_paths(X: Any) -> Any:
@@ -72,13 +71,15 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path.
         :param active_dims: the columns of X that hold the flattened path, a slice or their indices; None: all.
         :raises ValueError: for no channels, channels that the paths have not, lengthscales that are neither a scalar
-            nor [D], and indices of columns whose number is no multiple of ``num_channels``.
-        :raises TypeError: for a ``num_channels`` that is no integer, and ``channels`` that are no sequence of them.
+            nor [D], lengthscales or a variance that are not positive, and indices of columns whose number is no
+            multiple of ``num_channels``.
+        :raises TypeError: for a ``num_channels`` that is no integer, ``channels`` that are no sequence of them, and
+            lengthscales or a variance that are no numbers.
         """
         super().__init__(active_dims=active_dims, name=name)
         self.num_channels = as_positive_int(num_channels, "num_channels")
         self.channels = None if channels is None else _checked_channels(channels, self.num_channels)
-        self.lengthscales = Parameter(lengthscales, transform=positive())
+        self.lengthscales = positive_parameter(lengthscales, "lengthscales")
         shape = self.lengthscales.shape
         if shape not in (tf.TensorShape([]), tf.TensorShape([self.num_channels_seen])):
             count = f"num_channels={self.num_channels}" if channels is None else f"channels={self.channels}"
@@ -91,7 +92,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
                 f"active_dims must be the columns of a flattened path, a multiple of num_channels={self.num_channels} "
                 f"of them, got {len(self.active_dims)}: to pick channels use channels=, as in channels=[0]."
             )
-        self.variance = Parameter(variance, transform=positive())
+        self.variance = positive_parameter(variance, "variance")
         self.normalize = normalize
 
     @abc.abstractmethod
@@ -214,8 +215,8 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         return paths / self.lengthscales
 
     def _rows(self, X: TensorType, name: str) -> tf.Tensor:
-        """X as a tensor of rank 2 and of the parameters' dtype."""
-        X = tf.convert_to_tensor(X)
+        """X as a tensor of rank 2 and of the parameters' dtype, in which numbers without one are taken."""
+        X = tf.convert_to_tensor(X, self.lengthscales.dtype if isinstance(X, (list, tuple)) else None)
         if X.dtype != self.lengthscales.dtype:
             raise TypeError(
                 f"{name} must have the kernel parameters' dtype, {self.lengthscales.dtype.name}, got {X.dtype.name}: "

@@ -97,7 +97,7 @@ class SignatureKernel(PathKernel):
         solver_attributes(solver, tf.float64)  # a wrong solver is refused here, not at the first call
         self.solver = solver
         if static_kernel is not None:
-            static.check_static_kernel(static_kernel)
+            static.check_static_kernel(static_kernel, self.num_channels_seen)
         self.static_kernel = static_kernel
         self.level_variances: Parameter | None = None
         self._num_weighed = 0  # words with a variance of their own

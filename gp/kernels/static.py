@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from gpflow import kernels
 from gpflow.kernels import Kernel
@@ -33,18 +34,39 @@ _STATIONARY = {
     kernels.Matern52: static_kernels.matern52,
     kernels.RationalQuadratic: static_kernels.rational_quadratic,
 }
+# Noise, which is 0 between any two points; indices of outputs; and changes along one axis.
+_NOT_OF_POINTS = (kernels.White, kernels.Coregion, kernels.ChangePoints)
 _COMBINATIONS = {kernels.Sum: operator.add, kernels.Product: operator.mul}
 
 # Nothing here needs AutoGraph, which map_fn otherwise calls for each function that it is given, at every call.
 _as_it_stands = tf.autograph.experimental.do_not_convert
 
 
-def check_static_kernel(kernel: Any) -> None:
-    """:raises TypeError: for anything but a GPflow kernel of one output, or a function."""
-    if isinstance(kernel, kernels.MultioutputKernel) or not (isinstance(kernel, Kernel) or callable(kernel)):
+def check_static_kernel(kernel: Any, num_channels: int) -> None:
+    """
+    :param num_channels: of the points that it will see.
+    :raises TypeError: for anything but a GPflow kernel of one output on points, or a function.
+    :raises ValueError: for ``active_dims`` that the points have not.
+    """
+    if isinstance(kernel, (kernels.MultioutputKernel, type)) or not (isinstance(kernel, Kernel) or callable(kernel)):
         raise TypeError(
             "static_kernel must be None (linear), a kernel of gpflow.kernels for points, or a function of "
             f"sigkernel_tf.static_kernels, got {kernel!r}: for instance gpflow.kernels.RBF()."
+        )
+    if isinstance(kernel, _NOT_OF_POINTS):
+        raise TypeError(
+            f"static_kernel must be a kernel of points of {num_channels} channels, got {type(kernel).__name__}, which "
+            "is not one of two different points alone: for instance gpflow.kernels.RBF()."
+        )
+    if isinstance(kernel, kernels.Combination):
+        for part in kernel.kernels:
+            check_static_kernel(part, num_channels)
+        return
+    seen = getattr(kernel, "active_dims", None)
+    if isinstance(seen, np.ndarray) and (seen >= num_channels).any():
+        raise ValueError(
+            f"static_kernel must have active_dims from 0 to {num_channels - 1}, the channels of the paths, got "
+            f"{seen.tolist()} in {type(kernel).__name__}."
         )
 
 

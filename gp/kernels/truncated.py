@@ -71,7 +71,8 @@ class TruncatedSignatureKernel(PathKernel):
             in the channels' units.
         :param variance: σ², multiplies last, after normalizing; positive.
         :param static_kernel: as :class:`~sigkernel_tf.gp.SignatureKernel` takes it: None is the linear one.
-        :param level_variances: w [n + 1], from level 0 on, or a scalar where all levels start alike; not negative. A 0
+        :param level_variances: w [n + 1], from level 0 on, or a scalar where all levels start alike (an integer, too:
+            the depth says how many there are); not negative. A 0
             leaves its level out and stays a 0 in training. Scaling all of them is scaling σ²: where that is one
             parameter too many, hold it with ``gpflow.set_trainable(kernel.variance, False)``.
         :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path. Needs w_0 > 0: a path
@@ -93,7 +94,7 @@ class TruncatedSignatureKernel(PathKernel):
             name=name,
         )
         if static_kernel is not None:
-            static.check_static_kernel(static_kernel)
+            static.check_static_kernel(static_kernel, self.num_channels_seen)
         self.static_kernel = static_kernel
         self.depth = as_positive_int(depth, "depth")
         order = (

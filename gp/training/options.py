@@ -21,35 +21,41 @@ class TrainingOptions:
     """
     How to train. Everything but ``checkpoint_dir``, ``tensorboard_dir`` and ``progress`` can change the result.
 
+    :param iterations: minibatch steps in each of the three phases: there are three times as many in all, or fewer with
+        patience.
+    :param batch_size: series in a minibatch; at most as many as are trained on beside the validation split.
+    :param optimizer: nadam (the paper's) or adam, Keras' both.
+    :param learning_rate: the optimizer's: a number, or a schedule from ``keras.optimizers.schedules``, which the
+        variational parameters follow from the first step and the hyperparameters from the beginning of phase 2.
+    :param natural_gradient: where given, q_mu and q_sqrt take natural gradient steps of this length, in (0, 1], not the
+        optimizer's.
+    :param validation_fraction: part of the training data held out in phases 1 and 2, strictly between 0 and 1.
+    :param monitor_every: steps between two looks at the validation split; each phase also ends with one. Checkpoints
+        are saved then.
+    :param patience: ends phases 1 and 2 early, each after so many looks in a row without a new lowest NLPP of the
+        phase.
+    :param seed: decides the validation split and the minibatches.
+    :param checkpoint_dir: folder for the checkpoint; where it holds one of the same training, that is resumed. None:
+        nothing is saved.
+    :param tensorboard_dir: folder for TensorBoard: bound, NLPP, what is recorded, and the hyperparameters, at every
+        look.
+    :param progress: whether to show a progress bar, on standard error.
     :raises TypeError: and
     :raises ValueError: for a value outside its range, naming it.
     """
 
     iterations: int = 5000
-    """Minibatch steps in each of the three phases: there are three times as many in all, or fewer with patience."""
     batch_size: int = 50
-    """Series in a minibatch; at most as many as are trained on beside the validation split."""
     optimizer: str = "nadam"
-    """nadam (the paper's) or adam, Keras' both."""
     learning_rate: LearningRate = 1e-3
-    """The optimizer's: a number, or a schedule from ``keras.optimizers.schedules``, which the variational parameters
-    follow from the first step and the hyperparameters from the beginning of phase 2."""
     natural_gradient: float | None = None
-    """Where given, q_mu and q_sqrt take natural gradient steps of this length, in (0, 1], not the optimizer's."""
     validation_fraction: float = 0.2
-    """Part of the training data held out in phases 1 and 2, strictly between 0 and 1."""
     monitor_every: int = 250
-    """Steps between two looks at the validation split; each phase also ends with one. Checkpoints are saved then."""
     patience: int | None = None
-    """Ends phases 1 and 2 early, each after so many looks in a row without a new lowest NLPP of the phase."""
     seed: int = 0
-    """Decides the validation split and the minibatches."""
     checkpoint_dir: str | Path | None = None
-    """Folder for the checkpoint; where it holds one of the same training, that is resumed. None: nothing is saved."""
     tensorboard_dir: str | Path | None = None
-    """Folder for TensorBoard: bound, NLPP, what is recorded, and the hyperparameters, at every look."""
     progress: bool = True
-    """Whether to show a progress bar, on standard error."""
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch_size", "monitor_every"):
@@ -88,9 +94,14 @@ class TrainingOptions:
         """JSON values of all that decides a result."""
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.name not in _WITHOUT_EFFECT}
         if isinstance(self.learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-            values["learning_rate"] = {
-                "schedule": type(self.learning_rate).__name__, **self.learning_rate.get_config()
-            }  # fmt: skip
+            schedule = type(self.learning_rate).__name__
+            try:
+                values["learning_rate"] = {"schedule": schedule, **self.learning_rate.get_config()}
+            except NotImplementedError as error:
+                raise ValueError(
+                    f"learning_rate, the schedule {schedule}, must have get_config(), which tells it from others in a "
+                    "checkpoint: give it one, or leave checkpoint_dir out."
+                ) from error
         return values
 
 

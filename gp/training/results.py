@@ -8,28 +8,38 @@ PHASES = (1, 2, 3)
 
 @dataclass(frozen=True)
 class MonitorPoint:
-    """What was seen at one look during training."""
+    """
+    What was seen at one look during training.
+
+    :param iteration: steps done so far, all phases counted.
+    :param phase: 1, 2 or 3.
+    :param elbo: mean of the minibatches' bounds since the look before, in nats (plus the log prior of parameters with
+        one).
+    :param validation_nlpp: NLPP of the validation split, in nats; None in phase 3, which trains on it.
+    :param recorded: what the caller's ``record`` returned.
+    """
 
     iteration: int
-    """Steps done so far, all phases counted."""
     phase: int
     elbo: float
-    """Mean of the minibatches' bounds since the look before, in nats (plus the log prior of parameters with one)."""
     validation_nlpp: float | None
-    """NLPP of the validation split, in nats; None in phase 3, which trains on it."""
     recorded: Mapping[str, float] = field(default_factory=dict)
-    """What the caller's ``record`` returned."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What happened in training; the trained parameters are in the model."""
+    """
+    What happened in training; the trained parameters are in the model.
+
+    :param history: all looks, in order.
+    :param best_iteration: where the validation NLPP was lowest: phase 3 has the hyperparameters of that point.
+    :param seconds_per_iteration: mean wall time of a minibatch step; tracing and monitoring are left out. NaN where no
+        step could be timed.
+    """
 
     history: tuple[MonitorPoint, ...]
     best_iteration: int
-    """Where the validation NLPP was lowest: phase 3 has the hyperparameters of that point."""
     seconds_per_iteration: float
-    """Mean wall time of a minibatch step; tracing and monitoring are left out. NaN where no step could be timed."""
 
 
 def phase_start(history: Sequence[MonitorPoint], phase: int) -> int:

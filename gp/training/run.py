@@ -71,8 +71,16 @@ def train(
     :param record: called at every monitored point; what it returns is kept in the history (the accuracy on a test set,
         say) and decides nothing.
     :raises ValueError: for data the model cannot take, a split with too few series, and another training's checkpoint.
+    :raises TypeError: for another model, other options, and a ``record`` that returns no numbers by name.
     :raises FloatingPointError: where the bound is no longer finite.
     """
+    if not isinstance(model, SVGP):
+        raise TypeError(
+            f"model must be a gpflow.models.SVGP, as SigGPDE is, got {type(model).__name__}: train that with "
+            "gpflow.optimizers.Scipy."
+        )
+    if not isinstance(options, TrainingOptions):
+        raise TypeError(f"options must be TrainingOptions, got {options!r}: for instance TrainingOptions(seed=1).")
     with tempfile.TemporaryDirectory(prefix="sigkernel_tf-") as folder:
         if isinstance(data, tf.data.Dataset):
             data = spooled(data, Path(folder))
@@ -112,6 +120,19 @@ def _split(num_data: int, options: TrainingOptions, validation: Any) -> tuple[np
             f"{num_validation} of the validation split, got {options.batch_size}: take a smaller batch_size."
         )
     return np.setdiff1d(np.arange(num_data), held_out), np.sort(held_out)
+
+
+def _recorded(record: Callable[[], Mapping[str, float]] | None) -> dict[str, float]:
+    """What the caller wants recorded now."""
+    if record is None:
+        return {}
+    found = record()
+    try:
+        return {str(name): float(value) for name, value in found.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TypeError(
+            f"record must return numbers by name, got {found!r}: for instance {{'accuracy': 0.9}}."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -248,7 +269,7 @@ class _Run:
             phase=phase,
             elbo=(bound - state.elbo_sum_before) / (now - done_before),
             validation_nlpp=nlpp,
-            recorded={name: float(value) for name, value in self.record().items()} if self.record else {},
+            recorded=_recorded(self.record),
         )
         if nlpp is not None and (state.best_nlpp is None or nlpp < state.best_nlpp):
             for value, variable in zip(self.best, self.steps.hyperparameters, strict=True):
@@ -268,8 +289,13 @@ class _Run:
         if not math.isfinite(bound):
             raise FloatingPointError(
                 f"the bound is {bound} after {self.steps.iteration} steps, expected a finite number: take a smaller "
-                "learning_rate, longer lengthscales, or standardise the paths."
+                f"learning_rate, longer lengthscales, or standardise the paths{self._other_cure()}."
             )
+
+    def _other_cure(self) -> str:
+        if has_orthogonal_features(self.model.inducing_variable):
+            return ""
+        return ", or, where Kuu is nearly singular, take gpflow.config.set_default_jitter(1e-4)"
 
     def _save(self) -> None:
         if self.checkpoints is not None:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from gpflow.config import default_float
 from gpflow.models import SVGP
 
+from .._tracing import plain_errors
 from ..data import Rows
 from .natural_gradients import natural_gradient
 from .optimizers import make_optimizer
@@ -71,7 +72,8 @@ class Steps:
             for i in tf.range(tf.shape(X)[0]):
                 self._step(groups, (X[i], Y[i]))
 
-        return steps.get_concrete_function()
+        with plain_errors():
+            return steps.get_concrete_function()
 
     def _step(self, groups: list, minibatch: tuple[tf.Tensor, tf.Tensor]) -> None:
         natural = self._natural

@@ -21,6 +21,7 @@ from sigkernel_tf.gp import (
     train,
     write_tfrecords,
 )
+from sigkernel_tf.gp.data.datasets import spooled
 
 
 class OnDisk:
@@ -67,6 +68,27 @@ def test_training_is_the_same_from_every_kind_of_file(data: tuple, tmp_path: Pat
     dataset = tf.data.Dataset.from_tensor_slices(data)
     for kind in (mapped, read_tfrecords(tmp_path / "records"), dataset):
         np.testing.assert_array_equal(trained(kind), expected)
+
+
+@pytest.mark.parametrize("column", [True, False])
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("batch_size", [None, 1, 4, 60])
+@pytest.mark.parametrize("shapes_known", [True, False])
+def test_elements_of_a_dataset(
+    column: bool, flat: bool, batch_size: int | None, shapes_known: bool, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Rows and batches, paths flattened or not, outputs in a column or not."""
+    X, Y = rng.normal(size=(9, 4, 3)), rng.integers(0, 3, (9, 1))
+    source = (X.reshape(9, 12) if flat else X), (Y if column else Y[:, 0])
+    dataset = tf.data.Dataset.from_tensor_slices(source)
+    if batch_size is not None:
+        dataset = dataset.batch(batch_size)
+    if not shapes_known:
+        parts = list(dataset.as_numpy_iterator())
+        dataset = tf.data.Dataset.from_generator(lambda: iter(parts), output_types=(tf.float64, tf.int64))
+    X_found, Y_found = spooled(dataset, tmp_path)
+    np.testing.assert_array_equal(X_found, X.reshape(9, 12))
+    np.testing.assert_array_equal(Y_found, Y)
 
 
 def test_training_reads_minibatches_alone(data: tuple) -> None:
@@ -240,6 +262,14 @@ def test_datasets_that_cannot_be_trained_on(data: tuple) -> None:
         trained(tf.data.Dataset.from_tensor_slices(data[0]))
     with pytest.raises(ValueError, match="empty"):
         trained(dataset.take(0))
+    of_two_widths = tf.data.Dataset.from_generator(
+        lambda: ((np.zeros(8 if i > 5 else 6), np.zeros(1)) for i in range(9)), output_types=(tf.float64, tf.float64)
+    )
+    with pytest.raises(ValueError, match=r"rows of one width, 6 and 1 as the first, got \[8, 1\] after 6 rows"):
+        trained(of_two_widths)
+    unequal = tf.data.Dataset.from_tensors((data[0], data[1][:-1]))
+    with pytest.raises(ValueError, match="batches of as many rows in X as in Y, got shapes"):
+        trained(unequal)
 
 
 def test_predictions_go_into_files(tmp_path: Path, data: tuple) -> None:

@@ -4,9 +4,18 @@ import gpflow
 import matplotlib
 import numpy as np
 import pytest
+from gpflow.inducing_variables import SeparateIndependentInducingVariables, SharedIndependentInducingVariables
 
 import sigkernel_tf as sk
-from sigkernel_tf.gp import SigGPDE, TrainingOptions, flatten_paths, train, word_relevance
+from sigkernel_tf.gp import (
+    OrthogonalSignatureFeatures,
+    SigGPDE,
+    SignatureKernel,
+    TrainingOptions,
+    flatten_paths,
+    train,
+    word_relevance,
+)
 
 matplotlib.use("Agg")
 
@@ -81,6 +90,34 @@ def test_bad_input(model: SigGPDE) -> None:
     other = gpflow.models.SVGP(gpflow.kernels.RBF(), gpflow.likelihoods.Gaussian(), np.zeros((2, 1)))
     with pytest.raises(TypeError, match="OrthogonalSignatureFeatures"):
         word_relevance(other)
+    paths = flatten_paths(np.zeros((3, 4, 2)))
+    with pytest.raises(TypeError, match="model must have OrthogonalSignatureFeatures.*got GPR with NoneType"):
+        word_relevance(gpflow.models.GPR((paths, np.zeros((3, 1))), SignatureKernel(2)))  # type: ignore[arg-type]
+    for names in ("ab", paths, [0, 1]):
+        with pytest.raises(TypeError, match=r"channel_names must be a sequence of strings.*paths are given as X="):
+            word_relevance(model, names)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("separate_features", [False, True])
+def test_each_process_has_the_words_of_its_own_kernel(separate_features: bool, rng: np.random.Generator) -> None:
+    kernels = [SignatureKernel(3, channels=[0, 1], lengthscales=0.5), SignatureKernel(3, channels=[2, 0])]
+    features = OrthogonalSignatureFeatures(7)
+    model = gpflow.models.SVGP(
+        gpflow.kernels.LinearCoregionalization(kernels, W=rng.normal(size=(4, 2))),
+        gpflow.likelihoods.Gaussian(),
+        SeparateIndependentInducingVariables([features, OrthogonalSignatureFeatures(7)])
+        if separate_features
+        else SharedIndependentInducingVariables(features),
+        num_latent_gps=2,
+    )
+    model.q_mu.assign(rng.normal(size=(7, 2)))
+    paths = rng.normal(size=(20, 4, 3))
+    result = word_relevance(model, ["a", "b", "c"], X=flatten_paths(paths))
+    assert {row.name for row in result.of_process(0)} == {"a", "b", "a → a", "a → b", "b → a", "b → b"}
+    by_name = {row.name: row for row in result.of_process(1)}
+    assert set(by_name) == {"c", "a", "c → c", "c → a", "a → c", "a → a"}
+    spread = sk.signature(paths[..., [2, 0]], num_words=7).numpy()[:, 4].std()
+    assert by_name["c → a"].relevance == pytest.approx(abs(model.q_mu.numpy()[4, 1]) * spread, rel=1e-10)
 
 
 def test_words_are_over_the_channels_that_the_kernel_sees(rng: np.random.Generator) -> None:

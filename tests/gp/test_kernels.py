@@ -7,10 +7,12 @@ import numpy as np
 import oracles
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
+from gpflow.utilities import positive
 from scipy import special
 
 import sigkernel_tf as sk
-from sigkernel_tf.gp import SignatureKernel, flatten_paths
+from sigkernel_tf.gp import SignatureKernel, TruncatedSignatureKernel, flatten_paths
 
 DEPTH = 9  # beyond it the walks' signatures are below 1e-9
 
@@ -203,11 +205,32 @@ def test_constructor_refuses(arguments: dict, error: type[Exception], message: s
         SignatureKernel(**arguments)
 
 
+@pytest.mark.parametrize("kernel", [SignatureKernel, TruncatedSignatureKernel])
 @pytest.mark.parametrize("name", ["lengthscales", "variance"])
-@pytest.mark.parametrize("value", [-1.0, 0.0, np.nan])
-def test_parameters_must_be_positive(name: str, value: float) -> None:
-    with pytest.raises(tf.errors.InvalidArgumentError, match="incompatible with this parameter's transform"):
-        SignatureKernel(2, **{name: value})
+@pytest.mark.parametrize("value", [-1.0, 0.0, np.nan, np.inf, np.float32(-2.0)])
+def test_parameters_must_be_positive(kernel: type, name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be positive and finite, got {value}: for instance {name}=1.0"):
+        kernel(2, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["lengthscales", "variance"])
+def test_parameters_must_be_numbers(name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be a number or an array of numbers, got 'a'"):
+        SignatureKernel(2, **{name: "a"})
+
+
+def test_parameters_with_priors_are_taken_as_they_are() -> None:
+    prior = tfp.distributions.LogNormal(np.float64(0.0), np.float64(1.0))
+    kernel = SignatureKernel(2, lengthscales=gpflow.Parameter([1.0, 2.0], prior=prior, transform=positive()))
+    assert kernel.lengthscales.prior is prior
+    np.testing.assert_allclose(kernel.lengthscales, [1.0, 2.0])
+
+
+def test_lists_of_numbers_are_taken(walks: Callable) -> None:
+    X = flatten_paths(walks(3, 4, 2))
+    kernel = SignatureKernel(2)
+    np.testing.assert_array_equal(kernel(X.tolist()), kernel(X))
+    np.testing.assert_array_equal(kernel(X.tolist(), X[:2].tolist()), kernel(X, X[:2]))
 
 
 @pytest.mark.parametrize(

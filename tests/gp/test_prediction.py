@@ -1,5 +1,6 @@
 """Predictions in batches, probabilities, quantiles and samples, against closed forms and GPflow's own."""
 
+import itertools
 from collections.abc import Callable
 
 import gpflow
@@ -12,6 +13,7 @@ from sigkernel_tf.gp import (
     OrthogonalSignatureFeatures,
     SigGPDE,
     SignatureKernel,
+    evaluate,
     flatten_paths,
     predict_in_batches,
     predict_probabilities,
@@ -74,6 +76,27 @@ def test_probabilities(rng: np.random.Generator) -> None:
         predict_probabilities(model_with(gpflow.likelihoods.Gaussian(), 1, rng)[0], X)
 
 
+def test_probabilities_of_ordered_classes(rng: np.random.Generator) -> None:
+    """Against the integral over f of the likelihood's definition, by scipy."""
+    edges, sigma = np.array([-0.7, 0.1, 0.9]), 0.4
+    likelihood = gpflow.likelihoods.Ordinal(edges)
+    likelihood.sigma.assign(sigma)
+    model, X = model_with(likelihood, 1, rng)
+    got = predict_probabilities(model, X[:3])
+    means, variances = (part.numpy()[:, 0] for part in model.predict_f(X[:3]))
+    bounds = [-np.inf, *edges, np.inf]
+    for row, mean, variance in zip(got, means, variances, strict=True):
+        f = scipy.stats.norm(mean, np.sqrt(variance))
+        expected = [
+            f.expect(lambda z, a=a, b=b: np.subtract(*scipy.stats.norm.cdf([(b - z) / sigma, (a - z) / sigma])))
+            for a, b in itertools.pairwise(bounds)
+        ]
+        np.testing.assert_allclose(row, expected, rtol=1e-6)
+    Y = rng.integers(0, 4, (23, 1))
+    best = np.argmax(predict_probabilities(model, X), axis=1)
+    assert evaluate(model, (X, Y)).accuracy == np.mean(best == Y[:, 0])
+
+
 def test_quantiles_of_gaussian_noise(rng: np.random.Generator) -> None:
     model, X = model_with(gpflow.likelihoods.Gaussian(0.3), 2, rng)
     levels = [0.025, 0.5, 0.9]
@@ -128,6 +151,12 @@ def test_quantiles_that_cannot_be_had(rng: np.random.Generator) -> None:
     for levels in ([], [0.0], [0.5, 1.5], 0.5):
         with pytest.raises(ValueError, match="strictly between 0 and 1"):
             predict_quantiles(model, X, levels)  # type: ignore[arg-type]
+
+
+def test_quantiles_where_a_scale_depends_on_the_input(rng: np.random.Generator) -> None:
+    likelihood = gpflow.likelihoods.StudentT(scale=gpflow.functions.Constant(1.0))
+    with pytest.raises(TypeError, match="whose scale is a number, got a function of the inputs: take sample_posterior"):
+        predict_quantiles(model_with(likelihood, 1, rng)[0], np.zeros((3, 2)), [0.5])
 
 
 def test_samples_have_the_posteriors_moments(paths_model: tuple) -> None:

@@ -14,7 +14,7 @@ from gpflow.inducing_variables import SeparateIndependentInducingVariables, Shar
 from gpflow.kernels import RBF, Linear, Matern12, Matern32, Matern52, Polynomial, RationalQuadratic
 
 import sigkernel_tf as sk
-from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, flatten_paths
+from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, TruncatedSignatureKernel, flatten_paths
 from sigkernel_tf.gp.kernels import static
 
 
@@ -199,13 +199,34 @@ def test_static_kernels_see_more_than_increments(walks: Callable) -> None:
 
 @pytest.mark.parametrize(
     "static_kernel",
-    ["rbf", 1.0, gpflow.kernels.SharedIndependent(RBF(), 2)],
+    ["rbf", 1.0, RBF, gpflow.kernels.SharedIndependent(RBF(), 2)],
 )
 def test_refuses_what_is_no_kernel_of_points(static_kernel: object) -> None:
     with pytest.raises(
         TypeError, match=r"static_kernel must be None \(linear\).*for instance gpflow\.kernels\.RBF\(\)"
     ):
         SignatureKernel(2, static_kernel=static_kernel)
+
+
+@pytest.mark.parametrize(
+    "static_kernel",
+    [
+        gpflow.kernels.White(),
+        RBF() + gpflow.kernels.White(),
+        gpflow.kernels.Coregion(2, 1),
+        RBF() * (RBF() + gpflow.kernels.ChangePoints([RBF(), RBF()], [0.5])),
+    ],
+)
+@pytest.mark.parametrize("kernel", [SignatureKernel, TruncatedSignatureKernel])
+def test_refuses_kernels_that_are_not_of_two_points(kernel: type, static_kernel: gpflow.kernels.Kernel) -> None:
+    with pytest.raises(TypeError, match="a kernel of points of 2 channels, got (White|Coregion|ChangePoints)"):
+        kernel(2, static_kernel=static_kernel)
+
+
+def test_refuses_channels_that_the_points_have_not() -> None:
+    SignatureKernel(3, channels=[0, 2], static_kernel=RBF(active_dims=[1]) + RBF(active_dims=[0]))
+    with pytest.raises(ValueError, match=r"active_dims from 0 to 1, the channels of the paths, got \[0, 2\] in"):
+        SignatureKernel(3, channels=[0, 2], static_kernel=RBF() * RBF(active_dims=[0, 2]))
 
 
 def test_level_variances_need_the_linear_kernel() -> None:

@@ -1,14 +1,16 @@
 """The training procedure, on small models of GPflow's own: what it trains, keeps, shows and refuses."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import gpflow
 import numpy as np
 import pytest
 import tensorflow as tf
+from gpflow.likelihoods import Bernoulli, Likelihood, MultiClass, Ordinal, Softmax
 from training_toys import Spy, classifier, parameters, three_clouds, toy_data, toy_model, toy_options
 
-from sigkernel_tf.gp import SigGPDE, SignatureKernel
+from sigkernel_tf.gp import SigGPDE, SignatureKernel, evaluate, predict_in_batches
 from sigkernel_tf.gp.evaluation import Evaluation
 from sigkernel_tf.gp.training import run, train
 
@@ -195,10 +197,98 @@ def test_bad_data() -> None:
         train(toy_model(), X, toy_options())  # type: ignore[arg-type]
 
 
-def test_labels_that_are_no_classes() -> None:
+def two_clouds() -> tuple[np.ndarray, np.ndarray]:
     X, Y = three_clouds(60)
-    with pytest.raises(ValueError, match=r"classes 0 to 2, for the likelihood has 3, got 1, 2, 3: number them"):
-        train(classifier(), (X, Y + 1), toy_options())
+    return X, (Y > 0).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "labels", "message"),
+    [
+        (MultiClass(3), [1, 2, 3], "classes 0 to 2, for the likelihood has 3, got 1, 2, 3: number them"),
+        (Softmax(3), [0.0, 1.0, 1.5], r"classes 0 to 2, for the likelihood has 3, got 0\.0, 1\.0, 1\.5: number them"),
+        (Bernoulli(), [-1.0, 1.0, 1.0], r"classes 0 to 1, for the likelihood has 2, got -1\.0, 1\.0: number them"),
+        (Bernoulli(), [1, 2, 2], "classes 0 to 1, for the likelihood has 2, got 1, 2: number them"),
+        (Ordinal(np.array([-1.0, 1.0])), [1, 2, 3], "classes 0 to 2, for the likelihood has 3, got 1, 2, 3"),
+    ],
+)
+@pytest.mark.parametrize("call", ["train", "evaluate"])
+def test_labels_that_are_no_classes(call: str, likelihood: Likelihood, labels: list, message: str) -> None:
+    X, Y = three_clouds(60)
+    model = gpflow.models.SVGP(gpflow.kernels.RBF(), likelihood, X[:6], num_latent_gps=likelihood.latent_dim or 1)
+    data = X, np.array(labels)[Y]
+    with pytest.raises(ValueError, match=message):
+        train(model, data, toy_options()) if call == "train" else evaluate(model, data)
+
+
+def test_labels_in_several_columns_and_in_words() -> None:
+    X, Y = three_clouds(60)
+    with pytest.raises(ValueError, match=r"Y must have one column where it holds classes, got shape \(60, 3\)"):
+        train(classifier(), (X, np.eye(3)[Y[:, 0]]), toy_options())
+    with pytest.raises(TypeError, match=r"Y must hold numbers, got dtype <U1: number classes from 0 with np.unique"):
+        train(classifier(), (X, np.array(["a", "b", "c"])[Y]), toy_options())
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Softmax(2), MultiClass(2)])
+def test_labels_of_any_dtype_train_alike(likelihood: Likelihood) -> None:
+    X, Y = two_clouds()
+    trained = []
+    for dtype in (np.float64, np.int32, np.float32, bool):
+        tf.random.set_seed(1)  # Softmax draws
+        Z = X[:6].copy()
+        num_latent = likelihood.latent_dim or 1
+        model = gpflow.models.SVGP(gpflow.kernels.RBF(), deepcopy(likelihood), Z, num_latent_gps=num_latent)
+        result = train(model, (X, Y.astype(dtype)), toy_options())
+        assert np.isfinite(result.history[0].validation_nlpp)
+        trained.append(model.q_mu.numpy())
+    assert np.abs(trained[0]).max() > 0
+    for other in trained[1:]:
+        np.testing.assert_array_equal(other, trained[0])
+
+
+def test_counts_may_be_integers() -> None:
+    X, Y = toy_data()
+    counts = (10 * Y**2).astype(np.int64)
+    for likelihood in (gpflow.likelihoods.Poisson(), gpflow.likelihoods.Gaussian()):
+        model = gpflow.models.SVGP(gpflow.kernels.RBF(), likelihood, np.linspace(0.0, 1.0, 5)[:, None])
+        assert np.isfinite(train(model, (X, counts), toy_options()).history[-1].elbo)
+
+
+def test_outputs_that_do_not_fit_the_model() -> None:
+    X, Y = three_clouds(60)
+    model = gpflow.models.SVGP(gpflow.kernels.RBF(), MultiClass(3), X[:6], num_latent_gps=2)
+    with pytest.raises(ValueError, match=r"^num_latent_gps must be 3 for MultiClass, got a model of 2: build it with"):
+        train(model, (X, Y), toy_options())
+    X, Y = toy_data()
+    with pytest.raises(
+        ValueError, match=r"^Y must have a column for each of the model's 1 outputs \(Gaussian\), got 2"
+    ):
+        train(toy_model(), (X, np.concatenate([Y, Y], axis=1)), toy_options())
+
+
+def test_errors_while_tracing_are_those_that_were_raised() -> None:
+    """Without AutoGraph's account of all calls in front."""
+    model = SigGPDE(2, 7, likelihood=gpflow.likelihoods.Gaussian())
+    message = r"^(the width of X must be a positive multiple of num_channels=2|X must be flattened paths of rank 2)"
+    for X in (np.zeros((20, 5)), np.zeros((20, 4, 2))):
+        for call in (
+            lambda X=X: train(model, (X, np.zeros((20, 1))), toy_options()),
+            lambda X=X: evaluate(model, (X, np.zeros((20, 1)))),
+            lambda X=X: predict_in_batches(model, X),
+        ):
+            with pytest.raises(ValueError, match=message):
+                call()
+
+
+def test_other_models_options_and_records() -> None:
+    X, Y = toy_data()
+    with pytest.raises(TypeError, match=r"model must be a gpflow\.models\.SVGP.*got GPR: train that with"):
+        train(gpflow.models.GPR((X, Y), gpflow.kernels.RBF()), (X, Y), toy_options())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="options must be TrainingOptions, got {'iterations': 5}"):
+        train(toy_model(), (X, Y), {"iterations": 5})  # type: ignore[arg-type]
+    for record in (lambda: None, lambda: {"name": "text"}, lambda: [0.5]):
+        with pytest.raises(TypeError, match="record must return numbers by name, got"):
+            train(toy_model(), (X, Y), toy_options(), record=record)  # type: ignore[arg-type, return-value]
 
 
 def test_model_without_variational_parameters_to_train() -> None:
@@ -210,9 +300,20 @@ def test_model_without_variational_parameters_to_train() -> None:
 
 
 def test_bound_that_is_no_number() -> None:
+    """All values finite, but their squares overflow."""
     X, Y = toy_data()
-    with pytest.raises(FloatingPointError, match=r"the bound is nan after .* take a smaller learning_rate"):
-        train(toy_model(), (X, np.where(Y > 0, np.nan, Y)), toy_options())
+    with pytest.raises(FloatingPointError, match=r"the bound is -inf after .* take a smaller learning_rate"):
+        train(toy_model(), (X, 1e200 * Y), toy_options())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_outputs_that_are_no_numbers(value: float) -> None:
+    X, Y = toy_data()
+    Y[17] = value
+    with pytest.raises(
+        ValueError, match=rf"Y must hold finite numbers, got \[{value}\] in row 17: leave such rows out"
+    ):
+        train(toy_model(), (X, Y), toy_options())
 
 
 def test_steps_are_traced_once_for_each_phase(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,17 @@ def test_other_schedules_train_and_resume(
     np.testing.assert_array_equal(resumed.q_mu, model.q_mu)
 
 
+def test_schedules_that_cannot_be_told_apart_train_without_a_checkpoint(tmp_path: Path) -> None:
+    class Halved(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: tf.Tensor) -> float:
+            return 0.025
+
+    expected, _ = trained(learning_rate=0.025)
+    np.testing.assert_allclose(trained(learning_rate=Halved())[0].q_mu, expected.q_mu, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"learning_rate, the schedule Halved, must have get_config\(\)"):
+        trained(learning_rate=Halved(), checkpoint_dir=tmp_path)
+
+
 # The step
 
 

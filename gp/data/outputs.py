@@ -1,0 +1,57 @@
+"""What a likelihood can take as Y, checked before anything is computed with it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from gpflow.config import default_float
+from gpflow.likelihoods import Likelihood
+
+from ..classes import num_classes
+
+_ROWS_AT_A_TIME = 4096
+
+
+def output_dtype(likelihood: Likelihood) -> Any:
+    """In which GPflow's likelihoods take y: ``Softmax`` and ``MultiClass`` by index, all others as a number."""
+    return np.int64 if hasattr(likelihood, "num_classes") else default_float()
+
+
+def check_outputs(Y: Any, likelihood: Likelihood) -> None:
+    """
+    :param Y: array-like [N, P], read a part at a time.
+    :raises ValueError: for what is not finite, and for labels that are no classes of the likelihood.
+    :raises TypeError: for what is no number.
+    """
+    if np.dtype(Y.dtype).kind not in "biuf":
+        raise TypeError(
+            f"Y must hold numbers, got dtype {Y.dtype}: number classes from 0 with "
+            "np.unique(y, return_inverse=True)[1][:, None]."
+        )
+    for start, part in _parts(Y):
+        finite = np.isfinite(part).all(axis=1)
+        if not finite.all():
+            row = int(np.argmin(finite))
+            raise ValueError(
+                f"Y must hold finite numbers, got {part[row].tolist()} in row {start + row}: leave such rows out."
+            )
+    count = num_classes(likelihood)
+    if count is not None:
+        _check_labels(Y, count)
+
+
+def _check_labels(Y: Any, count: int) -> None:
+    if Y.shape[1] != 1:
+        raise ValueError(f"Y must have one column where it holds classes, got shape {tuple(Y.shape)}.")
+    labels = np.unique(np.concatenate([np.unique(part) for _, part in _parts(Y)]))
+    if not np.isin(labels, np.arange(count)).all():
+        shown = ", ".join(str(label) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
+        raise ValueError(
+            f"Y must hold classes 0 to {count - 1}, for the likelihood has {count}, got {shown}: "
+            "number them with np.unique(y, return_inverse=True)[1][:, None]."
+        )
+
+
+def _parts(Y: Any) -> Iterator[tuple[int, np.ndarray]]:
+    for start in range(0, Y.shape[0], _ROWS_AT_A_TIME):
+        yield start, np.asarray(Y[start : start + _ROWS_AT_A_TIME])
