@@ -6,7 +6,7 @@ SOURCES = $(shell find csrc -type f) setup.py pyproject.toml CMakeLists.txt
 BACKENDS ?= "jax>=0.7,<0.7.2" torch==2.13.0
 PLATFORM = manylinux_2_34_x86_64
 
-.PHONY: demo test test-slow test-backends results lint types wheel check-wheel clean
+.PHONY: demo test test-slow test-backends results docs lint types wheel check-wheel clean
 
 demo: $(VENV)/installed-experiments        ## train on JapaneseVowels and print the test accuracy
 	$(BIN)/python -m experiments run
@@ -35,6 +35,10 @@ results: $(VENV)/installed-experiments     ## all of docs/results.md: hours; fig
 	$(EXPERIMENT) time crop --model siggpde,gpsig-it --num-inducing 50,100,200,400,800 --iterations 6 --rounds 2 --out $(RESULTS)
 	$(EXPERIMENT) tables $(RESULTS)
 	$(EXPERIMENT) figures $(RESULTS)
+
+docs: $(VENV)/installed-docs               ## the pages of docs/ in site/, with the figures where there are results
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	test ! -d $(RESULTS) || $(EXPERIMENT) figures $(RESULTS) --out site/figures
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .

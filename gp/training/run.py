@@ -264,12 +264,17 @@ class _Run:
         state, bound = self.state, self.steps.elbo_sum
         done_before = state.history[-1].iteration if state.history else 0
         nlpp = self.validate().nlpp if phase < 3 else None
+        try:
+            recorded = _recorded(self.record)
+        except Exception:
+            self._save()  # what is trained; this look is taken again when it is resumed
+            raise
         point = MonitorPoint(
             iteration=now,
             phase=phase,
             elbo=(bound - state.elbo_sum_before) / (now - done_before),
             validation_nlpp=nlpp,
-            recorded=_recorded(self.record),
+            recorded=recorded,
         )
         if nlpp is not None and (state.best_nlpp is None or nlpp < state.best_nlpp):
             for value, variable in zip(self.best, self.steps.hyperparameters, strict=True):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import gpflow
@@ -49,6 +50,20 @@ def test_interrupted_at_a_monitored_point_and_resumed(tmp_path: Path, uninterrup
         train(interrupted, toy_data(), options, record=Spy(interrupted, raise_at=point))
     resumed = toy_model()
     assert_same_training(uninterrupted, (resumed, train(resumed, toy_data(), options)))
+
+
+def test_an_error_in_record_loses_nothing(tmp_path: Path, uninterrupted: tuple) -> None:
+    """The same model, or one built as it was, goes on at the look that failed."""
+    options, model = toy_options(checkpoint_dir=tmp_path), toy_model()
+
+    def fails_at(point: int) -> Callable[[], dict]:
+        looks = iter(range(1, 10))
+        return lambda: {} if next(looks) != point else {}["missing"]
+
+    for again in (model, model, toy_model()):
+        with pytest.raises(KeyError, match="missing"):
+            train(again, toy_data(), options, record=fails_at(2))
+    assert_same_training(uninterrupted, (model := toy_model(), train(model, toy_data(), options)))
 
 
 @pytest.mark.parametrize("call", [1, 3, 5, 7, 8])
