@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import gpflow
 import numpy as np
 
 from sigkernel_tf.gp import train
@@ -16,9 +15,6 @@ from .models import BY_SUMS, MODELS
 from .protocol import Protocol, as_inputs, build_model, gpsig_kernel, some_rows
 from .results import environment, write_json
 
-# More than GPflow's 1e-6: Kuu of inducing tensors has the rank of a signature's words, and with many more of them no
-# factor without it. What is added to a diagonal costs no time.
-_JITTER = 1e-4
 _BATCHES = 10  # series to time on, in minibatches: the time of a step does not depend on how many there are
 
 
@@ -61,10 +57,9 @@ def time_models(
     seconds: dict[str, list[float]] = {name: [] for name in builders}
     options = protocols[models[0]].training_options(0, None, False)
     options = dataclasses.replace(options, monitor_every=iterations)
-    with gpflow.config.as_context(gpflow.config.Config(jitter=_JITTER)):
-        for _ in range(rounds):
-            for name, build in builders.items():
-                seconds[name].append(train(build(), data, options).seconds_per_iteration)
+    for _ in range(rounds):
+        for name, build in builders.items():
+            seconds[name].append(train(build(), data, options).seconds_per_iteration)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     for name, median in medians.items():
         say(f"{name}, M = {num_inducing}: {median:.4f} seconds per iteration")

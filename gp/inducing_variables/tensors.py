@@ -11,8 +11,10 @@ from gpflow.config import default_float
 from gpflow.inducing_variables import InducingVariables
 
 from .._checks import as_positive_int
-from ..kernels import TruncatedSignatureKernel
+from ..kernels import TruncatedSignatureKernel, flatten_paths
 from .from_data import described, drawn_paths
+
+_PATHS_FOR_NORMS = 20  # of which the norms of the levels are taken
 
 
 class InducingTensors(InducingVariables):
@@ -59,12 +61,14 @@ class InducingTensors(InducingVariables):
         Tensors made of increments of the data.
 
         Each element takes a path of its own at random; level k has k of its increments, in the order in which the path
-        has them, at sorted times drawn uniformly, scaled such that their tensor product is the path's S_k on average.
+        has them, at sorted times drawn uniformly of those at which it moves. Each level is scaled to the norm that the
+        paths' own have, \|θ z_k\| = \|S_k(θ x)\| in the mean square of some paths, by the kernel's lengthscales as they
+        are: so Kuu is of the size of Kff, whatever the length of the paths.
 
         :param X: rows with flattened paths in the kernel's active columns, or paths as
             :func:`~sigkernel_tf.gp.flatten_paths` takes them.
         :param num_inducing: M.
-        :param kernel: whose depth and number of channels count.
+        :param kernel: whose depth, number of channels, discretization order and lengthscales count.
         :param seed: decides the draws.
         :raises ValueError: for data that do not fit the kernel, and data without a path that moves.
         :raises TypeError: for another kernel.
@@ -73,15 +77,16 @@ class InducingTensors(InducingVariables):
         if not isinstance(kernel, TruncatedSignatureKernel) or not kernel.is_linear:
             raise unsuitable_for_tensors(kernel)
         rng = np.random.default_rng(seed)
-        levels = range(1, kernel.depth + 1)
-        Z = []
-        for path in drawn_paths(X, num_inducing, kernel, rng):
+        paths = list(drawn_paths(X, num_inducing, kernel, rng))
+        elements = []
+        for path in paths:
             dx = np.diff(path if kernel.channels is None else path[:, kernel.channels], axis=0)
-            # The simplex of k times among T steps has the volume T^k / k!.
-            scales = [len(dx) / math.factorial(level) ** (1 / level) for level in levels]
-            steps = [np.sort(rng.integers(len(dx), size=level)) for level in levels]
-            Z.append(np.concatenate([scale * dx[chosen] for scale, chosen in zip(scales, steps, strict=True)]))
-        return cls(np.stack(Z).astype(default_float()), name=name)
+            dx = dx[dx.any(axis=1)] if dx.any() else dx
+            levels = range(1, kernel.depth + 1)
+            elements.append([vector for level in levels for vector in dx[np.sort(rng.integers(len(dx), size=level))]])
+        Z = np.array(elements, default_float())
+        norms = np.sqrt(np.mean(kernel.level_norms(flatten_paths(paths[:_PATHS_FOR_NORMS])).numpy() ** 2, axis=0))
+        return cls(Z * _factors(Z, norms[1:], kernel), name=name)
 
     @property
     def num_inducing(self) -> int:
@@ -97,6 +102,17 @@ class InducingTensors(InducingVariables):
     def shape(self) -> Shape:
         """[M, ., 1]: tensors serve paths of any length."""
         return (self.num_inducing, None, 1)
+
+
+def _factors(Z: np.ndarray, norms: np.ndarray, kernel: TruncatedSignatureKernel) -> np.ndarray:
+    """By what to multiply each vector so that levels have these norms [n], where neither norm is 0: [M, K, 1]."""
+    lengths = np.linalg.norm(kernel.scaled_tensors(Z), axis=2)  # [M, K]
+    factors, first = np.ones_like(lengths), 0
+    for level, norm in enumerate(norms, start=1):
+        vectors = slice(first, first := first + level)
+        own = lengths[:, vectors].prod(axis=1, keepdims=True)
+        factors[:, vectors] = np.where((own > 0) & (norm > 0), norm / np.where(own > 0, own, 1), 1) ** (1 / level)
+    return factors[..., None]
 
 
 def check_tensors(inducing_variable: InducingTensors, kernel: TruncatedSignatureKernel) -> None:

@@ -152,6 +152,26 @@ class TruncatedSignatureKernel(PathKernel):
         return tf.sqrt(self.variance) * S
 
     @check_shapes(
+        "X: [N, ...]",
+        "return: [N, K]",
+    )
+    def level_norms(self, X: TensorType) -> tf.Tensor:
+        r"""
+        \|S_k(θ x)\| of each path, for each level k = 0, ..., n: [N, K = n + 1], before variances and normalizing.
+
+        :param X: flattened paths [N, L * num_channels], as :meth:`K` takes them.
+        """
+        x = self._scaled_paths(X, "X")
+        if self.explicit:
+            words = tf.transpose(tf.square(self._signature(x)))
+            return tf.sqrt(
+                tf.transpose(tf.math.segment_sum(words, levels_of_words(self.num_channels_seen, self.num_words)))
+            )
+        alone = tf.unstack(tf.eye(self.depth + 1, dtype=x.dtype))
+        squares = [self._of_pairs(x, x, size_of(x, 0), lambda ids: (ids, ids), weights=level) for level in alone]
+        return tf.sqrt(tf.maximum(tf.stack(squares, axis=1), 0.0))  # which rounding may take below 0
+
+    @check_shapes(
         "Z: [M, K, D]",
         "return: [M, M]",
     )
@@ -162,7 +182,7 @@ class TruncatedSignatureKernel(PathKernel):
         :param Z: K = n (n + 1) / 2 vectors an element, level after level, in the units of paths.
         :raises TypeError: where the static kernel is not linear.
         """
-        z, w = self._scaled_tensors(Z), tf.convert_to_tensor(self.level_variances)
+        z, w = self.scaled_tensors(Z), tf.convert_to_tensor(self.level_variances)
         # Either way M² times: a multiply-add for each word, or for each vector D of them and a pass over memory.
         if self.num_words > z.shape[1] * (self.num_channels_seen + _PASS_IN_MULTIPLY_ADDS):
             return self.variance * gram_of_tensors(z, w)
@@ -181,7 +201,7 @@ class TruncatedSignatureKernel(PathKernel):
         :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
         :raises TypeError: where the static kernel is not linear.
         """
-        z, x = self._scaled_tensors(Z), self._paths_with_tensors(X)
+        z, x = self.scaled_tensors(Z), self._paths_with_tensors(X)
         if self.explicit:
             S = self._signature(x)
             K = tf.matmul(explicit_tensors(z, self.depth) * self.word_variances, S, transpose_b=True)
@@ -211,8 +231,8 @@ class TruncatedSignatureKernel(PathKernel):
     def _scaled_paths(self, X: TensorType, name: str) -> tf.Tensor:
         return super()._scaled_paths(X, name) * self._static_scale()
 
-    def _scaled_tensors(self, Z: TensorType) -> tf.Tensor:
-        """The vectors θ z."""
+    def scaled_tensors(self, Z: TensorType) -> tf.Tensor:
+        """The vectors θ z of rank-one tensors in the units of paths, [M, K, D]."""
         self._check_linear()
         return tf.convert_to_tensor(Z) / self.lengthscales * self._static_scale()
 
@@ -278,9 +298,19 @@ class TruncatedSignatureKernel(PathKernel):
         return in_chunks(rows, size_of(x, 0), chunk, x, self.word_variances)
 
     def _of_pairs(
-        self, x: tf.Tensor, y: tf.Tensor, count: int | tf.Tensor, pairs: Callable[[tf.Tensor], Sequence[tf.Tensor]]
+        self,
+        x: tf.Tensor,
+        y: tf.Tensor,
+        count: int | tf.Tensor,
+        pairs: Callable[[tf.Tensor], Sequence[tf.Tensor]],
+        weights: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """κ of pairs of paths, by sums over index tuples: [count]. ``pairs`` turns numbers into indices of x and y."""
+        """
+        κ of pairs of paths, by sums over index tuples: [count].
+
+        :param pairs: turns numbers into indices of x and y.
+        :param weights: of the levels; None: their variances.
+        """
 
         def rows(start: tf.Tensor, stop: tf.Tensor, x: tf.Tensor, y: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
             i, j = pairs(tf.range(start, stop))
@@ -288,7 +318,8 @@ class TruncatedSignatureKernel(PathKernel):
             return w[0] + kernel_of_increments(tf.transpose(p, [1, 2, 0]), w[1:], self.discretization_order)
 
         numbers = size_of(x, 1) * size_of(y, 1) * (1 if self.is_linear else self.num_channels_seen)
-        return in_chunks(rows, count, rows_at_once(numbers), x, y, tf.convert_to_tensor(self.level_variances))
+        weights = tf.convert_to_tensor(self.level_variances if weights is None else weights)
+        return in_chunks(rows, count, rows_at_once(numbers), x, y, weights)
 
     def _cells(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Inner products of the increments of pairs of paths [P, L1, D] and [P, L2, D], lifted: [P, L1 - 1, L2 - 1]."""

@@ -1,7 +1,6 @@
 """GPSig's inducing tensors and sequences: covariances, initial values, models, and the kernels they refuse."""
 
 import copy
-import math
 from collections.abc import Callable
 
 import gpflow
@@ -181,13 +180,13 @@ def test_tensors_are_ordered_increments_of_one_path(walks: Callable) -> None:
     np.testing.assert_array_equal(Z.Z, InducingTensors.from_data(flatten_paths(X), 8, kernel, seed=1).Z)
     assert np.any(Z.Z != InducingTensors.from_data(X, 8, kernel, seed=2).Z)
     assert (Z.num_inducing, Z.depth, Z.shape, Z.Z.shape) == (8, 4, (8, None, 1), (8, 10, 2))
+    directions = np.diff(X, axis=1) / np.linalg.norm(np.diff(X, axis=1), axis=-1, keepdims=True)
     seen = []
     for element in Z.Z.numpy():
         found = []  # (path, index) of each vector
         for level in range(1, 5):
-            scale = 6 / math.factorial(level) ** (1 / level)
-            for vector in element[level * (level - 1) // 2 :][:level] / scale:
-                distance = np.abs(np.diff(X, axis=1) - vector).max(axis=-1)
+            for vector in element[level * (level - 1) // 2 :][:level]:
+                distance = np.abs(directions - vector / np.linalg.norm(vector)).max(axis=-1)
                 assert distance.min() < 1e-12
                 found.append(np.unravel_index(distance.argmin(), distance.shape))
         paths = {path for path, _ in found}
@@ -199,17 +198,34 @@ def test_tensors_are_ordered_increments_of_one_path(walks: Callable) -> None:
     assert set(seen[:3]) == set(seen[3:6]) == {0, 1, 2}  # each path once, before any twice
 
 
-def test_tensors_are_the_paths_signature_on_average(walks: Callable, numpy_signature: Callable) -> None:
-    X = walks(1, 4, 2)
-    Z = InducingTensors.from_data(X, 20000, TruncatedSignatureKernel(2, 3)).Z.numpy()
+@pytest.mark.parametrize("explicit", [True, False])
+def test_tensors_have_the_norms_of_the_paths_levels(explicit: bool, walks: Callable, numpy_signature: Callable) -> None:
+    X = walks(5, 4, 3)
+    X[:, 2] = X[:, 1]  # a step in which nothing moves is no direction to take
+    kernel = TruncatedSignatureKernel(3, 3, channels=[2, 0], lengthscales=[0.7, 1.3], explicit=explicit)
+    z = InducingTensors.from_data(X, 40, kernel).Z.numpy() / [0.7, 1.3]
     levels = [
-        Z[:, 0],
-        np.einsum("mi,mj->mij", Z[:, 1], Z[:, 2]),
-        np.einsum("mi,mj,mk->mijk", *Z[:, 3:6].swapaxes(0, 1)),
+        z[:, 0],
+        np.einsum("mi,mj->mij", z[:, 1], z[:, 2]),
+        np.einsum("mi,mj,mk->mijk", *z[:, 3:6].swapaxes(0, 1)),
     ]
-    samples = np.concatenate([level.reshape(len(Z), -1) for level in levels], axis=1)
-    error = samples.mean(axis=0) - numpy_signature(X, 3)[0, 1:]
-    assert np.all(np.abs(error) < 5 * samples.std(axis=0) / np.sqrt(len(Z)))
+    S = np.split(numpy_signature(X[:, :, [2, 0]] / [0.7, 1.3], 3), [1, 3, 7], axis=1)
+    np.testing.assert_allclose(
+        kernel.level_norms(flatten_paths(X)), np.stack([np.linalg.norm(s, axis=1) for s in S], 1)
+    )
+    for level, of_paths in zip(levels, S[1:], strict=True):
+        norms = np.linalg.norm(level.reshape(len(level), -1), axis=1)
+        np.testing.assert_allclose(norms, np.sqrt(np.mean(np.sum(of_paths**2, axis=1))), rtol=1e-10)
+
+
+@pytest.mark.parametrize("length", [2, 3, 300])
+def test_many_tensors_of_paths_of_any_length_have_a_factor(length: int, walks: Callable) -> None:
+    """Far more of them than words, with GPflow's own jitter."""
+    X = walks(50, length, 2, scale=np.sqrt(length))
+    kernel = TruncatedSignatureKernel(2, 4, discretization_order=1, lengthscales=2.0)
+    Z = InducingTensors.from_data(X, 300, kernel)
+    factor = tf.linalg.cholesky(Kuu(Z, kernel, jitter=gpflow.config.default_jitter()))
+    assert np.isfinite(factor).all()
 
 
 def test_sequences_are_stretches_of_paths(walks: Callable) -> None:
