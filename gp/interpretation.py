@@ -164,6 +164,8 @@ def word_relevance(model: SVGP, channel_names: Sequence[str] | None = None, *, X
 
 def _processes(model: Any) -> list[tuple[OrthogonalSignatureFeatures, SignatureKernel]]:
     """The inducing variables and the kernel of each latent process."""
+    inducing: Any
+    kernel: Any
     inducing, kernel = getattr(model, "inducing_variable", None), model.kernel
     of_each = inducing.inducing_variables if isinstance(inducing, MultioutputInducingVariables) else (inducing,)
     kernels = kernel.latent_kernels if isinstance(kernel, MultioutputKernel) else (kernel,)

@@ -84,7 +84,7 @@ class InducingTensors(InducingVariables):
             dx = dx[dx.any(axis=1)] if dx.any() else dx
             levels = range(1, kernel.depth + 1)
             elements.append([vector for level in levels for vector in dx[np.sort(rng.integers(len(dx), size=level))]])
-        Z = np.array(elements, default_float())
+        Z: np.ndarray = np.array(elements, default_float())
         norms = np.sqrt(np.mean(kernel.level_norms(flatten_paths(paths[:_PATHS_FOR_NORMS])).numpy() ** 2, axis=0))
         return cls(Z * _factors(Z, norms[1:], kernel), name=name)
 
