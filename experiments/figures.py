@@ -81,12 +81,11 @@ def against_num_inducing(results: Sequence[dict[str, Any]], timings: list[dict[s
     for model in dict.fromkeys(result["options"]["model"] for result in results):
         chosen = [result for result in results if result["options"]["model"] == model]
         sizes = [result["options"]["num_inducing"] for result in chosen]
-        elbos = [[seed["history"][-1]["elbo"] for seed in result["seeds"]] for result in chosen]
         summaries = [summary(result["seeds"]) for result in chosen]
         style: dict[str, Any] = {"color": _COLOURS[model], "marker": "o", "ms": 4, "lw": 1.3, "label": model}
         means, deviations = ([100 * (s["accuracy"][key] or 0.0) for s in summaries] for key in ("mean", "deviation"))
         panels[0].errorbar(sizes, means, yerr=deviations, capsize=2, **style)
-        panels[1].plot(sizes, [float(np.mean(elbo)) for elbo in elbos], **style)
+        panels[1].plot(sizes, [s["elbo"]["mean"] for s in summaries], **style)
         panels[2].plot(*_seconds(model, sizes, summaries, timings), **style)
     labels = ("accuracy on the test set, %", "ELBO at the end, nats", "seconds per iteration")
     for axes, label in zip(panels, labels, strict=True):

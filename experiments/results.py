@@ -24,7 +24,7 @@ from .datasets import Dataset, PaperScore, Series
 FILE = "result.json"
 PREDICTIONS = "test.npz"
 """In a seed's folder, for two classes: y, probability and posterior_mean [N_test], an example [L, D]."""
-MEASURES = ("accuracy", "nlpp", "roc_auc", "seconds_per_iteration")
+MEASURES = ("accuracy", "nlpp", "roc_auc", "elbo", "seconds_per_iteration")
 _PACKAGES = ("tensorflow", "gpflow", "keras", "tensorflow-probability", "numpy", "sktime", "tslearn")
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -120,7 +120,19 @@ def _arrays(X: Series) -> Sequence[np.ndarray]:
 
 def summary(seeds: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
     """Mean and deviation over seeds of each measure; the sample deviation (ddof 1), None for a single seed."""
-    return {measure: _mean_and_deviation([seed.get(measure) for seed in seeds]) for measure in MEASURES}
+    return {measure: _mean_and_deviation([_measured(seed, measure) for seed in seeds]) for measure in MEASURES}
+
+
+def _measured(seed: dict[str, Any], measure: str) -> float | None:
+    if measure == "elbo":  # at the end of training
+        return seed["history"][-1]["elbo"] if seed.get("history") else None
+    return seed.get(measure)
+
+
+def measures_of(summaries: Sequence[dict[str, dict[str, float | None]]], *, elbo: bool = False) -> list[str]:
+    """What a table shows: the area under the ROC curve where there is one, and the ELBO where it is asked for."""
+    has_area = any(ours["roc_auc"]["mean"] is not None for ours in summaries)
+    return [measure for measure in MEASURES if {"roc_auc": has_area, "elbo": elbo}.get(measure, True)]
 
 
 def _mean_and_deviation(values: Sequence[float | None]) -> dict[str, float | None]:
@@ -145,7 +157,7 @@ def table(
     :param stands_in_for: the data set that synthetic series stand in for: the table says so.
     """
     ours = summary(seeds)
-    measures = [measure for measure in MEASURES if measure != "roc_auc" or ours["roc_auc"]["mean"] is not None]
+    measures = measures_of([ours])
     count = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
     data = f", STAND-IN for {stands_in_for}" if stands_in_for else ""
     rows: list[tuple[str, ...]] = [("", *(HEADINGS[measure] for measure in measures))]
@@ -165,6 +177,7 @@ HEADINGS = {
     "accuracy": "accuracy, %",
     "nlpp": "NLPP",
     "roc_auc": "area under ROC",
+    "elbo": "ELBO, nats",
     "seconds_per_iteration": "seconds per iteration",
 }
 PAPER_HARDWARE = "The paper's seconds are an NVIDIA Tesla P100's."
@@ -182,7 +195,7 @@ def cell(measure: str, mean: float | None, deviation: float | None) -> str:
     """A number with its deviation, in the measure's unit and digits; "-" for None."""
     if mean is None:
         return "-"
-    scale, digits = {"accuracy": (100.0, 2), "seconds_per_iteration": (1.0, 4)}.get(measure, (1.0, 3))
+    scale, digits = {"accuracy": (100.0, 2), "elbo": (1.0, 0), "seconds_per_iteration": (1.0, 4)}.get(measure, (1.0, 3))
     text = f"{scale * mean:.{digits}f}"
     return text if deviation is None else f"{text} ± {scale * deviation:.{digits}f}"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from .datasets import DESCRIPTIONS, PaperScore
 from .models import BY_SUMS, MODELS
-from .results import FILE, HEADINGS, MEASURES, PAPER_HARDWARE, cell, of_paper, summary
+from .results import FILE, HEADINGS, PAPER_HARDWARE, cell, measures_of, of_paper, summary
 
 _ORDER = list(MODELS.values())
 
@@ -61,6 +61,8 @@ def _section(name: str, results: list[dict[str, Any]], timings: list[dict[str, A
     parts = [title, about, _table(results, timings, paper)]
     parts += [PAPER_HARDWARE] if paper else []
     parts += [_timing(one, paper) for one in timings]
+    for result in results:
+        parts += _calibration(result) + _relevant_words(result)
     seeds = [seed for result in results for seed in result["seeds"]]
     parts.append(_machines([seed["environment"] for seed in seeds]))
     peaks = [seed["peak_memory_gb"] for seed in seeds if "peak_memory_gb" in seed]
@@ -70,12 +72,9 @@ def _section(name: str, results: list[dict[str, Any]], timings: list[dict[str, A
 
 def _table(results: list[dict[str, Any]], timings: list[dict[str, Any]], paper: Sequence[PaperScore]) -> str:
     summaries = [summary_of(result, timings) for result in results]
-    measures = [
-        measure
-        for measure in MEASURES
-        if measure != "roc_auc" or any(ours["roc_auc"]["mean"] is not None for ours in summaries)
-    ]
-    of_the_paper = [measure for measure in measures if paper and measure != "roc_auc"]
+    is_sweep = len({result["options"]["num_inducing"] for result in results}) > 1
+    measures = measures_of(summaries, elbo=is_sweep)
+    of_the_paper = [measure for measure in measures if paper and measure not in ("roc_auc", "elbo")]
     heads = ["model", "M", "steps", "seeds", *(HEADINGS[measure] for measure in measures)]
     rows = [[*heads, *(f"paper: {HEADINGS[measure]}" for measure in of_the_paper)]]
     scores = {score.model: score for score in paper}
@@ -141,6 +140,30 @@ def _timing(timing: dict[str, Any], paper: Sequence[PaperScore]) -> str:
         f"of {timing['rounds']} rounds, `{timing['environment']['command']}`): {', '.join(parts)}. "
         f"{_machines([timing['environment']])}"
     )
+
+
+def _calibration(result: dict[str, Any]) -> list[str]:
+    """How often class 1 came true among series of about the same probability, for the first seed of two classes."""
+    curve = result["seeds"][0].get("calibration")
+    if curve is None:
+        return []
+    names, columns = ("predicted", "observed"), ["---"] * len(curve["predicted"])
+    lines = [[name, *(f"{value:.2f}" for value in curve[name])] for name in names]
+    text = "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], ["---", *columns], lines[1]))
+    return [f"Calibration of {_name(result)}, probabilities of class 1 and how often it came true:", text]
+
+
+def _relevant_words(result: dict[str, Any]) -> list[str]:
+    """The first seed's most relevant words of two classes."""
+    words = result["seeds"][0].get("relevant_words", ()) if result["dataset"]["classes"] == 2 else ()
+    if not words:
+        return []
+    shown = ", ".join(f"{word['name']} ({'+' if word['coefficient'] > 0 else '−'})" for word in words)
+    return [f"The most relevant words of {_name(result)}, + where more of it raises class 1's probability: {shown}."]
+
+
+def _name(result: dict[str, Any]) -> str:
+    return f"{result['options']['model']} (M = {result['options']['num_inducing']}, seed {result['seeds'][0]['seed']})"
 
 
 def _machines(environments: Sequence[dict[str, Any]]) -> str:

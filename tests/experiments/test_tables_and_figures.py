@@ -85,6 +85,10 @@ def test_a_stand_in_says_so(results: Path) -> None:
     assert "say nothing of satellite" in section
     assert "paper" not in section
     assert [row[1] for row in rows(section)[2:]] == ["50", "100"]
+    assert rows(section)[0][6:] == ["ELBO, nats", "seconds per iteration"]  # of a sweep, figure 3's three measures
+    assert [row[4:] for row in rows(section)[2:]] == [
+        ["25.00", "0.250", "-25", "0.1000"], ["50.00", "0.250", "-50", "0.1000"]
+    ]  # fmt: skip
 
 
 def test_times_of_one_run_and_their_ratios(results: Path) -> None:
@@ -104,6 +108,25 @@ def test_times_of_one_run_and_their_ratios(results: Path) -> None:
     (results / "time-pendigits-M500-B50.json").write_text("{}")
     with pytest.raises(ValueError, match="time-pendigits-M500-B50.json must be a result of"):
         tables(results)
+
+
+def test_calibration_and_words_of_two_classes(tmp_path: Path) -> None:
+    words = [
+        {"word": [0, 1], "name": "rain → wind", "process": 0, "coefficient": 1.5, "spread": 1.0},
+        {"word": [1], "name": "wind", "process": 0, "coefficient": -0.5, "spread": 1.0},
+    ]
+    first = seed(0, 0.8, 0.1, "python -m w", relevant_words=words, roc_auc=0.75,
+                 calibration={"predicted": [0.125, 0.75], "observed": [0.25, 1.0]})  # fmt: skip
+    place = write(tmp_path, "weather", "SigGPDE", 30, [first, seed(1, 0.8, 0.1, "python -m w", roc_auc=0.85)])
+    result = json.loads((place / "result.json").read_text())
+    result["dataset"]["classes"] = 2
+    (place / "result.json").write_text(json.dumps(result))
+    text = tables(tmp_path)
+    assert "Calibration of SigGPDE (M = 30, seed 0), probabilities of class 1" in text
+    found = rows(text)
+    assert found[0][4:7] == ["accuracy, %", "NLPP", "area under ROC"]
+    assert found[-3:] == [["predicted", "0.12", "0.75"], ["---"] * 3, ["observed", "0.25", "1.00"]]
+    assert "raises class 1's probability: rain → wind (+), wind (−)." in text
 
 
 def test_several_machines_are_told(results: Path) -> None:
