@@ -1,6 +1,7 @@
 """A folder's results beside the paper's, as Markdown."""
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +61,7 @@ def _section(name: str, results: list[dict[str, Any]], timings: list[dict[str, A
     paper = DESCRIPTIONS[name].paper if name in DESCRIPTIONS else ()
     parts = [title, about, _table(results, timings, paper)]
     parts += [PAPER_HARDWARE] if paper else []
-    parts += [_timing(one, paper) for one in timings]
+    parts += _timings(timings, paper)
     for result in results:
         parts += _calibration(result) + _relevant_words(result)
     seeds = [seed for result in results for seed in result["seeds"]]
@@ -122,24 +123,32 @@ def read_timings(folder: Path, name: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda timing: timing["num_inducing"])
 
 
-def _timing(timing: dict[str, Any], paper: Sequence[PaperScore]) -> str:
-    """Seconds of all models from one process, and how often SigGPDE's they are, the paper's beside it."""
-    seconds = timing["seconds_per_iteration"]
-    papers = {score.model: score.seconds_per_iteration for score in paper}
+def _timings(timings: Sequence[dict[str, Any]], paper: Sequence[PaperScore]) -> list[str]:
+    """Seconds of all models from one process, by M, and how often SigGPDE's they are, the paper's below."""
+    if not timings:
+        return []
     first = _ORDER[0]
-    parts = []
-    for model, mean in seconds.items():
-        text = f"{model} {cell('seconds_per_iteration', mean, None)}"
-        if model != first and first in seconds:
-            text += f" ({mean / seconds[first]:.1f} times {first}'s"
-            paper_seconds = papers.get(model.removesuffix(BY_SUMS))
-            text += f"; the paper: {paper_seconds / papers[first]:.1f})" if paper_seconds else ")"
-        parts.append(text)
-    return (
-        f"Seconds per iteration in one run (M = {timing['num_inducing']}, batches of {timing['batch_size']}, medians "
-        f"of {timing['rounds']} rounds, `{timing['environment']['command']}`): {', '.join(parts)}. "
-        f"{_machines([timing['environment']])}"
+    models = list(dict.fromkeys(model for timing in timings for model in timing["seconds_per_iteration"]))
+    rows = [["M", *models], ["---"] * (1 + len(models))]
+    for timing in timings:
+        seconds = timing["seconds_per_iteration"]
+        cells = [cell("seconds_per_iteration", seconds.get(model), None) for model in models]
+        for i, model in enumerate(models):
+            if model != first and {model, first} <= seconds.keys():
+                cells[i] += f" ({seconds[model] / seconds[first]:.1f})"
+        rows.append([str(timing["num_inducing"]), *cells])
+    of_paper = {score.model: score.seconds_per_iteration for score in paper}
+    if of_paper.get(first):
+        shares = [(of_paper.get(model.removesuffix(BY_SUMS)) or math.nan) / of_paper[first] for model in models]
+        rows.append(["the paper's", *("-" if math.isnan(share) else f"({share:.1f})" for share in shares)])
+    commands = dict.fromkeys(timing["environment"]["command"] for timing in timings)
+    about = (
+        f"Seconds per iteration, in brackets how often {first}'s; all models of a line in turn in one process, in "
+        f"batches of {timings[0]['batch_size']}, medians of {timings[0]['rounds']} rounds "
+        f"(`{'`, `'.join(commands)}`). "
+        f"{_machines([timing['environment'] for timing in timings])}"
     )
+    return [about, "\n".join("| " + " | ".join(row) + " |" for row in rows)]
 
 
 def _calibration(result: dict[str, Any]) -> list[str]:
