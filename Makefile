@@ -33,7 +33,6 @@ results: $(VENV)/installed-experiments     ## all of docs/results.md: hours; fig
 	$(EXPERIMENT) run weather --model gpsig-it,gpsig-is --iterations 300 --seeds 1 --out $(RESULTS)
 	$(EXPERIMENT) run right_whale_calls_stand_in --model siggpde --iterations 1000 --seeds 1 --out $(RESULTS)
 	$(EXPERIMENT) run right_whale_calls_stand_in --model gpsig-it --iterations 200 --seeds 1 --out $(RESULTS)
-	$(EXPERIMENT) run right_whale_calls_stand_in --model gpsig-is --iterations 40 --seeds 1 --out $(RESULTS)
 	$(EXPERIMENT) time pendigits --rounds 2 --out $(RESULTS)
 	$(EXPERIMENT) time right_whale_calls_stand_in --iterations 4 --rounds 1 --out $(RESULTS)
 	$(EXPERIMENT) time crop --model siggpde,gpsig-it --num-inducing 50,100,200,400,800 --iterations 6 --rounds 2 --out $(RESULTS)
