@@ -142,9 +142,10 @@ def _timings(timings: Sequence[dict[str, Any]], paper: Sequence[PaperScore]) -> 
         shares = [(of_paper.get(model.removesuffix(BY_SUMS)) or math.nan) / of_paper[first] for model in models]
         rows.append(["the paper's", *("-" if math.isnan(share) else f"({share:.1f})" for share in shares)])
     commands = dict.fromkeys(timing["environment"]["command"] for timing in timings)
+    rounds = timings[0]["rounds"]
     about = (
         f"Seconds per iteration, in brackets how often {first}'s; all models of a line in turn in one process, in "
-        f"batches of {timings[0]['batch_size']}, medians of {timings[0]['rounds']} rounds "
+        f"batches of {timings[0]['batch_size']}, {'medians of ' * (rounds > 1)}{rounds} round{'s' * (rounds > 1)} "
         f"(`{'`, `'.join(commands)}`). "
         f"{_machines([timing['environment'] for timing in timings])}"
     )
