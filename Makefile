@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = $(shell find csrc -type f) setup.py pyproject.toml CMakeLists.txt
+SITE ?= "mkdocs-material>=9.5"
 BACKENDS ?= "jax>=0.7,<0.7.2" torch==2.13.0
 PLATFORM = manylinux_2_34_x86_64
 
@@ -45,7 +46,8 @@ million: $(VENV)/installed-experiments     ## a million series beside 24,000: mi
 	$(EXPERIMENT) run satellite_stand_in --num-inducing 200 --iterations 400 --seeds 1 --out $(RESULTS)-million
 	$(EXPERIMENT) tables $(RESULTS)-million
 
-docs: $(VENV)/installed-docs               ## the pages of docs/ in site/, with the figures where there are results
+docs: $(VENV)/installed-experiments        ## the pages of docs/ in site/, with the figures where there are results
+	$(BIN)/pip install --quiet $(SITE)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	test ! -d $(RESULTS) || $(EXPERIMENT) figures $(RESULTS) --out site/figures
 
