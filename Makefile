@@ -46,7 +46,7 @@ million: $(VENV)/installed-experiments     ## a million series beside 24,000: mi
 	$(EXPERIMENT) run satellite_stand_in --num-inducing 200 --iterations 400 --seeds 1 --out $(RESULTS)-million
 	$(EXPERIMENT) tables $(RESULTS)-million
 
-docs: $(VENV)/installed-experiments        ## the pages of docs/ in site/, with the figures where there are results
+docs: $(VENV)/installed-test               ## the pages of docs/ in site/, with the figures where there are results
 	$(BIN)/pip install --quiet $(SITE)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	test ! -d $(RESULTS) || $(EXPERIMENT) figures $(RESULTS) --out site/figures
