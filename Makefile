@@ -49,7 +49,7 @@ million: $(VENV)/installed-experiments     ## a million series beside 24,000: mi
 docs: $(VENV)/installed-test               ## the pages of docs/ in site/, with the figures where there are results
 	$(BIN)/pip install --quiet $(SITE)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	test ! -d $(RESULTS) || $(EXPERIMENT) figures $(RESULTS) --out site/figures
+	-test ! -d $(RESULTS) || $(EXPERIMENT) figures $(RESULTS) --out site/figures
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .

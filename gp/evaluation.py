@@ -101,7 +101,10 @@ def _check_latents(likelihood: Likelihood, f_mean: tf.Tensor, Y: tf.Tensor) -> N
             f"num_latent_gps={expected}."
         )
     if isinstance(likelihood, ScalarLikelihood) and latents is not None and columns != latents:
-        raise ValueError(f"Y must have a column for each of the model's {latents} outputs ({name}), got {columns}.")
+        raise ValueError(
+            f"Y must have a column for each of the model's {latents} outputs ({name}), got {columns}: build the model "
+            f"with num_latent_gps={columns}."
+        )
 
 
 def _batches(num_rows: int, batch_size: int) -> Iterator[slice]:

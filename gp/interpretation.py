@@ -191,6 +191,8 @@ def _checked_names(channel_names: Sequence[str] | None, num_channels: int) -> li
             f"channel_names must have {num_channels} names, one for each channel of the paths (a time channel "
             f"included), got {len(channel_names)}: {list(channel_names)}."
         )
+    if len(set(channel_names)) < num_channels:
+        raise ValueError(f"channel_names must differ, got {list(channel_names)}: else words cannot be told apart.")
     return list(channel_names)
 
 

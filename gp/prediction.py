@@ -219,9 +219,18 @@ def _input_batches(X: Any, batch_size: int) -> Iterator[Any]:
     if isinstance(X, Iterable) and not hasattr(X, "shape") and not isinstance(X, (list, tuple)):
         yield from (batch[0] if isinstance(batch, tuple) else batch for batch in X)
         return
-    array = as_array_like(X)
+    try:
+        array = as_array_like(X)
+    except ValueError as error:
+        raise ValueError(
+            "X must be one array, or an iterator of batches, got a list of arrays of several shapes: take iter(X) "
+            "where they are batches, flatten_paths(X) where they are paths."
+        ) from error
     if len(array.shape) < 2 or array.shape[0] == 0:
-        raise ValueError(f"X must have at least one row and rank 2, (inputs, columns), got shape {array.shape}.")
+        raise ValueError(
+            f"X must have at least one row and rank 2, (inputs, columns), got shape {array.shape}: a single one takes "
+            "X[None]."
+        )
     for start in range(0, array.shape[0], batch_size):
         yield np.asarray(array[start : start + batch_size])
 

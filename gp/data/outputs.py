@@ -1,15 +1,22 @@
 """What a likelihood can take as Y, checked before anything is computed with it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from gpflow.config import default_float
-from gpflow.likelihoods import Likelihood
+from gpflow.likelihoods import Beta, Exponential, Gamma, Likelihood, Poisson
 
 from ..classes import num_classes
 
 _ROWS_AT_A_TIME = 4096
+# Where densities are: elsewhere GPflow's bound is infinite or no number.
+_SUPPORT: dict[type, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    Poisson: ("non-negative", lambda y: y >= 0),
+    Exponential: ("non-negative", lambda y: y >= 0),
+    Gamma: ("positive", lambda y: y > 0),
+    Beta: ("strictly between 0 and 1", lambda y: (y > 0) & (y < 1)),
+}
 
 
 def output_dtype(likelihood: Likelihood) -> Any:
@@ -20,7 +27,7 @@ def output_dtype(likelihood: Likelihood) -> Any:
 def check_outputs(Y: Any, likelihood: Likelihood) -> None:
     """
     :param Y: array-like [N, P], read a part at a time.
-    :raises ValueError: for what is not finite, and for labels that are no classes of the likelihood.
+    :raises ValueError: for what is not finite or outside the likelihood's support, and for labels that are no classes.
     :raises TypeError: for what is no number.
     """
     if np.dtype(Y.dtype).kind not in "biuf":
@@ -28,13 +35,17 @@ def check_outputs(Y: Any, likelihood: Likelihood) -> None:
             f"Y must hold numbers, got dtype {Y.dtype}: number classes from 0 with "
             "np.unique(y, return_inverse=True)[1][:, None]."
         )
+    conditions: list[tuple[str, Callable]] = [("finite", np.isfinite)]
+    conditions += [rule for kind, rule in _SUPPORT.items() if isinstance(likelihood, kind)]
     for start, part in _parts(Y):
-        finite = np.isfinite(part).all(axis=1)
-        if not finite.all():
-            row = int(np.argmin(finite))
-            raise ValueError(
-                f"Y must hold finite numbers, got {part[row].tolist()} in row {start + row}: leave such rows out."
-            )
+        for what, holds in conditions:
+            good = holds(part).all(axis=1)
+            if not good.all():
+                row = int(np.argmin(good))
+                raise ValueError(
+                    f"Y must be {what} for {type(likelihood).__name__}, got {part[row].tolist()} in row {start + row}: "
+                    "leave such rows out, or take another likelihood."
+                )
     count = num_classes(likelihood)
     if count is not None:
         _check_labels(Y, count)
@@ -42,7 +53,10 @@ def check_outputs(Y: Any, likelihood: Likelihood) -> None:
 
 def _check_labels(Y: Any, count: int) -> None:
     if Y.shape[1] != 1:
-        raise ValueError(f"Y must have one column where it holds classes, got shape {tuple(Y.shape)}.")
+        raise ValueError(
+            f"Y must have one column where it holds classes, got shape {tuple(Y.shape)}: of one-hot rows take "
+            "np.argmax(Y, axis=1)[:, None]."
+        )
     labels = np.unique(np.concatenate([np.unique(part) for _, part in _parts(Y)]))
     if not np.isin(labels, np.arange(count)).all():
         shown = ", ".join(str(label) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")

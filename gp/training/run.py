@@ -98,11 +98,14 @@ def _split(num_data: int, options: TrainingOptions, validation: Any) -> tuple[np
         order = np.random.default_rng([options.seed, 0]).permutation(num_data)
         held_out, what = order[:num_validation], f"validation_fraction={options.validation_fraction}"
     else:
-        held_out = np.asarray(validation)
+        try:
+            held_out = np.asarray(validation)
+        except ValueError:  # arrays of several shapes
+            held_out = np.empty(0, object)
         if held_out.ndim != 1 or not np.issubdtype(held_out.dtype, np.integer) or len(set(held_out)) < len(held_out):
             raise ValueError(
                 f"validation must be a vector of row numbers, each once, got {held_out.dtype} {held_out.shape}: "
-                "np.flatnonzero makes one from a mask."
+                "np.flatnonzero makes one from a mask; series of their own to validate on are put behind the data."
             )
         if len(held_out) and not 0 <= held_out.min() <= held_out.max() < num_data:
             raise ValueError(

@@ -122,7 +122,9 @@ def test_sweep_of_two_models_and_times(
     assert main([*timed, "--model", "siggpde,gpsig-it", "--out", str(out)]) == 0
     capsys.readouterr()
     assert main(["tables", str(out)]) == 0
-    assert "Seconds per iteration in one run (M = 3, batches of 8" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "all models of a line in turn in one process, in batches of 8, 1 round" in text
+    assert "\n| M | SigGPDE | GPSig-IT |" in text
 
 
 def test_a_damaged_file_loses_nothing_already_computed(

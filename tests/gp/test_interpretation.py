@@ -85,6 +85,8 @@ def test_table_and_picture(model: SigGPDE) -> None:
 def test_bad_input(model: SigGPDE) -> None:
     with pytest.raises(ValueError, match="channel_names must have 2 names"):
         word_relevance(model, ["a"])
+    with pytest.raises(ValueError, match="channel_names must differ"):
+        word_relevance(model, ["a", "a"])
     with pytest.raises(ValueError, match="use flatten_paths"):
         word_relevance(model, ["a", "b"], X=np.zeros((3, 4, 2)))
     other = gpflow.models.SVGP(gpflow.kernels.RBF(), gpflow.likelihoods.Gaussian(), np.zeros((2, 1)))

@@ -49,6 +49,14 @@ def test_paths_in_batches_of_any_kind(paths_model: tuple) -> None:
     np.testing.assert_allclose(got, np.concatenate([model.predict_y(x)[0] for x in shorter]), rtol=1e-12)
 
 
+def test_inputs_of_several_shapes_are_no_array(paths_model: tuple) -> None:
+    model, X = paths_model
+    with pytest.raises(ValueError, match=r"a list of arrays of several shapes: take iter\(X\) where they are batches"):
+        predict_in_batches(model, [X[:3], X[3:5]])
+    with pytest.raises(ValueError, match=r"got shape \(10,\): a single one takes X\[None\]"):
+        predict_in_batches(model, X[0])
+
+
 def test_predictions_follow_the_model(paths_model: tuple) -> None:
     """What is cached is cached for a call alone."""
     model, X = paths_model

@@ -254,6 +254,24 @@ def test_counts_may_be_integers() -> None:
         assert np.isfinite(train(model, (X, counts), toy_options()).history[-1].elbo)
 
 
+@pytest.mark.parametrize(
+    ("likelihood", "value", "message"),
+    [
+        (gpflow.likelihoods.Poisson(), -1, "Y must be non-negative for Poisson, got .-1.* in row 17: leave such rows"),
+        (gpflow.likelihoods.Exponential(), -0.5, "non-negative for Exponential"),
+        (gpflow.likelihoods.Gamma(), 0.0, "positive for Gamma"),
+        (gpflow.likelihoods.Beta(), 1.0, "strictly between 0 and 1 for Beta"),
+    ],
+)
+def test_outputs_outside_the_support(likelihood: Likelihood, value: float, message: str) -> None:
+    X, _ = toy_data()
+    Y = np.full((60, 1), 0.5)
+    Y[17] = value
+    model = gpflow.models.SVGP(gpflow.kernels.RBF(), likelihood, np.linspace(0.0, 1.0, 5)[:, None])
+    with pytest.raises(ValueError, match=message):
+        train(model, (X, Y), toy_options())
+
+
 def test_outputs_that_do_not_fit_the_model() -> None:
     X, Y = three_clouds(60)
     model = gpflow.models.SVGP(gpflow.kernels.RBF(), MultiClass(3), X[:6], num_latent_gps=2)
@@ -311,7 +329,7 @@ def test_outputs_that_are_no_numbers(value: float) -> None:
     X, Y = toy_data()
     Y[17] = value
     with pytest.raises(
-        ValueError, match=rf"Y must hold finite numbers, got \[{value}\] in row 17: leave such rows out"
+        ValueError, match=rf"Y must be finite for Gaussian, got \[{value}\] in row 17: leave such rows out"
     ):
         train(toy_model(), (X, Y), toy_options())
 

@@ -302,6 +302,7 @@ def test_chosen_rows_are_validated_on_and_trained_on_last(tmp_path: Path) -> Non
         ([60], "row numbers from 0 to 59, got 60 to 60"),
         ([-1, 3], "row numbers from 0 to 59, got -1 to 3"),
         ([3, 3], "a vector of row numbers, each once"),
+        ((np.zeros((4, 2)), np.zeros((4, 1))), "a vector of row numbers, each once, got object"),
         ([[3]], "a vector of row numbers"),
         (np.ones(60, bool), "a vector of row numbers, each once, got bool"),
         (np.arange(60), "validation, 60 rows of 60 series leaves 60 to validate on and 0 to train on"),
