@@ -1,7 +1,6 @@
 """A folder's results beside the paper's, as Markdown."""
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,8 +90,13 @@ def _table(results: list[dict[str, Any]], timings: list[dict[str, Any]], paper: 
     for score in missing:
         blank = ["not run", "", "", *("-" for _ in measures)]
         rows.append([score.model, *blank, *(cell(m, **of_paper(score, m)) for m in of_the_paper)])
-    rows.insert(1, ["---"] * len(rows[0]))
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return _markdown(rows)
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table, of which the first row is the head."""
+    head, *others = ("| " + " | ".join(row) + " |" for row in rows)
+    return "\n".join([head, "| " + " | ".join(["---"] * len(rows[0])) + " |", *others])
 
 
 def summary_of(result: dict[str, Any], timings: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
@@ -116,7 +120,12 @@ def read_timings(folder: Path, name: str) -> list[dict[str, Any]]:
     for file in sorted(folder.glob(f"time-{name}-M*.json")):
         try:
             timing = json.loads(file.read_text(encoding="utf-8"))
-            timing["seconds_per_iteration"], timing["batch_size"], timing["environment"]["machine"]  # what is shown
+            (
+                timing["seconds_per_iteration"],
+                timing["batch_size"],
+                timing["rounds"],
+                timing["environment"]["machine"],
+            )  # shown
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"{file} must be a result of `python -m experiments time`: {error!r}.") from error
         found.append(timing)
@@ -129,7 +138,7 @@ def _timings(timings: Sequence[dict[str, Any]], paper: Sequence[PaperScore]) -> 
         return []
     first = _ORDER[0]
     models = list(dict.fromkeys(model for timing in timings for model in timing["seconds_per_iteration"]))
-    rows = [["M", *models], ["---"] * (1 + len(models))]
+    rows = [["M", *models]]
     for timing in timings:
         seconds = timing["seconds_per_iteration"]
         cells = [cell("seconds_per_iteration", seconds.get(model), None) for model in models]
@@ -137,10 +146,10 @@ def _timings(timings: Sequence[dict[str, Any]], paper: Sequence[PaperScore]) -> 
             if model != first and {model, first} <= seconds.keys():
                 cells[i] += f" ({seconds[model] / seconds[first]:.1f})"
         rows.append([str(timing["num_inducing"]), *cells])
-    of_paper = {score.model: score.seconds_per_iteration for score in paper}
-    if of_paper.get(first):
-        shares = [(of_paper.get(model.removesuffix(BY_SUMS)) or math.nan) / of_paper[first] for model in models]
-        rows.append(["the paper's", *("-" if math.isnan(share) else f"({share:.1f})" for share in shares)])
+    papers = {score.model: score.seconds_per_iteration for score in paper}
+    if papers.get(first):
+        theirs = [papers.get(model.removesuffix(BY_SUMS)) for model in models]
+        rows.append(["the paper's", *(f"({seconds / papers[first]:.1f})" if seconds else "-" for seconds in theirs)])
     commands = dict.fromkeys(timing["environment"]["command"] for timing in timings)
     rounds = timings[0]["rounds"]
     about = (
@@ -149,7 +158,7 @@ def _timings(timings: Sequence[dict[str, Any]], paper: Sequence[PaperScore]) -> 
         f"(`{'`, `'.join(commands)}`). "
         f"{_machines([timing['environment'] for timing in timings])}"
     )
-    return [about, "\n".join("| " + " | ".join(row) + " |" for row in rows)]
+    return [about, _markdown(rows)]
 
 
 def _calibration(result: dict[str, Any]) -> list[str]:
@@ -157,10 +166,8 @@ def _calibration(result: dict[str, Any]) -> list[str]:
     curve = result["seeds"][0].get("calibration")
     if curve is None:
         return []
-    names, columns = ("predicted", "observed"), ["---"] * len(curve["predicted"])
-    lines = [[name, *(f"{value:.2f}" for value in curve[name])] for name in names]
-    text = "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], ["---", *columns], lines[1]))
-    return [f"Calibration of {_name(result)}, probabilities of class 1 and how often it came true:", text]
+    rows = [[name, *(f"{value:.2f}" for value in curve[name])] for name in ("predicted", "observed")]
+    return [f"Calibration of {_name(result)}, probabilities of class 1 and how often it came true:", _markdown(rows)]
 
 
 def _relevant_words(result: dict[str, Any]) -> list[str]:

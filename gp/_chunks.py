@@ -1,9 +1,16 @@
 """Long computations in chunks, so that memory does not grow with their length, gradients included."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+
+
+def row_parts(array: Any, size: int = 4096) -> Iterator[np.ndarray]:
+    """The rows of an array, or of what is like one, in their order: ``size`` of them at a time, in memory."""
+    for start in range(0, array.shape[0], size):
+        yield np.asarray(array[start : start + size])
 
 
 def size_of(tensor: tf.Tensor, axis: int) -> int | tf.Tensor:

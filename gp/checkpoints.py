@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ._chunks import row_parts
+
 _STATE = "state.json"
-_ROWS_AT_A_TIME = 4096
 
 
 def digest(*arrays: Any) -> str:
@@ -19,8 +20,8 @@ def digest(*arrays: Any) -> str:
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(f"{array.dtype} {array.shape} ".encode())
-        for start in range(0, array.shape[0], _ROWS_AT_A_TIME):
-            sha.update(np.ascontiguousarray(array[start : start + _ROWS_AT_A_TIME]).tobytes())
+        for part in row_parts(array):
+            sha.update(np.ascontiguousarray(part).tobytes())
     return sha.hexdigest()
 
 

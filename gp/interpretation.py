@@ -14,6 +14,7 @@ from gpflow.models import SVGP
 
 from sigkernel_tf.signatures import words
 
+from ._chunks import row_parts
 from .data.rows import as_array_like
 from .inducing_variables import OrthogonalSignatureFeatures
 from .kernels import SignatureKernel
@@ -204,9 +205,10 @@ def _spread(inducing: OrthogonalSignatureFeatures, kernel: Any, X: Any) -> np.nd
             f"X must be flattened paths [N, L * D], N at least 1, got shape {paths.shape}: use flatten_paths."
         )
     count, mean, squares = 0, np.zeros(inducing.num_inducing), np.zeros(inducing.num_inducing)
-    for start in range(0, paths.shape[0], _BATCH):
-        batch = tf.convert_to_tensor(np.asarray(paths[start : start + _BATCH]), default_float())
-        S = covariances.Kuf(inducing, kernel, batch).numpy().astype(np.float64)  # [M, B]
+    for batch in row_parts(paths, _BATCH):
+        S = (
+            covariances.Kuf(inducing, kernel, tf.convert_to_tensor(batch, default_float())).numpy().astype(np.float64)
+        )  # [M, B]
         size, shift = S.shape[1], S.mean(axis=1) - mean
         squares += S.var(axis=1) * size + shift**2 * count * size / (count + size)
         mean += shift * size / (count + size)

@@ -11,6 +11,7 @@ from gpflow.config import default_float
 from gpflow.models import GPModel
 
 from ._checks import as_positive_int
+from ._chunks import row_parts
 from ._tracing import plain_errors
 from .classes import class_probabilities, num_classes
 from .data.rows import as_array_like
@@ -43,7 +44,7 @@ def predict_in_batches(
     :return: means and variances, [N, P] each: ``out`` where given.
     :raises ValueError: for no inputs, and for an ``out`` of another shape.
     """
-    return _over_batches(_predictor(model), X, batch_size, out)
+    return _over_batches(_predictor(model, model.likelihood.predict_mean_and_var), X, batch_size, out)
 
 
 def predict_probabilities(model: GPModel, X: Any, *, batch_size: int = 500, out: Any = None) -> Any:
@@ -63,12 +64,8 @@ def predict_probabilities(model: GPModel, X: Any, *, batch_size: int = 500, out:
             "model must have a likelihood with classes (MultiClass, Softmax, Bernoulli, Ordinal), got "
             f"{type(likelihood).__name__}: take predict_in_batches or predict_quantiles."
         )
-    predict_f = _predictor(model, of_f=True)
-
-    def probabilities(X: tf.Tensor) -> list[tf.Tensor]:
-        return [class_probabilities(likelihood, X, *predict_f(X))]
-
-    return _over_batches(probabilities, X, batch_size, None if out is None else (out,))[0]
+    predict = _predictor(model, lambda *x_and_f: (class_probabilities(likelihood, *x_and_f),))
+    return _over_batches(predict, X, batch_size, None if out is None else (out,))[0]
 
 
 def predict_quantiles(
@@ -99,7 +96,7 @@ def predict_quantiles(
         )
     likelihood = model.likelihood
     if isinstance(likelihood, likelihoods.Gaussian):
-        predict = _predictor(model)
+        predict = _predictor(model, likelihood.predict_mean_and_var)
         scores = scipy.stats.norm.ppf(levels)[:, None, None]
 
         def quantiles_of(X: tf.Tensor) -> list[np.ndarray]:
@@ -108,7 +105,7 @@ def predict_quantiles(
 
     else:
         inverse = _conditional_quantile(likelihood)
-        predict = _predictor(model, of_f=True)
+        predict = _predictor(model, lambda _, mean, variance: (mean, variance))
         points = scipy.stats.qmc.Sobol(2, seed=seed).random(_QUANTILE_SAMPLES)  # [samples, 2]
         z, u = scipy.stats.norm.ppf(points[:, 0])[:, None, None], points[:, 1, None, None]
 
@@ -144,13 +141,12 @@ def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int 
     return (mean + deviations).numpy()
 
 
-def _predictor(model: GPModel, *, of_f: bool = False) -> Predictor:
-    """Means and variances of y (or f) at inputs [B, ...]: traced once, what the model alone decides computed before."""
+def _predictor(model: GPModel, then: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Sequence[tf.Tensor]]) -> Predictor:
+    """``then`` of inputs, means and variances of f: traced once, what the model alone decides computed before."""
     predict_f = model.posterior().predict_f if hasattr(model, "posterior") else model.predict_f
 
     def predict(X: tf.Tensor) -> Sequence[tf.Tensor]:
-        mean, variance = predict_f(X)
-        return (mean, variance) if of_f else model.likelihood.predict_mean_and_var(X, mean, variance)
+        return then(X, *predict_f(X))
 
     return tf.function(predict, reduce_retracing=True)
 
@@ -231,8 +227,7 @@ def _input_batches(X: Any, batch_size: int) -> Iterator[Any]:
             f"X must have at least one row and rank 2, (inputs, columns), got shape {array.shape}: a single one takes "
             "X[None]."
         )
-    for start in range(0, array.shape[0], batch_size):
-        yield np.asarray(array[start : start + batch_size])
+    yield from row_parts(array, batch_size)
 
 
 def _write(results: tuple[np.ndarray, ...], out: Sequence[Any], row: int) -> None:

@@ -72,7 +72,7 @@ def spooled(dataset: tf.data.Dataset, folder: Path) -> tuple[np.ndarray, np.ndar
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError("data must be a finite tf.data.Dataset, got one without an end: leave out repeat().")
     if spec[0].shape.rank == 1:
-        dataset = dataset.batch(_ROWS_AT_A_TIME)
+        dataset = dataset.batch(_ROWS_AT_A_TIME)  # an element is a call of Python
     shapes, dtypes, count = None, None, 0
     paths = [folder / "X", folder / "Y"]
     with paths[0].open("wb") as x_file, paths[1].open("wb") as y_file:

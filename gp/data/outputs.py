@@ -1,15 +1,15 @@
 """What a likelihood can take as Y, checked before anything is computed with it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from gpflow.config import default_float
 from gpflow.likelihoods import Beta, Exponential, Gamma, Likelihood, Poisson
 
+from .._chunks import row_parts
 from ..classes import num_classes
 
-_ROWS_AT_A_TIME = 4096
 # Where densities are: elsewhere GPflow's bound is infinite or no number.
 _SUPPORT: dict[type, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     Poisson: ("non-negative", lambda y: y >= 0),
@@ -37,35 +37,33 @@ def check_outputs(Y: Any, likelihood: Likelihood) -> None:
         )
     conditions: list[tuple[str, Callable]] = [("finite", np.isfinite)]
     conditions += [rule for kind, rule in _SUPPORT.items() if isinstance(likelihood, kind)]
-    for start, part in _parts(Y):
+    count = num_classes(likelihood)
+    if count is not None and Y.shape[1] != 1:
+        raise ValueError(
+            f"Y must have one column where it holds classes, got shape {tuple(Y.shape)}: of one-hot rows take "
+            "np.argmax(Y, axis=1)[:, None]."
+        )
+    labels, first = np.empty(0), 0
+    for part in row_parts(Y):
         for what, holds in conditions:
             good = holds(part).all(axis=1)
             if not good.all():
                 row = int(np.argmin(good))
                 raise ValueError(
-                    f"Y must be {what} for {type(likelihood).__name__}, got {part[row].tolist()} in row {start + row}: "
+                    f"Y must be {what} for {type(likelihood).__name__}, got {part[row].tolist()} in row {first + row}: "
                     "leave such rows out, or take another likelihood."
                 )
-    count = num_classes(likelihood)
+        if count is not None:
+            labels = np.union1d(labels, part) if first else np.unique(part)
+        first += len(part)
     if count is not None:
-        _check_labels(Y, count)
+        _check_labels(labels, count)
 
 
-def _check_labels(Y: Any, count: int) -> None:
-    if Y.shape[1] != 1:
-        raise ValueError(
-            f"Y must have one column where it holds classes, got shape {tuple(Y.shape)}: of one-hot rows take "
-            "np.argmax(Y, axis=1)[:, None]."
-        )
-    labels = np.unique(np.concatenate([np.unique(part) for _, part in _parts(Y)]))
+def _check_labels(labels: np.ndarray, count: int) -> None:
     if not np.isin(labels, np.arange(count)).all():
         shown = ", ".join(str(label) for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
         raise ValueError(
             f"Y must hold classes 0 to {count - 1}, for the likelihood has {count}, got {shown}: "
             "number them with np.unique(y, return_inverse=True)[1][:, None]."
         )
-
-
-def _parts(Y: Any) -> Iterator[tuple[int, np.ndarray]]:
-    for start in range(0, Y.shape[0], _ROWS_AT_A_TIME):
-        yield start, np.asarray(Y[start : start + _ROWS_AT_A_TIME])

@@ -12,6 +12,7 @@ from gpflow.inducing_variables import InducingVariables
 
 from .._checks import as_positive_int
 from ..kernels import TruncatedSignatureKernel, flatten_paths
+from ..kernels.rank_one import vectors_of_levels
 from .from_data import described, drawn_paths
 
 _PATHS_FOR_NORMS = 20  # of which the norms of the levels are taken
@@ -106,13 +107,12 @@ class InducingTensors(InducingVariables):
 
 def _factors(Z: np.ndarray, norms: np.ndarray, kernel: TruncatedSignatureKernel) -> np.ndarray:
     """By what to multiply each vector so that levels have these norms [n], where neither norm is 0: [M, K, 1]."""
-    lengths = np.linalg.norm(kernel.scaled_tensors(Z), axis=2)  # [M, K]
-    factors, first = np.ones_like(lengths), 0
-    for level, norm in enumerate(norms, start=1):
-        vectors = slice(first, first := first + level)
-        own = lengths[:, vectors].prod(axis=1, keepdims=True)
-        factors[:, vectors] = np.where((own > 0) & (norm > 0), norm / np.where(own > 0, own, 1), 1) ** (1 / level)
-    return factors[..., None]
+    factors = []
+    for norm, vectors in zip(norms, vectors_of_levels(kernel.scaled_tensors(Z), kernel.depth), strict=True):
+        own = np.prod(np.linalg.norm(np.stack(vectors, axis=1), axis=2), axis=1, keepdims=True)  # [M, 1]
+        factor = np.where((own > 0) & (norm > 0), norm / np.where(own > 0, own, 1), 1) ** (1 / len(vectors))
+        factors += [factor] * len(vectors)
+    return np.stack(factors, axis=1)
 
 
 def check_tensors(inducing_variable: InducingTensors, kernel: TruncatedSignatureKernel) -> None:
