@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "core/goursat_cuda_launch.cuh"
+#include "core/goursat/cuda/launch.cuh"
 
 using namespace sigkernel;
 

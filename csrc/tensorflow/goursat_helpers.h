@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <string>
 
-#include "core/goursat.h"
+#include "core/goursat/goursat.h"
 #include "tensorflow/op_helpers.h"
 
 namespace sigkernel {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/cuda_device.h"
-#include "core/goursat_cuda.h"
+#include "core/device/cuda_device.h"
+#include "core/goursat/cuda/goursat_cuda.h"
 #include "tensorflow/core/framework/device_base.h"
 #include "tensorflow/op_helpers.h"
 #include "xla/stream_executor/device_description.h"

@@ -1,6 +1,6 @@
 // Quadratic forms of packed triangular factors on the CPU: validate, allocate, call the core.
 
-#include "core/quadratic_forms.h"
+#include "core/quadratic_forms/quadratic_forms.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/op_helpers.h"
 

@@ -1,6 +1,6 @@
 // The truncated signature's operations on a GPU; NaN and overflow as in goursat_gpu_kernels.cc.
 
-#include "core/signature_cuda.h"
+#include "core/signature/signature_cuda.h"
 #include "tensorflow/gpu_helpers.h"
 #include "tensorflow/signature_helpers.h"
 

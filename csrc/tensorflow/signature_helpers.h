@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "core/signature.h"
+#include "core/signature/signature.h"
 #include "tensorflow/op_helpers.h"
 
 namespace sigkernel {

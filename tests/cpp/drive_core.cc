@@ -10,9 +10,9 @@
 #include <thread>
 #include <vector>
 
-#include "core/goursat.h"
-#include "core/quadratic_forms.h"
-#include "core/signature.h"
+#include "core/goursat/goursat.h"
+#include "core/quadratic_forms/quadratic_forms.h"
+#include "core/signature/signature.h"
 
 using namespace sigkernel;
 

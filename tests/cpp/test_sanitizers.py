@@ -11,12 +11,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "csrc" / "core"
 FLAGS = ["-std=gnu++17", "-O1", "-g1", "-pthread", f"-I{ROOT / 'csrc'}"]
 INSTRUCTION_SETS = {
-    "goursat_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
-    "goursat_avx2.cc": ["-mavx2", "-mfma"],
-    "panel_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
-    "panel_avx2.cc": ["-mavx2", "-mfma"],
-    "signature_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
-    "signature_avx2.cc": ["-mavx2", "-mfma"],
+    "goursat/avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
+    "goursat/avx2.cc": ["-mavx2", "-mfma"],
+    "quadratic_forms/avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
+    "quadratic_forms/avx2.cc": ["-mavx2", "-mfma"],
+    "signature/avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
+    "signature/avx2.cc": ["-mavx2", "-mfma"],
 }
 
 pytestmark = pytest.mark.slow
@@ -42,9 +42,9 @@ def skip_without(sanitizers: list[str], folder: Path) -> None:
 def test_the_core_is_clean(sanitizers: list[str], tmp_path: Path) -> None:
     skip_without(sanitizers, tmp_path)
     objects = []
-    for source in [*sorted(CORE.glob("*.cc")), Path(__file__).parent / "drive_core.cc"]:
-        objects.append(tmp_path / f"{source.stem}.o")
-        flags = [*FLAGS, *sanitizers, *INSTRUCTION_SETS.get(source.name, [])]
+    for source in [*sorted(CORE.rglob("*.cc")), Path(__file__).parent / "drive_core.cc"]:
+        objects.append(tmp_path / f"{source.parent.name}_{source.stem}.o")
+        flags = [*FLAGS, *sanitizers, *INSTRUCTION_SETS.get(f"{source.parent.name}/{source.name}", [])]
         subprocess.run(["g++", *flags, "-c", source, "-o", objects[-1]], check=True)
     program = tmp_path / "drive"
     subprocess.run(["g++", *FLAGS, *sanitizers, *objects, "-o", program], check=True)

@@ -6,9 +6,9 @@
 #include <limits>
 #include <set>
 
-#include "core/goursat.h"
-#include "core/goursat_cuda.h"
-#include "core/goursat_gpu_layout.h"
+#include "core/goursat/goursat.h"
+#include "core/goursat/cuda/goursat_cuda.h"
+#include "core/goursat/cuda/layout.h"
 #include "emulated_device.h"
 
 using namespace sigkernel;

@@ -1,8 +1,8 @@
 // Runs the signature's CUDA kernels under host emulation and compares with the CPU core. Arguments: `double` or `float`, or
 // `small`, of launches small enough for the race check. Prints "all went well" when it did.
 
-#include "core/signature.h"
-#include "core/signature_cuda.h"
+#include "core/signature/signature.h"
+#include "core/signature/signature_cuda.h"
 #include "emulated_device.h"
 
 using namespace sigkernel;

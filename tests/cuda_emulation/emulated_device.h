@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "core/cuda_device.h"
+#include "core/device/cuda_device.h"
 
 namespace sigkernel {
 

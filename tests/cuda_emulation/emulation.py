@@ -17,12 +17,12 @@ CORE = ROOT / "csrc" / "core"
 INCLUDES = [f"-I{HERE}", f"-I{ROOT / 'csrc'}", "-DSIGKERNEL_CUDA_EMULATION"]
 COMMON = ["-std=gnu++17", "-g1", "-pthread", "-no-pie", "-fno-pie", "-Wno-unknown-pragmas"]
 INSTRUCTION_SETS = {
-    "goursat_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
-    "goursat_avx2.cc": ["-mavx2", "-mfma"],
-    "panel_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
-    "panel_avx2.cc": ["-mavx2", "-mfma"],
-    "signature_avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
-    "signature_avx2.cc": ["-mavx2", "-mfma"],
+    "goursat/avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
+    "goursat/avx2.cc": ["-mavx2", "-mfma"],
+    "quadratic_forms/avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
+    "quadratic_forms/avx2.cc": ["-mavx2", "-mfma"],
+    "signature/avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
+    "signature/avx2.cc": ["-mavx2", "-mfma"],
 }
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
@@ -48,13 +48,13 @@ def build_core(folder: Path) -> tuple[Path, ...]:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of another test process
         with ThreadPoolExecutor(2) as pool:
-            return tuple(pool.map(functools.partial(_build_core_object, folder), sorted(CORE.glob("*.cc"))))
+            return tuple(pool.map(functools.partial(_build_core_object, folder), sorted(CORE.rglob("*.cc"))))
 
 
 def _build_core_object(folder: Path, source: Path) -> Path:
-    made = folder / f"{source.stem}.o"
+    made = folder / f"{source.parent.name}_{source.stem}.o"
     if not made.exists():
-        flags = INSTRUCTION_SETS.get(source.name, [])
+        flags = INSTRUCTION_SETS.get(f"{source.parent.name}/{source.name}", [])
         subprocess.run(["g++", *COMMON, "-O1", *flags, f"-I{ROOT / 'csrc'}", "-c", source, "-o", made], check=True)
     return made
 

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <vector>
 
-#include "core/launch.cuh"
+#include "core/device/launch.cuh"
 
 using namespace sigkernel;
 

@@ -51,7 +51,7 @@ def test_a_launch_that_a_gpu_refuses_is_refused(tmp_path: Path) -> None:
     source.write_text(
         """
         #include <cstdio>
-        #include "core/launch.cuh"
+        #include "core/device/launch.cuh"
         __global__ void nothing_kernel() {}
         int main() {
           sigkernel::CudaDevice device;

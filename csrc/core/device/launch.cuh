@@ -1,0 +1,75 @@
+// How kernels are launched, and what they share: dynamic shared memory, and waiting for another warp or block.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "core/device/cuda_device.h"
+
+namespace sigkernel {
+
+// Declares `name`, an unsigned char* to the block's dynamic shared memory, aligned to 16 bytes. All shared memory is
+// dynamic: one array, laid out by the kernel.
+#if defined(SIGKERNEL_CUDA_EMULATION)
+#define SIGKERNEL_SHARED_MEMORY(name) unsigned char* const name = emulation::shared_memory()
+#else
+#define SIGKERNEL_SHARED_MEMORY(name) extern __shared__ __align__(16) unsigned char name[]
+#endif
+
+constexpr int kWarp = 32;
+constexpr std::size_t kSharedWithoutAsking = 48 << 10;  // bytes; a kernel that wants more must opt in
+
+inline void check_cuda(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return;
+  throw CudaError(std::string(what) + " failed: " + cudaGetErrorString(error));
+}
+
+// Throws CudaError where the launch is refused. Waits for nothing.
+template <class... Parameters, class... Arguments>
+void launch(const char* name, void (*kernel)(Parameters...), int64_t blocks, int threads, std::size_t shared_bytes,
+            const CudaDevice& device, Arguments&&... arguments) {
+  if (blocks == 0) return;
+  if (shared_bytes > kSharedWithoutAsking) {
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
+               name);
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(static_cast<unsigned>(blocks));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = device.stream;
+  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, Parameters(std::forward<Arguments>(arguments))...);
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // forget it: the next launch is not to blame
+  throw CudaError(std::string(name) + " could not be launched with " + std::to_string(blocks) + " blocks of " +
+                  std::to_string(threads) + " threads and " + std::to_string(shared_bytes) +
+                  " bytes of shared memory: " + cudaGetErrorString(error));
+}
+
+// A counter that one warp raises and another waits for. What was written before raise() is seen after wait_for().
+// Called by all lanes of a warp together.
+#if defined(SIGKERNEL_CUDA_EMULATION)
+inline void raise_counter(int32_t* counter, int32_t value, int lane) {
+  emulation::raise_counter(counter, value, lane, ~0u);
+}
+inline void wait_for_counter(const int32_t* counter, int32_t value) {
+  emulation::wait_for_counter(counter, value, ~0u);
+}
+#else
+__device__ inline void raise_counter(int32_t* counter, int32_t value, int lane) {
+  __syncwarp();
+  __threadfence();
+  if (lane == 0) *static_cast<volatile int32_t*>(counter) = value;
+}
+__device__ inline void wait_for_counter(const int32_t* counter, int32_t value) {
+  while (*static_cast<const volatile int32_t*>(counter) < value) __nanosleep(40);
+  __threadfence();
+  __syncwarp();
+}
+#endif
+
+}  // namespace sigkernel

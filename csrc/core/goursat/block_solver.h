@@ -1,0 +1,228 @@
+// Blocks of problems on the CPU: how their paths are laid out side by side, and how one is solved at the resolution that
+// it needs.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/goursat/goursat.h"
+#include "core/goursat/lanes.h"
+#include "core/goursat/plan.h"
+#include "core/memory.h"
+
+namespace sigkernel {
+
+// The lanes of a block: problems first .. first + used - 1 of a list. Lanes beyond them repeat the first problem.
+struct LaneRange {
+  int64_t first;
+  int used, lanes;
+
+  static LaneRange of(int64_t block, int lanes, int64_t count) {
+    const int64_t first = block * lanes;
+    return {first, static_cast<int>(std::min<int64_t>(lanes, count - first)), lanes};
+  }
+  int64_t operator[](int lane) const { return lane < used ? first + lane : first; }
+};
+
+inline int64_t block_count(int64_t count, int lanes) { return (count + lanes - 1) / lanes; }
+
+// How a block holds the paths of a problem: their increments side by side, or, for a static kernel that is not linear,
+// their points; [segments or length][channels][lanes].
+template <class T>
+class Packing {
+ public:
+  Packing(const KernelProblem<T>& problem, int lanes)
+      : holds_points_(problem.static_kernel == StaticKernel::kRbf), variance_(problem.variance), lanes_(lanes) {}
+
+  int64_t size(const Paths<T>& paths) const { return elements(paths) * lanes_; }
+
+  void pack(const Paths<T>& paths, const LaneRange& range, T* packed) const {
+    const int64_t size = elements(paths), channels = paths.channels;
+    for (int lane = 0; lane < lanes_; ++lane) {
+      const T* path = paths.values + range[lane] * paths.length * channels;
+      T* to = packed + lane;
+      if (holds_points_) {
+        for (int64_t e = 0; e < size; ++e) to[e * lanes_] = path[e];
+      } else {
+        for (int64_t e = 0; e < size; ++e) to[e * lanes_] = path[e + channels] - path[e];
+      }
+    }
+  }
+
+  // One path in every lane.
+  void repeat(const Paths<T>& paths, int64_t index, T* packed) const { pack(paths, {index, 1, lanes_}, packed); }
+
+  // Accumulates one lane of a gradient into a path's points. A point's is the difference of its two segments'.
+  void add_gradient(const Paths<T>& paths, const T* packed, int lane, T* points) const {
+    const int64_t size = elements(paths), channels = paths.channels;
+    const T* from = packed + lane;
+    for (int64_t e = 0; e < size; ++e) {
+      if (holds_points_) {
+        points[e] += from[e * lanes_];
+      } else {
+        points[e] -= from[e * lanes_];
+        points[e + channels] += from[e * lanes_];
+      }
+    }
+  }
+
+  Block<T> block(const Paths<T>& X, const Paths<T>& Y, const T* x, const T* y) const {
+    Block<T> block;
+    block.kind = holds_points_ ? IncrementsKind::kRbf : IncrementsKind::kLinear;
+    block.rows = X.segments();
+    block.columns = Y.segments();
+    block.channels = X.channels;
+    block.x = x;
+    block.y = y;
+    block.variance = variance_;
+    return block;
+  }
+
+ private:
+  int64_t elements(const Paths<T>& paths) const {
+    return (holds_points_ ? paths.length : paths.segments()) * paths.channels;
+  }
+
+  const bool holds_points_;
+  const T variance_;
+  const int lanes_;
+};
+
+// Solves blocks, one after the other, on one thread.
+template <class T>
+class BlockSolver {
+ public:
+  BlockSolver(const LaneKernels<T>& kernels, const Solver& solver) : kernels_(kernels), solver_(solver) {}
+
+  // Overwrites value and plan of the block's first `used` lanes.
+  void forward(const Block<T>& block, int used, T* value, Plan* plan) {
+    Outcome<T> seen;
+    if (solver_.power_series) {
+      forward_power_series(block, used, &seen, plan);
+    } else {
+      sweep(block, scheme_of(0), nullptr, &seen);
+      std::fill_n(plan, used, 0);
+    }
+    for (int lane = 0; lane < used; ++lane) {
+      value[lane] = seen.value[lane];
+      if (plan[lane] >= 0 && !std::isfinite(value[lane])) plan[lane] = kOverflow;
+    }
+  }
+
+  // Of a block with a direction; as forward, and the derivative.
+  void directional(const Block<T>& block, int used, T* value, T* tangent, Plan* plan) {
+    Block<T> undirected = block;
+    undirected.direction = nullptr;
+    forward(undirected, used, value, plan);
+    if (std::any_of(plan, plan + used, [](Plan p) { return p < 0; })) return;
+    Outcome<T> seen;
+    sweep(block, scheme_of(plan[0]), nullptr, &seen);  // the lanes were solved together, at one resolution
+    for (int lane = 0; lane < used; ++lane) {
+      tangent[lane] = seen.tangent[lane];
+      if (!std::isfinite(tangent[lane])) plan[lane] = kOverflow;
+    }
+  }
+
+  // One pair over all lanes. Returns false where that is not offered: it needs a refinement.
+  bool forward_alone(const PathPair<T>& pair, T* value, Plan* plan) {
+    Outcome<T> seen;
+    T reach = 0;
+    const auto sweep = [&](const Resolution& now) {
+      if (now.refinement > 0) return false;
+      const Scheme scheme{solver_.power_series, now.degree, 0, solver_.gradient};
+      void* scratch = scratch_.reserve(kernels_.forward_alone_scratch(pair, scheme));
+      kernels_.forward_alone(pair, scheme, reach, scratch, &seen);
+      return true;
+    };
+    if (solver_.power_series) {
+      void* scratch = scratch_.reserve(kernels_.forward_alone_scratch(pair, {}));
+      const Reach<T> reaches = kernels_.reach_alone(pair, scratch);
+      reach = reaches.largest;
+      if (!resolve(&reaches, 1, &seen, plan, sweep)) return false;
+    } else {
+      if (!sweep({0, solver_.dyadic_order, true})) return false;
+      *plan = 0;
+    }
+    *value = seen.value[0];
+    if (*plan >= 0 && !std::isfinite(*value)) *plan = kOverflow;
+    return true;
+  }
+
+  // Accumulates. upstream: a number for each lane, 0 for those not used.
+  void backward(const Block<T>& block, Plan plan, const T* upstream, const BlockGradient<T>& gradient) {
+    const Scheme scheme = scheme_of(plan);
+    void* scratch = scratch_.reserve(kernels_.backward_scratch(block, scheme));
+    kernels_.backward(block, scheme, upstream, scratch, gradient);
+  }
+
+ private:
+  Scheme scheme_of(Plan plan) const {
+    if (!solver_.power_series) return {false, 0, solver_.dyadic_order, solver_.gradient};
+    const Resolution resolution = Resolution::of(plan);
+    return {true, resolution.degree, resolution.refinement, Gradient::kAdjoint};
+  }
+
+  void sweep(const Block<T>& block, const Scheme& scheme, const T* ranges, Outcome<T>* seen) {
+    void* scratch = scratch_.reserve(kernels_.forward_scratch(block, scheme));
+    kernels_.forward(block, scheme, ranges, scratch, seen);
+  }
+
+  void forward_power_series(const Block<T>& block, int used, Outcome<T>* seen, Plan* plan) {
+    Reach<T> reaches[kMaxLanes];
+    T* ranges = ranges_.template reserve_numbers<T>((block.rows + block.columns) * kernels_.lanes);
+    kernels_.reach(block, scratch_.reserve(kernels_.reach_scratch(block)), ranges, reaches);
+    const auto solve = [&](const Resolution& now) {
+      sweep(block, {true, now.degree, now.refinement, Gradient::kAdjoint}, ranges, seen);
+      return true;
+    };
+    resolve(reaches, used, seen, plan, solve);
+  }
+
+  // Sweeps at finer and finer resolutions until all lanes meet the tolerance. sweep(resolution) returns false where
+  // it does not offer that resolution; then this returns false, too.
+  template <class Sweep>
+  bool resolve(const Reach<T>* reaches, int used, Outcome<T>* seen, Plan* plan, const Sweep& sweep) {
+    Reach<T> reach;
+    for (int lane = 0; lane < used; ++lane) {
+      const bool is_finite = std::isfinite(reaches[lane].largest);
+      plan[lane] = is_finite ? ResolutionSearch<T>(solver_.tolerance, reaches[lane]).first().plan() : kOverflow;
+      if (plan[lane] < 0) continue;
+      reach.largest = std::max(reach.largest, reaches[lane].largest);
+      reach.moment = std::max(reach.moment, reaches[lane].moment);
+    }
+    const ResolutionSearch<T> search(solver_.tolerance, reach);
+    Resolution now = search.first();
+    while (true) {
+      if (!sweep(now)) return false;
+      bool tail_is_small = true, rounding_is_small = true;
+      for (int lane = 0; lane < used; ++lane) {
+        if (plan[lane] < 0) continue;
+        if (!std::isfinite(seen->value[lane]) || !std::isfinite(seen->amplitude[lane])) {
+          plan[lane] = kOverflow;
+          continue;
+        }
+        tail_is_small &= search.tail_is_small(*seen, lane);
+        rounding_is_small &= search.rounding_is_small(*seen, lane);
+      }
+      if (tail_is_small && rounding_is_small) break;
+      const Resolution next = rounding_is_small ? search.with_next_degree(now) : search.with_next_refinement(now);
+      if (!next.reached) {
+        for (int lane = 0; lane < used; ++lane) {
+          const bool is_met = search.tail_is_small(*seen, lane) && search.rounding_is_small(*seen, lane);
+          if (plan[lane] >= 0 && !is_met) plan[lane] = kUnreached;
+        }
+        break;
+      }
+      now = next;
+    }
+    for (int lane = 0; lane < used; ++lane)
+      if (plan[lane] >= 0) plan[lane] = now.plan();
+    return true;
+  }
+
+  const LaneKernels<T>& kernels_;
+  const Solver solver_;
+  Scratch scratch_, ranges_;
+};
+
+}  // namespace sigkernel

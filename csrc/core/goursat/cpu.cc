@@ -1,0 +1,384 @@
+// The solver on the CPU: a block of pairs to the lanes of a SIMD register, threads over blocks.
+//
+// Blocks are cut by the problem's shape alone, so results do not depend on the number of threads. A power series' degree
+// is one for all pairs of a block: a pair's neighbours can change its value by less than the tolerance.
+
+#include "core/goursat/goursat.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/goursat/block_solver.h"
+#include "core/goursat/lanes.h"
+
+namespace sigkernel {
+namespace {
+
+// Of a block of pairs that were solved together, or, under other lanes, apart: a resolution that serves them all.
+Plan common_plan(const Plan* plans, const int64_t* places, int used) {
+  Resolution common = Resolution::of(0);
+  for (int lane = 0; lane < used; ++lane) {
+    const Resolution one = Resolution::of(plans[places[lane]]);
+    common.degree = std::max(common.degree, one.degree);
+    common.refinement = std::max(common.refinement, one.refinement);
+  }
+  return common.plan();
+}
+
+// Rough nanoseconds for one block, for the thread pool to cut its ranges by.
+int64_t cost_of(const Solver& solver, int64_t rows, int64_t columns) {
+  const int64_t cell = solver.power_series ? 60 : int64_t{6} << (2 * solver.dyadic_order);
+  return 1000 + cell * rows * columns;
+}
+
+// Pairs (X_b, Y_b), or (X_b, X_b): a path belongs to one pair.
+template <class T>
+class Pairs {
+ public:
+  Pairs(const KernelProblem<T>& problem, const LaneKernels<T>& kernels)
+      : problem_(problem), kernels_(kernels), packing_(problem, kernels.lanes), x_size_(packing_.size(problem.X)),
+        y_size_(problem.is_symmetric() ? 0 : packing_.size(problem.Y)) {}
+
+  int64_t blocks() const { return block_count(problem_.X.count, kernels_.lanes); }
+
+  // Few pairs of long paths are better solved one by one, where that is offered.
+  bool are_few() const {
+    if (problem_.static_kernel != StaticKernel::kLinear) return false;
+    const int64_t shortest = std::min(problem_.X.segments(), problem_.Y.segments());
+    return 2 * problem_.X.count <= kernels_.lanes && shortest >= 4 * kernels_.lanes;
+  }
+
+  void forward_one_by_one(int64_t begin, int64_t end, T* k, Plan* plan) const {
+    BlockSolver<T> solver(kernels_, problem_.solver);
+    const Paths<T>&X = problem_.X, &Y = problem_.Y;
+    for (int64_t b = begin; b < end; ++b) {
+      const PathPair<T> pair{X.values + b * X.length * X.channels, Y.values + b * Y.length * Y.channels, X.segments(),
+                             Y.segments(), X.channels};
+      if (solver.forward_alone(pair, k + b, plan + b)) continue;
+      Scratch memory;
+      solver.forward(packed({b, 1, kernels_.lanes}, memory), 1, k + b, plan + b);
+    }
+  }
+
+  void forward(int64_t begin, int64_t end, T* k, Plan* plan) const {
+    BlockSolver<T> solver(kernels_, problem_.solver);
+    Scratch memory;
+    for (int64_t b = begin; b < end; ++b) {
+      const LaneRange range = LaneRange::of(b, kernels_.lanes, problem_.X.count);
+      solver.forward(packed(range, memory), range.used, k + range.first, plan + range.first);
+    }
+  }
+
+  void directional(int64_t begin, int64_t end, const T* direction, T* k, T* tangent, Plan* plan) const {
+    BlockSolver<T> solver(kernels_, problem_.solver);
+    Scratch memory, direction_memory;
+    Paths<T> displacements = problem_.X;
+    displacements.values = direction;
+    T* packed_direction = direction_memory.reserve_numbers<T>(x_size_);
+    for (int64_t b = begin; b < end; ++b) {
+      const LaneRange range = LaneRange::of(b, kernels_.lanes, problem_.X.count);
+      Block<T> block = packed(range, memory);
+      packing_.pack(displacements, range, packed_direction);
+      block.direction = packed_direction;
+      solver.directional(block, range.used, k + range.first, tangent + range.first, plan + range.first);
+    }
+  }
+
+  // d_variance: one number for each pair, overwritten.
+  void backward(int64_t begin, int64_t end, const Plan* plan, const T* upstream, T* dX, T* dY, T* d_variance) const {
+    BlockSolver<T> solver(kernels_, problem_.solver);
+    Scratch memory, gradient_memory;
+    const bool symmetric = problem_.is_symmetric();
+    for (int64_t b = begin; b < end; ++b) {
+      const LaneRange range = LaneRange::of(b, kernels_.lanes, problem_.X.count);
+      T* x = gradient_memory.reserve_numbers<T>(x_size_ + y_size_);
+      std::fill_n(x, x_size_ + y_size_, T(0));
+      T* y = symmetric ? x : x + x_size_;
+      alignas(64) T variance[kMaxLanes] = {};
+      T scales[kMaxLanes] = {};
+      int64_t places[kMaxLanes];
+      for (int lane = 0; lane < range.used; ++lane) {
+        places[lane] = range[lane];
+        scales[lane] = upstream[range[lane]];
+      }
+      solver.backward(packed(range, memory), common_plan(plan, places, range.used), scales, {x, y, variance, {}});
+      for (int lane = 0; lane < range.used; ++lane) {
+        const Paths<T>&X = problem_.X, &Y = problem_.Y;
+        packing_.add_gradient(X, x, lane, dX + range[lane] * X.length * X.channels);
+        if (!symmetric) packing_.add_gradient(Y, y, lane, dY + range[lane] * Y.length * Y.channels);
+        d_variance[range[lane]] = variance[lane];
+      }
+    }
+  }
+
+ private:
+  Block<T> packed(const LaneRange& range, Scratch& memory) const {
+    T* x = memory.reserve_numbers<T>(x_size_ + y_size_);
+    T* y = problem_.is_symmetric() ? x : x + x_size_;
+    packing_.pack(problem_.X, range, x);
+    if (!problem_.is_symmetric()) packing_.pack(problem_.Y, range, y);
+    Block<T> block = packing_.block(problem_.X, problem_.Y, x, y);
+    block.symmetric = problem_.is_symmetric();
+    return block;
+  }
+
+  const KernelProblem<T>& problem_;
+  const LaneKernels<T>& kernels_;
+  const Packing<T> packing_;
+  const int64_t x_size_, y_size_;
+};
+
+// All pairs of two sets of paths: one path against a block of others, whose increments are packed once for many.
+template <class T>
+class Gram {
+ public:
+  Gram(const KernelProblem<T>& problem, const LaneKernels<T>& kernels)
+      : solver_(problem.solver), kernels_(kernels), packing_(problem, kernels.lanes), symmetric_(problem.is_symmetric()),
+        swapped_(!symmetric_ && unused_lanes(problem.X) < unused_lanes(problem.Y)),
+        single_(swapped_ ? problem.Y : problem.X), block_(swapped_ ? problem.X : problem.Y),
+        single_stride_(swapped_ ? 1 : problem.Y.count), block_stride_(swapped_ ? problem.Y.count : 1),
+        single_size_(packing_.size(single_)), block_size_(packing_.size(block_)) {}
+
+  // A task: a block of paths against a chunk of the single ones.
+  int64_t tasks() const { return block_count(block_.count, kernels_.lanes) * chunks(); }
+
+  int64_t cost() const { return kChunk * cost_of(solver_, single_.segments(), block_.segments()); }
+
+  void forward(int64_t begin, int64_t end, T* k, Plan* plan) const {
+    BlockSolver<T> solver(kernels_, solver_);
+    Scratch memory;
+    for_each_block(begin, end, memory, [&](const Block<T>& block, const LaneRange& range, int64_t single, bool) {
+      T values[kMaxLanes];
+      Plan plans[kMaxLanes];
+      solver.forward(block, range.used, values, plans);
+      for (int lane = 0; lane < range.used; ++lane) {
+        if (is_mirrored(single, range[lane])) continue;
+        for (const int64_t at : {place(single, range[lane]), mirror(single, range[lane])}) {
+          k[at] = values[lane];
+          plan[at] = plans[lane];
+        }
+      }
+    });
+  }
+
+  // Accumulates into the gradients of the two sets, the same array where the sets are one, and of the variance.
+  void backward(int64_t begin, int64_t end, int64_t stride, const Plan* plan, const T* upstream, T* d_single,
+                T* d_block, T* d_variance) const {
+    BlockSolver<T> solver(kernels_, solver_);
+    Scratch memory, gradient_memory;
+    T* x = gradient_memory.reserve_numbers<T>(single_size_ + block_size_);
+    T* y = x + single_size_;
+    std::fill_n(y, block_size_, T(0));
+    for (int64_t task = begin; task < end; task += stride) {
+      for_each_block(task, task + 1, memory, [&](const Block<T>& block, const LaneRange& range, int64_t single,
+                                                 bool is_last) {
+        T scales[kMaxLanes] = {};
+        int64_t places[kMaxLanes];
+        for (int lane = 0; lane < range.used; ++lane) {
+          const int64_t at = place(single, range[lane]), mirrored = mirror(single, range[lane]);
+          // A pair below the diagonal was not solved in this place, but its mirror image was.
+          places[lane] = at;
+          if (!is_mirrored(single, range[lane])) scales[lane] = upstream[at] + (mirrored == at ? T(0) : upstream[mirrored]);
+        }
+        std::fill_n(x, single_size_, T(0));
+        alignas(64) T variance[kMaxLanes] = {};
+        solver.backward(block, common_plan(plan, places, range.used), scales, {x, y, variance, {}});
+        for (int lane = 0; lane < range.used; ++lane) {
+          packing_.add_gradient(single_, x, lane, d_single + single * single_.length * single_.channels);
+          *d_variance += variance[lane];
+        }
+        if (!is_last) return;
+        for (int lane = 0; lane < range.used; ++lane)
+          packing_.add_gradient(block_, y, lane, d_block + range[lane] * block_.length * block_.channels);
+        std::fill_n(y, block_size_, T(0));
+      });
+    }
+  }
+
+  bool swapped() const { return swapped_; }
+
+ private:
+  static constexpr int64_t kChunk = 32;
+
+  int64_t chunks() const { return (single_.count + kChunk - 1) / kChunk; }
+
+  int64_t unused_lanes(const Paths<T>& paths) const {
+    // Per path: what a set of paths leaves idle, in thousandths of a lane.
+    return paths.count == 0 ? 0 : 1000 * block_count(paths.count, kernels_.lanes) * kernels_.lanes / paths.count;
+  }
+
+  bool is_mirrored(int64_t single, int64_t column) const { return symmetric_ && column < single; }
+  int64_t place(int64_t single, int64_t column) const { return single * single_stride_ + column * block_stride_; }
+  int64_t mirror(int64_t single, int64_t column) const {
+    return symmetric_ ? place(column, single) : place(single, column);
+  }
+
+  // visit(block, range, single, is_last) for the blocks of tasks begin .. end - 1; is_last: of its task.
+  template <class Visit>
+  void for_each_block(int64_t begin, int64_t end, Scratch& memory, const Visit& visit) const {
+    T* x = memory.reserve_numbers<T>(single_size_ + block_size_);
+    T* y = x + single_size_;
+    const Block<T> block = packing_.block(single_, block_, x, y);
+    for (int64_t task = begin; task < end; ++task) {
+      const LaneRange range = LaneRange::of(task / chunks(), kernels_.lanes, block_.count);
+      const int64_t first = task % chunks() * kChunk;
+      int64_t last = std::min(first + kChunk, single_.count);
+      if (symmetric_) last = std::min(last, range.first + range.used);
+      if (first >= last) continue;
+      packing_.pack(block_, range, y);
+      for (int64_t single = first; single < last; ++single) {
+        packing_.repeat(single_, single, x);
+        visit(block, range, single, single == last - 1);
+      }
+    }
+  }
+
+  const Solver solver_;
+  const LaneKernels<T>& kernels_;
+  const Packing<T> packing_;
+  const bool symmetric_, swapped_;
+  const Paths<T> single_, block_;
+  const int64_t single_stride_, block_stride_, single_size_, block_size_;
+};
+
+// Sums over the pairs of a Gram matrix are gathered in a fixed number of parts, each of its own, and added up in order at
+// the end: no race, and the same result for any number of threads.
+constexpr int64_t kGramParts = 16;
+
+template <class T>
+void gram_backward(const KernelProblem<T>& problem, const Gram<T>& gram, const ParallelFor& parallel_for,
+                   const Plan* plan, const T* upstream, T* dX, T* dY, T* d_variance) {
+  const int64_t parts = std::min(kGramParts, gram.tasks());
+  if (parts == 0) return;
+  const int64_t x_size = problem.X.size(), y_size = problem.is_symmetric() ? 0 : problem.Y.size();
+  const int64_t size = x_size + y_size + 1;  // and the variance
+  std::vector<T> sums(parts * size);
+  run_and_rethrow(parallel_for, parts, 4 * gram.cost() * (gram.tasks() / parts), [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      T* x = sums.data() + part * size;
+      T* y = problem.is_symmetric() ? x : x + x_size;
+      gram.backward(part, gram.tasks(), parts, plan, upstream, gram.swapped() ? y : x, gram.swapped() ? x : y,
+                    x + size - 1);
+    }
+  });
+  for (int64_t part = 0; part < parts; ++part) {
+    const T* x = sums.data() + part * size;
+    for (int64_t i = 0; i < x_size; ++i) dX[i] += x[i];
+    for (int64_t i = 0; i < y_size; ++i) dY[i] += x[x_size + i];
+    *d_variance += x[size - 1];
+  }
+}
+
+}  // namespace
+
+template <class T>
+void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan) {
+  const LaneKernels<T>& kernels = lane_kernels<T>();
+  if (problem.is_gram()) {
+    const Gram<T> gram(problem, kernels);
+    run_and_rethrow(parallel_for, gram.tasks(), gram.cost(),
+                    [&](int64_t begin, int64_t end) { gram.forward(begin, end, k, plan); });
+    return;
+  }
+  const Pairs<T> pairs(problem, kernels);
+  const int64_t cost = cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
+  const bool are_few = pairs.are_few();
+  run_and_rethrow(parallel_for, are_few ? problem.X.count : pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
+    are_few ? pairs.forward_one_by_one(begin, end, k, plan) : pairs.forward(begin, end, k, plan);
+  });
+}
+
+template <class T>
+void signature_kernel_directional(const KernelProblem<T>& problem, const T* direction, const ParallelFor& parallel_for,
+                                  T* k, T* tangent, Plan* plan) {
+  const Pairs<T> pairs(problem, lane_kernels<T>());
+  const int64_t cost = 4 * cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
+  run_and_rethrow(parallel_for, pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
+    pairs.directional(begin, end, direction, k, tangent, plan);
+  });
+}
+
+template <class T>
+void signature_kernel_backward(const KernelProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
+                               const T* upstream, T* dX, T* dY, T* d_variance) {
+  const LaneKernels<T>& kernels = lane_kernels<T>();
+  std::fill_n(dX, problem.X.size(), T(0));
+  if (!problem.is_symmetric()) std::fill_n(dY, problem.Y.size(), T(0));
+  *d_variance = 0;
+  if (problem.is_gram()) {
+    gram_backward(problem, Gram<T>(problem, kernels), parallel_for, plan, upstream, dX, dY, d_variance);
+    return;
+  }
+  const Pairs<T> pairs(problem, kernels);
+  std::vector<T> variances(problem.pairs());
+  const int64_t cost = 4 * cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
+  run_and_rethrow(parallel_for, pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
+    pairs.backward(begin, end, plan, upstream, dX, dY, variances.data());
+  });
+  for (const T one : variances) *d_variance += one;
+}
+
+namespace {
+
+template <class T>
+Block<T> given_block(const GoursatProblem<T>& problem, const LaneRange& range) {
+  Block<T> block;
+  block.kind = IncrementsKind::kGiven;
+  block.rows = problem.rows;
+  block.columns = problem.columns;
+  for (int lane = 0; lane < range.lanes; ++lane)
+    block.given[lane] = problem.increments + range[lane] * problem.rows * problem.columns;
+  return block;
+}
+
+}  // namespace
+
+template <class T>
+void solve_goursat(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan) {
+  const LaneKernels<T>& kernels = lane_kernels<T>();
+  const int64_t cost = cost_of(problem.solver, problem.rows, problem.columns);
+  run_and_rethrow(parallel_for, block_count(problem.count, kernels.lanes), cost, [&](int64_t begin, int64_t end) {
+    BlockSolver<T> solver(kernels, problem.solver);
+    for (int64_t b = begin; b < end; ++b) {
+      const LaneRange range = LaneRange::of(b, kernels.lanes, problem.count);
+      solver.forward(given_block(problem, range), range.used, k + range.first, plan + range.first);
+    }
+  });
+}
+
+template <class T>
+void solve_goursat_backward(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
+                            const T* upstream, T* d_increments) {
+  const LaneKernels<T>& kernels = lane_kernels<T>();
+  const int64_t size = problem.rows * problem.columns;
+  std::fill_n(d_increments, problem.count * size, T(0));
+  const int64_t cost = 4 * cost_of(problem.solver, problem.rows, problem.columns);
+  run_and_rethrow(parallel_for, block_count(problem.count, kernels.lanes), cost, [&](int64_t begin, int64_t end) {
+    BlockSolver<T> solver(kernels, problem.solver);
+    for (int64_t b = begin; b < end; ++b) {
+      const LaneRange range = LaneRange::of(b, kernels.lanes, problem.count);
+      BlockGradient<T> gradient;
+      T scales[kMaxLanes] = {};
+      int64_t places[kMaxLanes];
+      for (int lane = 0; lane < range.used; ++lane) {
+        places[lane] = range[lane];
+        scales[lane] = upstream[range[lane]];
+        gradient.given[lane] = d_increments + range[lane] * size;
+      }
+      solver.backward(given_block(problem, range), common_plan(plan, places, range.used), scales, gradient);
+    }
+  });
+}
+
+#define SIGKERNEL_INSTANTIATE(T)                                                                                   \
+  template void signature_kernel<T>(const KernelProblem<T>&, const ParallelFor&, T*, Plan*);                       \
+  template void signature_kernel_directional<T>(const KernelProblem<T>&, const T*, const ParallelFor&, T*, T*, Plan*); \
+  template void signature_kernel_backward<T>(const KernelProblem<T>&, const ParallelFor&, const Plan*, const T*,   \
+                                             T*, T*, T*);                                                          \
+  template void solve_goursat<T>(const GoursatProblem<T>&, const ParallelFor&, T*, Plan*);                         \
+  template void solve_goursat_backward<T>(const GoursatProblem<T>&, const ParallelFor&, const Plan*, const T*, T*);
+SIGKERNEL_INSTANTIATE(float)
+SIGKERNEL_INSTANTIATE(double)
+#undef SIGKERNEL_INSTANTIATE
+
+}  // namespace sigkernel

@@ -1,0 +1,144 @@
+// The forward kernels: k of each pair, or the rows between its strips for the way back.
+#pragma once
+
+#include "core/goursat/cuda/plan.cuh"
+#include "core/goursat/cuda/strips.cuh"
+
+namespace sigkernel {
+
+// What a launch works on and with. pairs: from first_pair of the problem's; what is counted by pairs starts at first_pair.
+template <class T>
+struct ForwardArguments {
+  GpuProblem<T> problem;
+  GpuLayout layout;
+  int degree, refinement;  // degree 0: finite differences
+  double tolerance;
+  int largest_refinement;
+  int64_t first_pair, pairs;
+  bool keeps_rows;      // for the way back: one row between any two strips, and k is not written; else one in place of all
+  T* rows;              // [groups, or pairs where shared or kept][row_count][columns][kSize]
+  int32_t* counters;    // kChain: [pairs][strips], zero before the launch
+  unsigned long long* ticket;  // zero likewise
+  Seen<T>* seen;        // kChain: [pairs], zero likewise
+  const T* reach;       // power series: [all pairs]
+  T* k;
+  Plan* plan;
+};
+
+// Sweeps strips of one pair after the other, at one resolution.
+template <class Rule, class T, int R>
+class ForwardTask {
+  using Strip = ForwardStrip<Rule, T, R>;
+  static constexpr int kSize = Rule::kCoefficients;
+  static constexpr bool kIsPowerSeries = kSize > FiniteDifference::kCoefficients;
+
+ public:
+  // memory: the warp's, shared.
+  __device__ ForwardTask(const ForwardArguments<T>& arguments, const Lanes& lanes, int refinement, T* memory)
+      : arguments_(arguments), problem_(arguments.problem), lanes_(lanes), memory_(memory),
+        cutter_(problem_.rows, problem_.columns, refinement, problem_.is_half_grid(), lanes.count * R) {}
+
+  __device__ int strips() const { return cutter_.strips; }
+  __device__ int64_t row_numbers() const { return int64_t{cutter_.columns} * kSize; }
+
+  // Whether a pair is there and asks for this resolution.
+  __device__ bool is_wanted(int64_t index) const {
+    if (index >= arguments_.pairs) return false;
+    if (!kIsPowerSeries && !arguments_.keeps_rows) return true;  // has no plan yet
+    const Plan plan = arguments_.plan[problem_.pair(arguments_.first_pair + index).place];
+    return kIsPowerSeries ? plan == gpu_plan(arguments_.degree, cutter_.refinement) : plan >= 0;
+  }
+
+  // rows: the pair's. counters: of the pair's strips, or null. Of a group that is not live nothing is kept.
+  __device__ void sweep(int64_t index, int strip, bool is_live, T* rows, int32_t* counters, Seen<T>& seen, Seen<T>* shared_seen) const {
+    const int64_t number = arguments_.first_pair + (is_live ? index : 0);
+    const GpuPair pair = problem_.pair(number);
+    const PairIncrements<T> increments(problem_, pair);
+    const bool is_last = strip == strips() - 1;
+    const int64_t between = arguments_.keeps_rows ? row_numbers() : 0;
+    SharedRow<T> row;
+    if (is_live) {
+      row.read = strip == 0 ? nullptr : rows + (strip - 1) * between;
+      row.write = is_last ? nullptr : rows + strip * between;
+      row.before = counters == nullptr || strip == 0 ? nullptr : counters + strip - 1;
+      row.progress = counters == nullptr ? nullptr : counters + strip;
+    }
+    const bool decides = !arguments_.keeps_rows;
+    const T reach = kIsPowerSeries && decides ? ldexp(arguments_.reach[number], -cutter_.refinement) : T(0);
+    if (shared_seen == nullptr && strip == 0) seen = {};
+    const T end = Strip::run(increments, problem_, cutter_[strip], lanes_, row, reach, memory_, seen, shared_seen);
+    if (decides && is_last && is_live && lanes_.is_last()) decide(pair, end, seen);
+  }
+
+ private:
+  __device__ void decide(const GpuPair& pair, T value, const Seen<T>& seen) const {
+    const Plan plan = !kIsPowerSeries ? (std::isfinite(value) ? 0 : kOverflow)
+                      : gpu_plan_after<T>(gpu_plan(arguments_.degree, cutter_.refinement), seen, value, T(cutter_.rows),
+                                          arguments_.tolerance, arguments_.largest_refinement);
+    if (plan < 0) value = not_a_number<T>();
+    arguments_.k[pair.place] = arguments_.k[pair.mirror] = value;
+    arguments_.plan[pair.place] = arguments_.plan[pair.mirror] = plan;
+  }
+
+  const ForwardArguments<T>& arguments_;
+  const GpuProblem<T>& problem_;
+  const Lanes& lanes_;
+  T* memory_;
+  const StripCutter cutter_;
+};
+
+template <class Rule, class T, int R>
+__global__ void __launch_bounds__(kWarp * kMostBlockWarps, 1) forward_kernel(ForwardArguments<T> arguments) {
+  SIGKERNEL_SHARED_MEMORY(memory);
+  const GpuLayout& layout = arguments.layout;
+  const Lanes lanes = Lanes::of(threadIdx.x, layout.lanes);
+  const int warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
+  const int tile_numbers = ForwardStrip<Rule, T, R>::tile_numbers(layout.lanes);
+  T* tiles = reinterpret_cast<T*>(memory);
+  const ForwardTask<Rule, T, R> task(arguments, lanes, arguments.refinement, tiles + warp * tile_numbers);
+  const int strips = task.strips();
+  const int64_t pair_numbers = task.row_numbers() * (arguments.keeps_rows ? strips - 1 : 1);
+  const int64_t worker = (blockIdx.x * int64_t{warps} + warp) * lanes.groups + lanes.group;
+  const bool is_block = layout.sharing == Sharing::kBlock, is_group = layout.sharing == Sharing::kGroup;
+  T* block_row = tiles + warps * tile_numbers;  // kBlock
+  Seen<T>* block_seen = reinterpret_cast<Seen<T>*>(block_row + task.row_numbers());
+  int32_t* block_counters = reinterpret_cast<int32_t*>(block_seen + 1);
+  StripSource source(layout.sharing, lanes, arguments.pairs, strips, false, arguments.ticket, block_counters);
+  Seen<T> seen = {};
+  int64_t index;
+  int strip;
+  while (source.next(&index, &strip)) {
+    const bool is_live = task.is_wanted(index);
+    if (!__any_sync(kAllLanes, is_live)) continue;
+    T* rows = is_block ? block_row : arguments.rows + (is_group && !arguments.keeps_rows ? worker : index) * pair_numbers;
+    int32_t* counters = is_group ? nullptr : is_block ? block_counters : arguments.counters + index * strips;
+    Seen<T>* shared_seen = is_block ? block_seen : is_group || arguments.seen == nullptr ? nullptr : arguments.seen + index;
+    if (!is_group) seen = {};
+    task.sweep(index, strip, is_live, rows, counters, seen, shared_seen);
+  }
+}
+
+// The pairs that need a refinement: a warp for each, which refines until it is content.
+template <class T>
+__global__ void __launch_bounds__(kWarp, 1) forward_refined_kernel(ForwardArguments<T> arguments) {
+  SIGKERNEL_SHARED_MEMORY(memory);
+  using Rule = PowerSeries<kLastGpuDegree>;
+  const Lanes lanes = Lanes::of(threadIdx.x, kWarp);
+  const int64_t worker_numbers = (int64_t{arguments.problem.columns} << arguments.largest_refinement) * Rule::kCoefficients;
+  for (int64_t index = blockIdx.x; index < arguments.pairs; index += gridDim.x) {
+    const int64_t place = arguments.problem.pair(index).place;
+    Plan plan = arguments.plan[place], before = 0;
+    while (plan != before && is_refined(plan)) {
+      const ForwardTask<Rule, T, 1> task(arguments, lanes, refinement_of(plan), reinterpret_cast<T*>(memory));
+      Seen<T> seen = {};
+      for (int strip = 0; strip < task.strips(); ++strip)
+        task.sweep(index, strip, true, arguments.rows + blockIdx.x * worker_numbers, nullptr, seen, nullptr);
+      __syncwarp();
+      before = plan;
+      plan = arguments.plan[place];
+      __syncwarp();
+    }
+  }
+}
+
+}  // namespace sigkernel

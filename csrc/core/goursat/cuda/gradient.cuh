@@ -1,0 +1,200 @@
+// What is launched for a gradient: all rules that some pair may want, portion by portion of the pairs, and what their parts
+// become.
+#pragma once
+
+#include "core/goursat/cuda/launch.cuh"
+
+namespace sigkernel {
+
+// How one rule takes a portion of pairs backward.
+template <class Backward, class T>
+class BackwardLaunch {
+  using Rule = typename Backward::Rule;
+
+ public:
+  BackwardLaunch(const GpuProblem<T>& problem, int degree, int refinement, const CudaDevice& device)
+      : device_(device), degree_(degree), refinement_(refinement),
+        layout_(layout_of<Rule>(problem, degree, refinement, kBackwardRows<Backward>, false, device)),
+        strips_(layout_.strips(int64_t{problem.rows} << refinement)),
+        row_numbers_((int64_t{problem.columns} << refinement) * Rule::kCoefficients) {
+    visit_rows<kBackwardRows<Backward>>(layout_.rows_per_lane, [&](auto rows) {
+      constexpr int R = decltype(rows)::value;
+      shared_ = BackwardTask<Backward, T, R>::tile_numbers(layout_.lanes) * sizeof(T);
+      saved_numbers_ = BackwardStrip<Backward, T, R>::saved_numbers(int64_t{problem.columns} << refinement, layout_.lanes);
+    });
+  }
+
+  bool is_chain() const { return layout_.sharing == Sharing::kChain; }
+  // Of one pair, beyond its gradient.
+  int64_t pair_bytes() const {
+    return is_chain() ? strips_ * row_numbers_ * static_cast<int64_t>(sizeof(T)) + ChainMemory<T>::bytes_of_pair(strips_) : 0;
+  }
+
+  // Sets what a launch on a portion works with; returns how many bytes that is.
+  int64_t carve(Carver carver, int64_t portion) {
+    const int64_t groups = kWarp / layout_.lanes;
+    const int64_t of_warp = saved_numbers_ + (is_chain() ? 0 : groups * strips_ * row_numbers_);
+    blocks_ = resident_blocks(wanted_blocks(layout_, portion, strips_), shared_, of_warp * sizeof(T), device_);
+    const int64_t owners = strips_ == 1 ? 0 : is_chain() ? portion : blocks_ * groups;  // of rows and bars
+    rows_ = carver.take<T>(owners * (strips_ - 1) * row_numbers_);
+    bars_ = carver.take<T>(owners * row_numbers_);
+    saved_ = carver.take<T>(blocks_ * saved_numbers_);
+    if (is_chain()) chain_ = ChainMemory<T>(carver, portion, strips_);
+    return carver.bytes();
+  }
+
+  void run(BackwardArguments<T> arguments) const {
+    ForwardArguments<T>& forward = arguments.forward;
+    forward.layout = layout_;
+    forward.degree = degree_;
+    forward.refinement = refinement_;
+    forward.rows = rows_;
+    arguments.bars = bars_;
+    arguments.saved = saved_;
+    arguments.saved_numbers = saved_numbers_;
+    if (is_chain()) {
+      chain_.start_over(forward, device_);
+      launch_forward<Rule, T>(forward, resident_blocks(wanted_blocks(layout_, forward.pairs, strips_), 0, 0, device_), device_);
+      chain_.start_over(forward, device_);
+    }
+    visit_rows<kBackwardRows<Backward>>(layout_.rows_per_lane, [&](auto rows) {
+      launch("backward_kernel", backward_kernel<Backward, T, decltype(rows)::value>, blocks_, kWarp, shared_, device_, arguments);
+    });
+  }
+
+ private:
+  const CudaDevice& device_;
+  const int degree_, refinement_;
+  const GpuLayout layout_;
+  const int64_t strips_, row_numbers_;
+  int64_t shared_ = 0, saved_numbers_ = 0, blocks_ = 0;
+  T *rows_ = nullptr, *bars_ = nullptr, *saved_ = nullptr;
+  ChainMemory<T> chain_;
+};
+
+// All rules that some pair may want, backward, with whatever function(launch) does.
+template <class T, class Function>
+struct BackwardVisitor {
+  const GpuProblem<T>& problem;
+  const Solver& solver;
+  const CudaDevice& device;
+  const Function& function;
+
+  template <class Rule>
+  void visit(int degree, int refinement) const {
+    if constexpr (std::is_same_v<Rule, FiniteDifference>) {
+      if (solver.gradient == Gradient::kTheorem41) return function(BackwardLaunch<Theorem41, T>(problem, degree, refinement, device));
+    }
+    function(BackwardLaunch<Adjoint<Rule>, T>(problem, degree, refinement, device));
+  }
+};
+template <class T, class Function>
+void visit_backward(const GpuProblem<T>& problem, const Solver& solver, const CudaDevice& device, const Function& function) {
+  visit_gpu_rules(solver, BackwardVisitor<T, Function>{problem, solver, device, function});
+}
+
+// Where a problem's gradient goes: accumulated into, but for d_cells.
+template <class T>
+struct GradientTarget {
+  T *dX = nullptr, *dY = nullptr, *d_variance = nullptr;
+  T* d_cells = nullptr;  // kGiven
+};
+
+// A problem's gradient, portion by portion of its pairs.
+template <class T>
+class BackwardRun {
+ public:
+  BackwardRun(const GpuProblem<T>& problem, const Solver& solver, const CudaDevice& device, const Plan* plan, const T* upstream)
+      : problem_(problem), solver_(solver), device_(device),
+        largest_refinement_(solver.power_series ? largest_refinement(problem) : 0) {
+    ForwardArguments<T>& forward = arguments_.forward;
+    forward.problem = problem;
+    forward.keeps_rows = true;
+    forward.largest_refinement = largest_refinement_;
+    forward.plan = const_cast<Plan*>(plan);  // read alone, as nothing is decided
+    arguments_.upstream = upstream;
+    arguments_.gradient_refinement = solver.power_series ? 0 : solver.dyadic_order;
+  }
+
+  void run(const GradientTarget<T>& target) {
+    const int64_t pairs = problem_.pairs();
+    int64_t of_launch = 0;  // bytes of a pair, beyond those of its gradient
+    visit_backward(problem_, solver_, device_, [&](auto launch) { of_launch = std::max(of_launch, launch.pair_bytes()); });
+    const int64_t of_pair = gradient_of_pairs(Carver(), 1) + of_launch;
+    const int64_t portion = std::clamp<int64_t>(kPortionBudget / of_pair, 1, pairs);
+    gradient_of_pairs(Carver(device_.allocate_numbers<unsigned char>(gradient_of_pairs(Carver(), portion))), portion);
+    BackwardArguments<T> refined = arguments_;
+    int64_t bytes = carve_refined(Carver(), portion, refined);
+    visit_backward(problem_, solver_, device_, [&](auto launch) { bytes = std::max(bytes, launch.carve(Carver(), portion)); });
+    unsigned char* scratch = device_.allocate_numbers<unsigned char>(bytes);  // of one launch after the other
+    for (int64_t first = 0; first < pairs; first += portion) {
+      arguments_.forward.first_pair = first;
+      arguments_.forward.pairs = std::min(portion, pairs - first);
+      visit_backward(problem_, solver_, device_, [&](auto launch) {
+        launch.carve(Carver(scratch), portion);
+        launch.run(arguments_);
+      });
+      run_refined(scratch, portion);
+      reduce(target);
+    }
+  }
+
+ private:
+  int64_t gradient_of_pairs(Carver carver, int64_t pairs) {
+    const int64_t rows = int64_t{problem_.rows} << arguments_.gradient_refinement;
+    const int64_t columns = int64_t{problem_.columns} << arguments_.gradient_refinement;
+    const int64_t ends = problem_.increments == GpuIncrements::kGiven ? 0 : problem_.increments == GpuIncrements::kRbf ? 2 : 1;
+    arguments_.x = carver.take<T>(pairs * ends * rows * problem_.channels);
+    arguments_.y = carver.take<T>(pairs * ends * columns * problem_.channels);
+    arguments_.cells = carver.take<T>(ends == 0 ? pairs * rows * columns : 0);
+    arguments_.variance = carver.take<T>(pairs);
+    return carver.bytes();
+  }
+
+  // Sets what the launch on refined pairs works with; returns how many bytes that is.
+  int64_t carve_refined(Carver carver, int64_t portion, BackwardArguments<T>& arguments) const {
+    if (largest_refinement_ == 0) return 0;
+    const RefinedShape<T> shape(problem_, largest_refinement_, portion, device_);
+    arguments.saved_numbers = BackwardStrip<Adjoint<PowerSeries<kLastGpuDegree>>, T, 1>::saved_numbers(
+        int64_t{problem_.columns} << largest_refinement_, kWarp);
+    arguments.forward.rows = carver.take<T>(shape.blocks * shape.rows_between * shape.row_numbers);
+    arguments.bars = carver.take<T>(shape.blocks * shape.row_numbers);
+    arguments.saved = carver.take<T>(shape.blocks * arguments.saved_numbers);
+    return carver.bytes();
+  }
+
+  void run_refined(unsigned char* scratch, int64_t portion) const {
+    if (largest_refinement_ == 0) return;
+    BackwardArguments<T> arguments = arguments_;
+    arguments.forward.degree = kLastGpuDegree;
+    carve_refined(Carver(scratch), portion, arguments);
+    launch("backward_refined_kernel", backward_refined_kernel<T>, RefinedShape<T>(problem_, largest_refinement_, portion, device_).blocks,
+           kWarp, RefinedShape<T>::Backward::tile_numbers(kWarp) * sizeof(T), device_, arguments);
+  }
+
+  void reduce(const GradientTarget<T>& target) const {
+    const ForwardArguments<T>& forward = arguments_.forward;
+    if (problem_.increments == GpuIncrements::kGiven) {
+      const int64_t size = int64_t{problem_.rows} * problem_.columns;
+      launch("reduce_cells_kernel", reduce_cells_kernel<T>, blocks_for(forward.pairs * size, device_), kThreads, 0, device_,
+             arguments_.cells, forward.plan + forward.first_pair, forward.pairs, problem_.rows, problem_.columns,
+             arguments_.gradient_refinement, target.d_cells + forward.first_pair * size);
+      return;
+    }
+    const ReduceArguments<T> arguments = {problem_, arguments_.gradient_refinement, forward.first_pair, forward.pairs,
+                                          forward.plan, arguments_.x, arguments_.y, target.dX, target.dY};
+    const int64_t points = problem_.x_count * (problem_.rows + int64_t{1}) + problem_.y_count * (problem_.columns + int64_t{1});
+    launch("reduce_paths_kernel", reduce_paths_kernel<T>, blocks_for(points * problem_.channels, device_), kThreads, 0, device_, arguments);
+    if (problem_.increments != GpuIncrements::kRbf) return;
+    launch("reduce_variance_kernel", reduce_variance_kernel<T>, 1, kThreads, kThreads * sizeof(T), device_, arguments_.variance,
+           arguments, target.d_variance);
+  }
+
+  const GpuProblem<T>& problem_;
+  const Solver& solver_;
+  const CudaDevice& device_;
+  const int largest_refinement_;
+  BackwardArguments<T> arguments_ = {};
+};
+
+}  // namespace sigkernel

@@ -1,0 +1,210 @@
+// What is launched to go forward, on how many blocks and with which memory.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include "core/goursat/cuda/backward.cuh"
+#include "core/goursat/cuda/reduce.cuh"
+
+namespace sigkernel {
+
+constexpr int kThreads = 128;       // of a block of the plain kernels
+constexpr int kResidentWarps = 16;  // of a multiprocessor: more do not fit, with what a warp needs of registers
+constexpr int64_t kSharedOfMultiprocessor = 200 << 10;  // bytes, about
+// Bytes. What warps at work need bounds how many there are; pairs are taken in portions whose own memory stays below; and a
+// refinement is offered where one warp's share of it does.
+constexpr int64_t kWarpsBudget = int64_t{1} << 30, kPortionBudget = int64_t{256} << 20, kRefinementBudget = int64_t{256} << 20;
+
+inline int64_t blocks_for(int64_t numbers, const CudaDevice& device) {
+  return std::min<int64_t>((numbers + kThreads - 1) / kThreads, int64_t{device.multiprocessors} * 16);
+}
+
+template <class T>
+void fill(T* values, int64_t count, T value, const CudaDevice& device) {
+  launch("fill_kernel", fill_kernel<T>, blocks_for(count, device), kThreads, 0, device, values, count, value);
+}
+
+// Bytes that one warp needs to sweep the most refined grid there and back: its rows, its bars and the starts of its tiles.
+template <class T>
+double refined_bytes(const GpuProblem<T>& problem, int refinement) {
+  using Backward = BackwardStrip<Adjoint<PowerSeries<kLastGpuDegree>>, T, 1>;
+  const int64_t columns = int64_t{problem.columns} << refinement;
+  const int64_t strips = StripCutter(problem.rows, 1, refinement, false, kWarp).strips;
+  return double(strips * columns * (kLastGpuDegree + 1) + Backward::saved_numbers(columns, kWarp)) * sizeof(T);
+}
+
+// How often the last degree may halve increments.
+template <class T>
+int largest_refinement(const GpuProblem<T>& problem) {
+  int refinement = 0;
+  while (refinement < kMostGpuRefinement && refined_bytes(problem, refinement + 1) <= double(kRefinementBudget)) ++refinement;
+  return refinement;
+}
+
+template <class Rule>
+constexpr int kForwardRows = std::is_same_v<Rule, FiniteDifference> ? 4 : 1;
+template <class Backward>
+constexpr int kBackwardRows = std::is_same_v<Backward, Adjoint<FiniteDifference>> ? 2 : 1;
+
+// How the grids of one launch are dealt.
+template <class Rule, class T>
+GpuLayout layout_of(const GpuProblem<T>& problem, int degree, int refinement, int largest_rows_per_lane, bool has_blocks,
+                    const CudaDevice& device) {
+  GpuShape shape;
+  shape.pairs = problem.pairs();
+  shape.rows = int64_t{problem.rows} << refinement;
+  shape.columns = int64_t{problem.columns} << refinement;
+  shape.row_bytes = Rule::kCoefficients * static_cast<int>(sizeof(T));
+  shape.largest_rows_per_lane = largest_rows_per_lane;
+  shape.has_blocks = has_blocks;
+  shape.degree = degree;
+  shape.number_bytes = sizeof(T);
+  shape.multiprocessors = device.multiprocessors;
+  return choose_layout(shape);
+}
+
+// As many of `wanted` blocks as work at once, each with so many bytes of shared and of scratch memory.
+inline int64_t resident_blocks(int64_t wanted, int64_t shared, int64_t scratch, const CudaDevice& device) {
+  const int64_t fit = std::clamp<int64_t>(kSharedOfMultiprocessor / std::max<int64_t>(shared, 1), 1, kResidentWarps);
+  const int64_t affordable = std::max<int64_t>(kWarpsBudget / std::max<int64_t>(scratch, 1), 1);
+  return std::min({wanted, device.multiprocessors * fit, affordable});
+}
+
+// The blocks that would sweep a launch's pairs all at once.
+inline int64_t wanted_blocks(const GpuLayout& layout, int64_t pairs, int64_t strips) {
+  const int64_t groups = kWarp / layout.lanes;
+  return layout.sharing == Sharing::kGroup ? (pairs + groups - 1) / groups
+         : layout.sharing == Sharing::kBlock ? pairs : pairs * strips;
+}
+
+// Cuts scratch memory into arrays; from none, it tells how much there must be.
+class Carver {
+ public:
+  explicit Carver(unsigned char* memory = nullptr) : memory_(memory) {}
+
+  template <class T>
+  T* take(int64_t count) {
+    T* piece = memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + bytes_);
+    bytes_ += (count * static_cast<int64_t>(sizeof(T)) + kAlignment - 1) / kAlignment * kAlignment;
+    return piece;
+  }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  static constexpr int64_t kAlignment = 256;
+  unsigned char* const memory_;
+  int64_t bytes_ = 0;
+};
+
+// Calls visitor(R), R a constant of the compiler's, for the rows per lane that a launch was dealt: 1, 2, .. kMost.
+template <int kMost, class Visitor>
+void visit_rows(int rows_per_lane, const Visitor& visitor) {
+  if constexpr (kMost > 1) {
+    if (rows_per_lane == kMost) return visitor(std::integral_constant<int, kMost>());
+    return visit_rows<kMost / 2>(rows_per_lane, visitor);
+  }
+  visitor(std::integral_constant<int, 1>());
+}
+
+// What the strips of a chain are kept in step by.
+template <class T>
+struct ChainMemory {
+  unsigned char* bytes = nullptr;
+  int64_t size = 0, pairs = 0;
+
+  ChainMemory() = default;
+  ChainMemory(Carver& carver, int64_t pairs, int64_t strips) : size(pairs * bytes_of_pair(strips) + kTicket), pairs(pairs) {
+    bytes = carver.take<unsigned char>(size);
+  }
+  static int64_t bytes_of_pair(int64_t strips) { return sizeof(Seen<T>) + strips * static_cast<int64_t>(sizeof(int32_t)); }
+
+  // Before each launch.
+  void start_over(ForwardArguments<T>& arguments, const CudaDevice& device) const {
+    check_cuda(cudaMemsetAsync(bytes, 0, size, device.stream), "clearing a chain's counters");
+    arguments.ticket = reinterpret_cast<unsigned long long*>(bytes);
+    arguments.seen = reinterpret_cast<Seen<T>*>(bytes + kTicket);
+    arguments.counters = reinterpret_cast<int32_t*>(arguments.seen + pairs);
+  }
+
+ private:
+  static constexpr int64_t kTicket = 16;  // bytes
+};
+
+template <class Rule, class T>
+void launch_forward(const ForwardArguments<T>& arguments, int64_t blocks, const CudaDevice& device) {
+  visit_rows<kForwardRows<Rule>>(arguments.layout.rows_per_lane, [&](auto rows) {
+    constexpr int R = decltype(rows)::value;
+    const GpuLayout& layout = arguments.layout;
+    std::size_t shared = layout.warps * ForwardStrip<Rule, T, R>::tile_numbers(layout.lanes) * sizeof(T);
+    if (layout.sharing == Sharing::kBlock) {
+      const StripCutter cutter(arguments.problem.rows, arguments.problem.columns, arguments.refinement, false, kWarp * R);
+      shared += cutter.columns * Rule::kCoefficients * sizeof(T) + sizeof(Seen<T>) + cutter.strips * sizeof(int32_t);
+    }
+    launch("forward_kernel", forward_kernel<Rule, T, R>, blocks, layout.warps * kWarp, shared, device, arguments);
+  });
+}
+
+// All pairs that want one rule, forward.
+template <class T>
+struct ForwardVisitor {
+  const ForwardArguments<T>& common;
+  const CudaDevice& device;
+
+  template <class Rule>
+  void visit(int degree, int refinement) const {
+    ForwardArguments<T> arguments = common;
+    const GpuProblem<T>& problem = common.problem;
+    arguments.degree = degree;
+    arguments.refinement = refinement;
+    arguments.layout = layout_of<Rule>(problem, degree, refinement, kForwardRows<Rule>, true, device);
+    const GpuLayout& layout = arguments.layout;
+    const int64_t row_numbers = (int64_t{problem.columns} << refinement) * Rule::kCoefficients;
+    const int64_t row_bytes = row_numbers * static_cast<int64_t>(sizeof(T));
+    const int64_t strips = layout.strips(int64_t{problem.rows} << refinement), groups = kWarp / layout.lanes;
+    const bool is_chain = layout.sharing == Sharing::kChain, has_row = layout.sharing == Sharing::kGroup && strips > 1;
+    const int64_t portion = !is_chain ? common.pairs
+        : std::clamp<int64_t>(kPortionBudget / (row_bytes + ChainMemory<T>::bytes_of_pair(strips)), 1, common.pairs);
+    const int64_t blocks = resident_blocks(wanted_blocks(layout, portion, strips), 0, has_row ? groups * row_bytes : 0, device);
+    ChainMemory<T> chain;
+    const auto carve = [&](Carver carver) {
+      arguments.rows = carver.take<T>(is_chain ? portion * row_numbers : has_row ? blocks * groups * row_numbers : 0);
+      if (is_chain) chain = ChainMemory<T>(carver, portion, strips);
+      return carver.bytes();
+    };
+    carve(Carver(device.allocate_numbers<unsigned char>(carve(Carver()))));
+    for (int64_t first = 0; first < common.pairs; first += portion) {
+      arguments.first_pair = first;
+      arguments.pairs = std::min(portion, common.pairs - first);
+      if (is_chain) chain.start_over(arguments, device);
+      launch_forward<Rule, T>(arguments, blocks, device);
+    }
+  }
+};
+
+// How many warps take refined pairs, and what each needs of a row.
+template <class T>
+struct RefinedShape {
+  using Rule = PowerSeries<kLastGpuDegree>;
+  using Backward = BackwardTask<Adjoint<Rule>, T, 1>;
+  int64_t row_numbers, rows_between, blocks;
+
+  RefinedShape(const GpuProblem<T>& problem, int refinement, int64_t pairs, const CudaDevice& device)
+      : row_numbers((int64_t{problem.columns} << refinement) * Rule::kCoefficients),
+        rows_between(StripCutter(problem.rows, 1, refinement, false, kWarp).strips - 1),
+        blocks(resident_blocks(pairs, Backward::tile_numbers(kWarp) * sizeof(T),
+                               static_cast<int64_t>(refined_bytes(problem, refinement)), device)) {}
+};
+
+template <class T>
+void launch_forward_refined(ForwardArguments<T> arguments, const CudaDevice& device) {
+  if (arguments.largest_refinement == 0) return;
+  const RefinedShape<T> shape(arguments.problem, arguments.largest_refinement, arguments.pairs, device);
+  arguments.degree = kLastGpuDegree;
+  arguments.rows = device.allocate_numbers<T>(shape.blocks * shape.row_numbers);
+  launch("forward_refined_kernel", forward_refined_kernel<T>, shape.blocks, kWarp,
+         ForwardStrip<typename RefinedShape<T>::Rule, T, 1>::tile_numbers(kWarp) * sizeof(T), device, arguments);
+}
+
+}  // namespace sigkernel

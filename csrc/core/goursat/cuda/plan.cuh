@@ -1,0 +1,125 @@
+// Which degree and refinement each pair gets on a GPU: goursat_plan.h's rules on a ladder of its own, and the kernel that
+// looks at increments for them.
+//
+// Nothing waits for the GPU, so the host does not know what a pair's power series needs: each degree of the ladder is
+// launched in turn, and takes the pairs whose plan asks for it. One that finds its tail too large raises its plan, and a
+// later launch takes it up. Pairs that need a refinement, of the last degree alone, are a launch of their own.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "core/goursat/cuda/sweep.cuh"
+#include "core/goursat/plan.h"
+
+namespace sigkernel {
+
+constexpr int kLastGpuDegree = 16;
+constexpr int kMostGpuRefinement = 5;
+static_assert(1 << kMostGpuRefinement <= kWarp);  // a warp's rows hold whole segments
+
+// The ladder of degrees.
+__host__ __device__ constexpr int gpu_degree_from(int degree) {
+  return degree <= 4 ? 4 : degree <= 6 ? 6 : degree <= 8 ? 8 : degree <= 10 ? 10 : degree <= 12 ? 12 : kLastGpuDegree;
+}
+
+// Calls visitor.template visit<Rule>(degree, refinement) for each rule that some pair may need at no refinement of its own.
+template <class Visitor>
+void visit_gpu_rules(const Solver& solver, const Visitor& visitor) {
+  if (!solver.power_series) return visitor.template visit<FiniteDifference>(0, solver.dyadic_order);
+  visitor.template visit<PowerSeries<4>>(4, 0);
+  visitor.template visit<PowerSeries<6>>(6, 0);
+  visitor.template visit<PowerSeries<8>>(8, 0);
+  visitor.template visit<PowerSeries<10>>(10, 0);
+  visitor.template visit<PowerSeries<12>>(12, 0);
+  visitor.template visit<PowerSeries<kLastGpuDegree>>(kLastGpuDegree, 0);
+}
+
+__host__ __device__ constexpr Plan gpu_plan(int degree, int refinement) { return degree | refinement << 8; }
+__host__ __device__ constexpr int refinement_of(Plan plan) { return plan >> 8; }
+__host__ __device__ constexpr bool is_refined(Plan plan) { return plan >= 0 && refinement_of(plan) > 0; }
+
+__device__ inline Plan gpu_plan_refined(int refinement, int largest) {
+  return refinement > largest ? kUnreached : gpu_plan(kLastGpuDegree, refinement);
+}
+
+// The smallest resolution that meets the bound.
+template <class T>
+__device__ Plan first_gpu_plan(T largest, T moment, double tolerance, int largest_refinement) {
+  if (!std::isfinite(largest) || !std::isfinite(moment)) return kOverflow;
+  for (int degree = 4;; degree = gpu_degree_from(degree + 1)) {
+    if (bound_is_met(degree, 0, largest, moment, tolerance)) return gpu_plan(degree, 0);
+    if (degree == kLastGpuDegree) break;
+  }
+  int refinement = 1;
+  while (refinement <= largest_refinement && !bound_is_met(kLastGpuDegree, refinement, largest, moment, tolerance)) ++refinement;
+  return gpu_plan_refined(refinement, largest_refinement);
+}
+
+// What a finished sweep makes of its plan: itself, or the next.
+template <class T>
+__device__ Plan gpu_plan_after(Plan plan, const Seen<T>& seen, T value, T rows, double tolerance, int largest_refinement) {
+  if (!std::isfinite(value) || !std::isfinite(seen.amplitude)) return kOverflow;
+  const int degree = plan & 0xff, refinement = refinement_of(plan);
+  if (!is_small_rounding<T>(seen.amplitude, seen.scale, tolerance)) return gpu_plan_refined(refinement + 1, largest_refinement);
+  if (is_small_tail(max(seen.tail, seen.across * rows), seen.scale, tolerance)) return plan;
+  return degree < kLastGpuDegree ? gpu_plan(gpu_degree_from(degree + 1), 0) : gpu_plan_refined(refinement + 1, largest_refinement);
+}
+
+template <class T>
+__device__ T not_a_number() {
+  return std::numeric_limits<T>::quiet_NaN();
+}
+
+template <class T>
+struct ReachArguments {
+  GpuProblem<T> problem;
+  double tolerance;
+  int largest_refinement;
+  T* reach;  // [pairs]: the largest
+  T* k;      // NaN until it is solved
+  Plan* plan;
+};
+
+// A block for each pair in turn; its threads take lines, rows first. Of half a grid the columns are the rows again.
+template <class T>
+__global__ void reach_kernel(ReachArguments<T> arguments) {
+  SIGKERNEL_SHARED_MEMORY(memory);
+  T *largest = reinterpret_cast<T*>(memory), *moment = largest + blockDim.x;
+  const GpuProblem<T>& problem = arguments.problem;
+  const int64_t pairs = problem.pairs();
+  for (int64_t index = blockIdx.x; index < pairs; index += gridDim.x) {
+    const GpuPair pair = problem.pair(index);
+    const PairIncrements<T> increments(problem, pair);
+    const T factor = abs(increments.factor(0));
+    T my_largest = 0, my_moment = 0;
+    const int lines = problem.is_half_grid() ? problem.rows : problem.rows + problem.columns;
+    for (int line = threadIdx.x; line < lines; line += blockDim.x) {
+      const T range = factor * (line < problem.rows ? increments.range_of_row(line) : increments.range_of_column(line - problem.rows));
+      T power = range;
+      for (int k = 1; k < kReachMoment; ++k) power *= range;
+      my_largest = range <= my_largest ? my_largest : range;  // a NaN stays
+      my_moment += power;
+    }
+    largest[threadIdx.x] = my_largest;
+    moment[threadIdx.x] = my_moment;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      T whole_largest = 0, whole_moment = 0;
+      for (int n = 0; n < static_cast<int>(blockDim.x); ++n) {
+        whole_largest = largest[n] <= whole_largest ? whole_largest : largest[n];
+        whole_moment += moment[n];
+      }
+      if (problem.is_half_grid()) whole_moment *= T(2);
+      const Plan plan = first_gpu_plan(whole_largest, whole_moment, arguments.tolerance, arguments.largest_refinement);
+      for (const int64_t place : {pair.place, pair.mirror}) {
+        arguments.plan[place] = plan;
+        arguments.k[place] = not_a_number<T>();
+      }
+      arguments.reach[index] = whole_largest;
+    }
+    __syncthreads();
+  }
+}
+
+}  // namespace sigkernel

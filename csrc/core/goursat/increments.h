@@ -1,0 +1,258 @@
+// Where a sweep's increments p come from, and where their gradient goes: formed from a block's paths under the linear or
+// the RBF static kernel, some cells at a time and never kept, or given. For the files that are compiled for an
+// instruction set: it includes nothing of the standard library.
+#pragma once
+
+#include "core/goursat/lanes.h"
+#include "core/simd/pack.h"
+
+namespace sigkernel {
+namespace {  // nothing here may meet another instruction set's at link time
+
+SIGKERNEL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+SIGKERNEL_INLINE int64_t larger(int64_t a, int64_t b) { return a < b ? b : a; }
+
+// A rectangle of coarse cells.
+struct Cells {
+  int64_t row, rows, column, columns;
+};
+
+// Where a sweep reads its increments p and leaves their gradient, some cells at a time.
+template <class V>
+class Increments {
+ public:
+  // p: [cells.rows][cells.columns], overwritten.
+  virtual void read(const Cells& cells, V* p) const = 0;
+  // p_bar: likewise.
+  virtual void add_gradient(const Cells& cells, const V* p_bar) const = 0;
+
+ protected:
+  ~Increments() = default;
+};
+
+// p_ij = <dx_i, dy_j>, four rows by four columns at a time.
+template <class V>
+class LinearIncrements final : public Increments<V> {
+ public:
+  LinearIncrements(const Block<typename V::Scalar>& block, const BlockGradient<typename V::Scalar>* gradient)
+      : dx_(reinterpret_cast<const V*>(block.x)), dy_(reinterpret_cast<const V*>(block.y)), channels_(block.channels),
+        dx_bar_(gradient == nullptr ? nullptr : reinterpret_cast<V*>(gradient->x)),
+        dy_bar_(gradient == nullptr ? nullptr : reinterpret_cast<V*>(gradient->y)) {}
+
+  void read(const Cells& cells, V* p) const override {
+    for (int64_t i = 0; i < cells.rows; i += kBlock)
+      for (int64_t j = 0; j < cells.columns; j += kBlock) {
+        const int64_t rows = smaller(kBlock, cells.rows - i), columns = smaller(kBlock, cells.columns - j);
+        const V *x = dx_ + (cells.row + i) * channels_, *y = dy_ + (cells.column + j) * channels_;
+        V* out = p + i * cells.columns + j;
+        if (rows == kBlock && columns == kBlock) {
+          read_block<kBlock, kBlock>(x, y, out, cells.columns);
+        } else {
+          for (int64_t a = 0; a < rows; ++a)
+            for (int64_t b = 0; b < columns; ++b)
+              read_block<1, 1>(x + a * channels_, y + b * channels_, out + a * cells.columns + b, cells.columns);
+        }
+      }
+  }
+
+  void add_gradient(const Cells& cells, const V* p_bar) const override {
+    add_products(cells.rows, cells.columns, p_bar, cells.columns, 1, dy_ + cells.column * channels_,
+                 dx_bar_ + cells.row * channels_);
+    add_products(cells.columns, cells.rows, p_bar, 1, cells.columns, dx_ + cells.row * channels_,
+                 dy_bar_ + cells.column * channels_);
+  }
+
+ private:
+  static constexpr int kBlock = 4;
+
+  template <int R, int C>
+  SIGKERNEL_INLINE void read_block(const V* x, const V* y, V* p, int64_t stride) const {
+    V sum[R][C];
+    SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
+      SIGKERNEL_UNROLL for (int b = 0; b < C; ++b) sum[a][b] = x[a * channels_] * y[b * channels_];
+    for (int64_t d = 1; d < channels_; ++d)
+      SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
+        SIGKERNEL_UNROLL for (int b = 0; b < C; ++b) sum[a][b] += x[a * channels_ + d] * y[b * channels_ + d];
+    SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
+      SIGKERNEL_UNROLL for (int b = 0; b < C; ++b) p[a * stride + b] = sum[a][b];
+  }
+
+  // to_i += sum_j g_ij from_j, where g_ij = g[i * row_stride + j * column_stride].
+  void add_products(int64_t rows, int64_t columns, const V* g, int64_t row_stride, int64_t column_stride,
+                    const V* from, V* to) const {
+    for (int64_t i = 0; i < rows; i += kBlock)
+      for (int64_t d = 0; d < channels_; d += kBlock) {
+        const int64_t height = smaller(kBlock, rows - i), depth = smaller(kBlock, channels_ - d);
+        const V* g_i = g + i * row_stride;
+        V* to_i = to + i * channels_ + d;
+        if (height == kBlock) {
+          switch (depth) {
+            case 1: add_block<kBlock, 1>(columns, g_i, row_stride, column_stride, from + d, to_i); break;
+            case 2: add_block<kBlock, 2>(columns, g_i, row_stride, column_stride, from + d, to_i); break;
+            case 3: add_block<kBlock, 3>(columns, g_i, row_stride, column_stride, from + d, to_i); break;
+            default: add_block<kBlock, 4>(columns, g_i, row_stride, column_stride, from + d, to_i);
+          }
+        } else {
+          for (int64_t a = 0; a < height; ++a)
+            for (int64_t e = 0; e < depth; ++e)
+              add_block<1, 1>(columns, g_i + a * row_stride, row_stride, column_stride, from + d + e,
+                              to_i + a * channels_ + e);
+        }
+      }
+  }
+
+  template <int R, int D>
+  SIGKERNEL_INLINE void add_block(int64_t columns, const V* g, int64_t row_stride, int64_t column_stride,
+                                  const V* from, V* to) const {
+    V sum[R][D];
+    SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
+      SIGKERNEL_UNROLL for (int d = 0; d < D; ++d) sum[a][d] = to[a * channels_ + d];
+    for (int64_t j = 0; j < columns; ++j)
+      SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
+        SIGKERNEL_UNROLL for (int d = 0; d < D; ++d)
+          sum[a][d] += g[a * row_stride + j * column_stride] * from[j * channels_ + d];
+    SIGKERNEL_UNROLL for (int a = 0; a < R; ++a)
+      SIGKERNEL_UNROLL for (int d = 0; d < D; ++d) to[a * channels_ + d] = sum[a][d];
+  }
+
+  const V *dx_, *dy_;
+  int64_t channels_;
+  V *dx_bar_, *dy_bar_;
+};
+
+// p and its derivative as x moves in a direction.
+template <class V>
+class DirectedIncrements final : public Increments<Dual<V>> {
+ public:
+  explicit DirectedIncrements(const Block<typename V::Scalar>& block)
+      : dx_(reinterpret_cast<const V*>(block.x)), direction_(reinterpret_cast<const V*>(block.direction)),
+        dy_(reinterpret_cast<const V*>(block.y)), channels_(block.channels) {}
+
+  void read(const Cells& cells, Dual<V>* p) const override {
+    for (int64_t i = 0; i < cells.rows; ++i)
+      for (int64_t j = 0; j < cells.columns; ++j) {
+        const int64_t x = (cells.row + i) * channels_, y = (cells.column + j) * channels_;
+        Dual<V> sum(0.0);
+        for (int64_t d = 0; d < channels_; ++d) {
+          sum.value += dx_[x + d] * dy_[y + d];
+          sum.tangent += direction_[x + d] * dy_[y + d];
+        }
+        p[i * cells.columns + j] = sum;
+      }
+  }
+
+  void add_gradient(const Cells&, const Dual<V>*) const override {}  // forward only
+
+ private:
+  const V *dx_, *direction_, *dy_;
+  int64_t channels_;
+};
+
+// Double differences of variance exp(-|x - y|²/2), formed where they are used. N is V, or Dual<V> with a direction.
+template <class N, class V>
+class RbfIncrements final : public Increments<N> {
+ public:
+  RbfIncrements(const Block<typename V::Scalar>& block, const BlockGradient<typename V::Scalar>* gradient)
+      : x_(reinterpret_cast<const V*>(block.x)), direction_(reinterpret_cast<const V*>(block.direction)),
+        y_(reinterpret_cast<const V*>(block.y)), channels_(block.channels), variance_(block.variance),
+        x_bar_(gradient == nullptr ? nullptr : reinterpret_cast<V*>(gradient->x)),
+        y_bar_(gradient == nullptr ? nullptr : reinterpret_cast<V*>(gradient->y)),
+        variance_bar_(gradient == nullptr ? nullptr : reinterpret_cast<V*>(gradient->variance)) {}
+
+  void read(const Cells& cells, N* p) const override {
+    for (int64_t first = 0; first < cells.columns; first += kChunk) {
+      const int64_t width = smaller(kChunk, cells.columns - first);
+      N above[kChunk + 1];
+      for (int64_t i = 0; i <= cells.rows; ++i) {
+        N before(0.0);
+        for (int64_t j = 0; j <= width; ++j) {
+          const N here = N(variance_) * unit(cells.row + i, cells.column + first + j);
+          if (i > 0 && j > 0) p[(i - 1) * cells.columns + first + j - 1] = (here - above[j]) - (before - above[j - 1]);
+          if (j > 0) above[j - 1] = before;
+          before = here;
+        }
+        above[width] = before;
+      }
+    }
+  }
+
+  // By the kernel's value at each pair of points, which is a corner of four cells.
+  void add_gradient(const Cells& cells, const N* p_bar) const override {
+    if constexpr (std::is_same_v<N, V>) {
+      const auto at = [&](int64_t i, int64_t j) {
+        const bool is_inside = i >= 0 && i < cells.rows && j >= 0 && j < cells.columns;
+        return is_inside ? p_bar[i * cells.columns + j] : V(0);
+      };
+      for (int64_t i = 0; i <= cells.rows; ++i)
+        for (int64_t j = 0; j <= cells.columns; ++j) {
+          const V bar = (at(i - 1, j - 1) - at(i - 1, j)) - (at(i, j - 1) - at(i, j));
+          const int64_t x = (cells.row + i) * channels_, y = (cells.column + j) * channels_;
+          const V weighted = bar * unit(cells.row + i, cells.column + j);
+          *variance_bar_ += weighted;
+          for (int64_t d = 0; d < channels_; ++d) {
+            const V pull = V(variance_) * weighted * (y_[y + d] - x_[x + d]);
+            x_bar_[x + d] += pull;
+            y_bar_[y + d] -= pull;
+          }
+        }
+    }
+  }
+
+ private:
+  static constexpr int64_t kChunk = 16;
+
+  // exp(-|x_i - y_j|²/2).
+  SIGKERNEL_INLINE N unit(int64_t i, int64_t j) const {
+    const int64_t x = i * channels_, y = j * channels_;
+    N squared(0.0);
+    for (int64_t d = 0; d < channels_; ++d) {
+      N difference;
+      if constexpr (std::is_same_v<N, V>) {
+        difference = x_[x + d] - y_[y + d];
+      } else {
+        difference = {x_[x + d] - y_[y + d], direction_[x + d]};
+      }
+      squared += difference * difference;
+    }
+    return exp_of_negative(N(-0.5) * squared);
+  }
+
+  const V *x_, *direction_, *y_;
+  int64_t channels_;
+  double variance_;
+  V *x_bar_, *y_bar_, *variance_bar_;
+};
+
+template <class V>
+class GivenIncrements final : public Increments<V> {
+ public:
+  using Scalar = typename V::Scalar;
+
+  GivenIncrements(const Block<Scalar>& block, const BlockGradient<Scalar>* gradient)
+      : block_(block), gradient_(gradient) {}
+
+  void read(const Cells& cells, V* p) const override {
+    for (int lane = 0; lane < V::kLanes; ++lane)
+      for (int64_t i = 0; i < cells.rows; ++i) {
+        const Scalar* row = block_.given[lane] + (cells.row + i) * block_.columns + cells.column;
+        for (int64_t j = 0; j < cells.columns; ++j) p[i * cells.columns + j].set(lane, row[j]);
+      }
+  }
+
+  void add_gradient(const Cells& cells, const V* p_bar) const override {
+    for (int lane = 0; lane < V::kLanes; ++lane) {
+      if (gradient_->given[lane] == nullptr) continue;
+      for (int64_t i = 0; i < cells.rows; ++i) {
+        Scalar* row = gradient_->given[lane] + (cells.row + i) * block_.columns + cells.column;
+        for (int64_t j = 0; j < cells.columns; ++j) row[j] += p_bar[i * cells.columns + j][lane];
+      }
+    }
+  }
+
+ private:
+  const Block<Scalar>& block_;
+  const BlockGradient<Scalar>* gradient_;
+};
+
+}  // namespace
+}  // namespace sigkernel

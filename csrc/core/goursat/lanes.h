@@ -1,0 +1,99 @@
+// The solver's inner kernels: one block of problems of the same shape, solved side by side, one in each lane of a SIMD
+// register. Compiled once for each instruction set (goursat_lanes_*.cc), chosen at run time. Plain data goes in and out.
+#pragma once
+
+#include <cstdint>
+
+#include "core/goursat/goursat.h"
+
+namespace sigkernel {
+
+constexpr int kMaxLanes = 16;
+
+// Where a block's increments p come from: two paths in each lane, under either static kernel, or numbers that are given.
+enum class IncrementsKind { kLinear, kRbf, kGiven };
+
+// Arrays with a lane axis hold the lanes of an element side by side and are aligned to 64 bytes.
+template <class T>
+struct Block {
+  IncrementsKind kind = IncrementsKind::kLinear;
+  int64_t rows = 0, columns = 0;  // of the coarse grid
+  bool symmetric = false;         // x against itself: half of the grid is swept
+  // kLinear: the paths' increments, [rows or columns][channels][lanes]; kRbf: their points, one more of each.
+  int64_t channels = 0;
+  const T *x = nullptr, *y = nullptr;
+  // With a direction: likewise of x's displacement.
+  const T* direction = nullptr;
+  T variance = 1;  // kRbf
+  // kGiven: [rows][columns] for each lane.
+  const T* given[kMaxLanes] = {};
+};
+
+// Two paths, [rows + 1][channels] and [columns + 1][channels].
+template <class T>
+struct PathPair {
+  const T *x = nullptr, *y = nullptr;
+  int64_t rows = 0, columns = 0, channels = 0;
+};
+
+// Accumulated into.
+template <class T>
+struct BlockGradient {
+  T *x = nullptr, *y = nullptr;      // as in Block
+  T* variance = nullptr;             // kRbf: [lanes]
+  T* given[kMaxLanes] = {};          // null for a lane without a problem
+};
+
+// How far the increments along a problem's rows and columns reach, for goursat_plan.h.
+template <class T>
+struct Reach {
+  T largest = 0;  // range of the partial sums of p along a row or column
+  T moment = 0;   // the sum over all rows and columns of the kReachMoment-th powers of their ranges
+};
+constexpr int kReachMoment = 5;
+
+// How a block is solved.
+struct Scheme {
+  bool power_series = true;
+  int degree = 0;      // power series
+  int refinement = 0;  // halvings of every increment
+  Gradient gradient = Gradient::kAdjoint;
+};
+
+// What a sweep saw, for each lane.
+template <class T>
+struct Outcome {
+  T value[kMaxLanes];
+  T tangent[kMaxLanes];  // derivative of the value in the block's direction
+  // Power series: the largest |U|; the largest size of an edge's terms; the most that one row of edges drops.
+  T scale[kMaxLanes], amplitude[kMaxLanes], tail[kMaxLanes];
+};
+
+template <class T>
+struct LaneKernels {
+  const char* name;
+  int lanes;
+  // At no refinement: for each lane, what its lines reach, and the ranges of the block's rows and then of its columns,
+  // [rows + columns][lanes]. scratch: reach_scratch(block) bytes.
+  void (*reach)(const Block<T>& block, void* scratch, T* ranges, Reach<T>* reach);
+  int64_t (*reach_scratch)(const Block<T>& block);
+  // ranges: as reach leaves them; for a power series alone.
+  void (*forward)(const Block<T>& block, const Scheme& scheme, const T* ranges, void* scratch, Outcome<T>* outcome);
+  int64_t (*forward_scratch)(const Block<T>& block, const Scheme& scheme);
+  // One pair over all lanes; scheme.refinement is 0. reach: the largest. What was seen stands in the first lane's place.
+  // scratch: forward_alone_scratch bytes.
+  Reach<T> (*reach_alone)(const PathPair<T>& pair, void* scratch);
+  void (*forward_alone)(const PathPair<T>& pair, const Scheme& scheme, T reach, void* scratch, Outcome<T>* outcome);
+  int64_t (*forward_alone_scratch)(const PathPair<T>& pair, const Scheme& scheme);
+  // upstream: one number for each lane.
+  void (*backward)(const Block<T>& block, const Scheme& scheme, const T* upstream, void* scratch,
+                   const BlockGradient<T>& gradient);
+  int64_t (*backward_scratch)(const Block<T>& block, const Scheme& scheme);
+};
+
+// The best for this machine, unless the environment variable SIGKERNEL_TF_SIMD asks for another: avx512, avx2 or
+// baseline. One that this machine does not have is not taken.
+template <class T>
+const LaneKernels<T>& lane_kernels();
+
+}  // namespace sigkernel

@@ -1,0 +1,260 @@
+// What LaneKernels points to, for the instruction set that the including file is compiled for.
+#pragma once
+
+#include "core/goursat/degrees.h"
+#include "core/goursat/lanes.h"
+#include "core/goursat/skewed.h"
+#include "core/goursat/sweep.h"
+#include "core/simd/pack.h"
+
+namespace sigkernel {
+namespace {
+
+template <class T, int W>
+class Kernels {
+  using V = Pack<T, W>;
+
+  static Grid grid_of(const Block<T>& block, int refinement) {
+    return {block.rows, block.columns, refinement, block.symmetric};
+  }
+
+  static V load(const T* numbers) {
+    V pack;
+    for (int lane = 0; lane < W; ++lane) pack.set(lane, numbers[lane]);
+    return pack;
+  }
+
+  static void store(V pack, T* numbers) {
+    for (int lane = 0; lane < W; ++lane) numbers[lane] = pack[lane];
+  }
+
+  // A block's increments, of whichever kind.
+  class BlockIncrements {
+   public:
+    BlockIncrements(const Block<T>& block, const BlockGradient<T>* gradient)
+        : kind_(block.kind), linear_(block, gradient), rbf_(block, gradient), given_(block, gradient) {}
+
+    const Increments<V>& get() const {
+      switch (kind_) {
+        case IncrementsKind::kLinear: return linear_;
+        case IncrementsKind::kRbf: return rbf_;
+        default: return given_;
+      }
+    }
+
+   private:
+    const IncrementsKind kind_;
+    const LinearIncrements<V> linear_;
+    const RbfIncrements<V, V> rbf_;
+    const GivenIncrements<V> given_;
+  };
+
+  // Calls task.template run<Rule>() for the scheme's rule.
+  template <class Task>
+  struct RuleVisitor {
+    const Task& task;
+    template <class Rule>
+    int64_t visit() const { return task.template run<Rule>(); }
+  };
+
+  template <class Task>
+  static int64_t with_rule(const Scheme& scheme, const Task& task) {
+    if (scheme.power_series) return visit_degree<T>(scheme.degree, RuleVisitor<Task>{task});
+    return task.template run<FiniteDifference>();
+  }
+
+  template <class Rule>
+  struct Inspector {
+    NoInspection inspection;
+    void report(Outcome<T>*) const {}
+  };
+  template <int K>
+  struct Inspector<PowerSeries<K>> {
+    Inspection<PowerSeries<K>, V> inspection;
+    void report(Outcome<T>* outcome) const {
+      store(inspection.scale, outcome->scale);
+      store(inspection.amplitude, outcome->amplitude);
+      store(inspection.tail, outcome->tail);
+    }
+  };
+
+  struct Forward {
+    const Block<T>& block;
+    const Scheme& scheme;
+    const T* ranges;
+    void* scratch;
+    Outcome<T>* outcome;
+
+    template <class Rule>
+    int64_t run() const {
+      if (block.direction != nullptr) {
+        if (block.kind == IncrementsKind::kRbf) return directed<Rule>(RbfIncrements<Dual<V>, V>(block, nullptr));
+        return directed<Rule>(DirectedIncrements<V>(block));
+      }
+      const BlockIncrements increments(block, nullptr);
+      Arena arena(scratch);
+      Sweep<Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), 0, arena);
+      if (scratch == nullptr) return arena.used();
+      Inspector<Rule> inspector;
+      store(sweep.forward(inspector.inspection, reinterpret_cast<const V*>(ranges)), outcome->value);
+      inspector.report(outcome);
+      return 0;
+    }
+
+    template <class Rule>
+    int64_t directed(const Increments<Dual<V>>& increments) const {
+      Arena arena(scratch);
+      Sweep<Rule, Dual<V>> sweep(grid_of(block, scheme.refinement), increments, 0, arena);
+      if (scratch == nullptr) return arena.used();
+      NoInspection none;
+      const Dual<V> k = sweep.forward(none, nullptr);
+      store(k.value, outcome->value);
+      store(k.tangent, outcome->tangent);
+      return 0;
+    }
+  };
+
+  struct ForwardAlone {
+    const PathPair<T>& pair;
+    T reach;
+    void* scratch;
+    Outcome<T>* outcome;
+
+    template <class Rule>
+    int64_t run() const {
+      Arena arena(scratch);
+      SkewedSweep<Rule, V> sweep(pair, arena);
+      if (scratch == nullptr) return arena.used();
+      Inspector<Rule> inspector;
+      const T value = sweep.forward(inspector.inspection, V(reach));
+      inspector.report(outcome);
+      for (int lane = 0; lane < W; ++lane) outcome->value[lane] = value;
+      for (int lane = 1; lane < W; ++lane) {  // what the lanes saw is of one problem
+        outcome->scale[0] = larger_of(outcome->scale[0], outcome->scale[lane]);
+        outcome->amplitude[0] = larger_of(outcome->amplitude[0], outcome->amplitude[lane]);
+        outcome->tail[0] = larger_of(outcome->tail[0], outcome->tail[lane]);
+      }
+      return 0;
+    }
+
+    static T larger_of(T a, T b) { return a < b ? b : a; }
+  };
+
+  struct Backward {
+    const Block<T>& block;
+    const Scheme& scheme;
+    const T* upstream;
+    void* scratch;
+    const BlockGradient<T>* gradient;
+
+    template <class Rule>
+    int64_t run() const {
+      if constexpr (Rule::kCoefficients == FiniteDifference::kCoefficients) {
+        if (scheme.gradient == Gradient::kTheorem41) return with<Theorem41>();
+      }
+      return with<Adjoint<Rule>>();
+    }
+
+    template <class Policy>
+    int64_t with() const {
+      const BlockIncrements increments(block, gradient);
+      Arena arena(scratch);
+      Sweep<typename Policy::Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), Policy::kTape, arena);
+      sweep.template reserve<Policy>();
+      if (scratch == nullptr) return arena.used();
+      sweep.template backward<Policy>(load(upstream));
+      return 0;
+    }
+  };
+
+ public:
+  static int64_t reach_scratch(const Block<T>& block) {
+    const int64_t tile = smaller(block.columns, kReachTile) * kReachTile;
+    return tile * static_cast<int64_t>(sizeof(V)) + block.columns * static_cast<int64_t>(sizeof(Range<V>)) + 128;
+  }
+
+  static void reach(const Block<T>& block, void* scratch, T* ranges, Reach<T>* result) {
+    const BlockIncrements increments(block, nullptr);
+    reach_of(increments.get(), block, scratch, reinterpret_cast<V*>(ranges), result);
+  }
+
+  static int64_t forward_scratch(const Block<T>& block, const Scheme& scheme) {
+    return with_rule(scheme, Forward{block, scheme, nullptr, nullptr, nullptr});
+  }
+
+  static void forward(const Block<T>& block, const Scheme& scheme, const T* ranges, void* scratch,
+                      Outcome<T>* outcome) {
+    with_rule(scheme, Forward{block, scheme, ranges, scratch, outcome});
+  }
+
+  static Reach<T> reach_alone(const PathPair<T>& pair, void* scratch) {
+    V* increments = static_cast<V*>(scratch);
+    LaneReach<V> lanes;
+    add_rows(pair, increments, &lanes);
+    add_rows(PathPair<T>{pair.y, pair.x, pair.columns, pair.rows, pair.channels}, increments, &lanes);
+    Reach<T> reach;
+    for (int lane = 0; lane < W; ++lane) {
+      reach.largest = ForwardAlone::larger_of(reach.largest, lanes.largest[lane]);
+      reach.moment += lanes.moment[lane];
+    }
+    return reach;
+  }
+
+  static int64_t forward_alone_scratch(const PathPair<T>& pair, const Scheme& scheme) {
+    return with_rule(scheme, ForwardAlone{pair, T(0), nullptr, nullptr});
+  }
+
+  static void forward_alone(const PathPair<T>& pair, const Scheme& scheme, T reach, void* scratch,
+                            Outcome<T>* outcome) {
+    with_rule(scheme, ForwardAlone{pair, reach, scratch, outcome});
+  }
+
+  static int64_t backward_scratch(const Block<T>& block, const Scheme& scheme) {
+    return with_rule(scheme, Backward{block, scheme, nullptr, nullptr, nullptr});
+  }
+
+  static void backward(const Block<T>& block, const Scheme& scheme, const T* upstream, void* scratch,
+                       const BlockGradient<T>& gradient) {
+    with_rule(scheme, Backward{block, scheme, upstream, scratch, &gradient});
+  }
+
+ private:
+  static constexpr int64_t kReachTile = 16;
+
+  // Of the whole grid also where half of it is swept.
+  static void reach_of(const Increments<V>& increments, const Block<T>& block, void* scratch, V* ranges,
+                       Reach<T>* result) {
+    Arena arena(scratch);
+    V* p = arena.take<V>(smaller(block.columns, kReachTile) * kReachTile);
+    Range<V>* columns = arena.take<Range<V>>(block.columns);
+    for (int64_t j = 0; j < block.columns; ++j) columns[j] = Range<V>();
+    for (int64_t i = 0; i < block.rows; i += kReachTile) {
+      const int64_t height = smaller(kReachTile, block.rows - i);
+      Range<V> rows[kReachTile];
+      for (int64_t j = 0; j < block.columns; j += kReachTile) {
+        const int64_t width = smaller(kReachTile, block.columns - j);
+        increments.read({i, height, j, width}, p);
+        for (int64_t a = 0; a < height; ++a)
+          for (int64_t b = 0; b < width; ++b) {
+            rows[a].add(p[a * width + b]);
+            columns[j + b].add(p[a * width + b]);
+          }
+      }
+      for (int64_t a = 0; a < height; ++a) ranges[i + a] = rows[a].width();
+    }
+    for (int64_t j = 0; j < block.columns; ++j) ranges[block.rows + j] = columns[j].width();
+    LaneReach<V> lanes;
+    for (int64_t i = 0; i < block.rows + block.columns; ++i) lanes.add(ranges[i]);
+    for (int lane = 0; lane < W; ++lane) result[lane] = {lanes.largest[lane], lanes.moment[lane]};
+  }
+};
+
+template <class T, int W>
+constexpr LaneKernels<T> make_lane_kernels(const char* name) {
+  using K = Kernels<T, W>;
+  return {name,       W, &K::reach,    &K::reach_scratch,   &K::forward, &K::forward_scratch,
+          &K::reach_alone, &K::forward_alone, &K::forward_alone_scratch, &K::backward, &K::backward_scratch};
+}
+
+}  // namespace
+}  // namespace sigkernel

@@ -1,0 +1,110 @@
+// How a power series' degree and refinement are chosen, so that its error stays below the tolerance.
+//
+// Before a sweep: where p has one sign, the coefficients along an edge obey a_k <= r^k / (k!)² times the solution for |p|,
+// r being the largest row or column sum of |p|. Where signs alternate, sums of p weighted by U stay near the range of
+// p's partial sums along the row or column, so r is such a range (for one sign they are the same). What one edge drops
+// shifts U at its end, and the shifts of all edges on the way to the last corner add up, so K is the smallest degree of a
+// ladder with sum r^(K+1) / ((K+1)!)² <= tolerance, the sum over all rows and columns. It is taken from their fifth powers
+// and the largest r, which is a bound for every degree of the ladder, and close, for few lines matter.
+// After it: the sweep's own coefficients are looked at, for U can be far smaller than the solution for |p|, and weights
+// uneven. Too large a tail calls for the next degree; coefficients so large that their rounding shows call for a
+// refinement, which halves every increment and with it r.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "core/goursat/goursat.h"
+#include "core/goursat/degrees.h"
+#include "core/goursat/lanes.h"
+
+namespace sigkernel {
+
+constexpr int kLargestRefinement = 8;
+static_assert(kReachMoment == kDegrees[0] + 1);
+
+struct Resolution {
+  int degree = 0;
+  int refinement = 0;
+  bool reached = true;  // false: no degree and refinement meets the tolerance
+
+  Plan plan() const { return reached ? degree | refinement << 8 : kUnreached; }
+  static Resolution of(Plan plan) { return {plan & 0xff, plan >> 8, true}; }
+};
+
+// Whether what a degree drops stays below the tolerance, where a grid's lines reach that far at no refinement.
+SIGKERNEL_HOST_DEVICE inline bool bound_is_met(int degree, int refinement, double largest, double moment,
+                                               double tolerance) {
+  double half = 1;
+  for (int n = 0; n < refinement; ++n) half *= 0.5;  // a refinement doubles the number of lines and halves their ranges
+  double bound = moment;
+  for (int k = 1; k < kReachMoment; ++k) bound *= half;
+  for (int k = 1; k <= kReachMoment; ++k) bound /= double(k) * k;
+  for (int k = kReachMoment + 1; k <= degree + 1; ++k) bound *= largest * half / (double(k) * k);
+  return bound <= tolerance;
+}
+
+// Both looks at a sweep are estimates: on paths with jumps and spikes the error came to three times what they promised.
+constexpr double kResolutionMargin = 8;
+
+template <class T>
+SIGKERNEL_HOST_DEVICE inline double tolerance_with_margin(double tolerance) {
+  constexpr double kEpsilon = std::numeric_limits<T>::epsilon();
+  return tolerance / kResolutionMargin < kEpsilon ? kEpsilon : tolerance / kResolutionMargin;
+}
+
+// What a sweep saw. tolerance: with its margin. Errors travel along rows and columns: twice a row's.
+SIGKERNEL_HOST_DEVICE inline bool is_small_tail(double tail, double scale, double tolerance) {
+  return 2 * tail <= tolerance * scale;
+}
+
+// Rounding in a coefficient is relative to its own size; this many times U's size still leaves it below the error asked
+// for, or loses no more than two to three digits.
+template <class T>
+SIGKERNEL_HOST_DEVICE inline bool is_small_rounding(double amplitude, double scale, double tolerance) {
+  constexpr double kEpsilon = std::numeric_limits<T>::epsilon();
+  return amplitude <= (tolerance / kEpsilon < 256.0 ? 256.0 : tolerance / kEpsilon) * scale;
+}
+
+template <class T>
+class ResolutionSearch {
+ public:
+  // reach: of the grid at no refinement.
+  ResolutionSearch(double tolerance, const Reach<T>& reach)
+      : tolerance_(tolerance_with_margin<T>(tolerance)), reach_(reach) {}
+
+  Resolution first() const { return at_least(0, 0); }
+
+  // What a sweep at that resolution saw, in one lane.
+  bool tail_is_small(const Outcome<T>& seen, int lane) const {
+    return is_small_tail(seen.tail[lane], seen.scale[lane], tolerance_);
+  }
+  bool rounding_is_small(const Outcome<T>& seen, int lane) const {
+    return is_small_rounding<T>(seen.amplitude[lane], seen.scale[lane], tolerance_);
+  }
+
+  Resolution with_next_degree(const Resolution& now) const { return at_least(now.degree + 1, now.refinement); }
+
+  Resolution with_next_refinement(const Resolution& now) const { return at_least(0, now.refinement + 1); }
+
+ private:
+  // The smallest degree, at the smallest refinement from the one given, that meets the bound.
+  Resolution at_least(int degree, int refinement) const {
+    for (; refinement <= kLargestRefinement; ++refinement, degree = 0) {
+      for (const int candidate : kDegrees) {
+        if (candidate > kLargestDegree<T>) break;
+        if (candidate >= degree && meets_bound(candidate, refinement)) return {candidate, refinement, true};
+      }
+    }
+    return {0, 0, false};
+  }
+
+  bool meets_bound(int degree, int refinement) const {
+    return bound_is_met(degree, refinement, double(reach_.largest), double(reach_.moment), tolerance_);
+  }
+
+  const double tolerance_;
+  const Reach<T> reach_;
+};
+
+}  // namespace sigkernel

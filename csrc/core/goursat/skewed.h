@@ -1,0 +1,142 @@
+// One problem alone over all lanes of a register: each lane sweeps a row of its own, one column behind the lane before,
+// so that a register holds a piece of an antidiagonal. Linear static kernel, no refinement, forward.
+#pragma once
+
+#include "core/goursat/cell.h"
+#include "core/goursat/lanes.h"
+#include "core/goursat/sweep.h"
+#include "core/simd/pack.h"
+
+namespace sigkernel {
+namespace {
+
+// Rows are taken in strips of one a lane; zero increments fill the first strip up in front, where they leave U = 1.
+// Memory: one row of edges, as numbers.
+template <class Rule, class V>
+class SkewedSweep {
+  using T = typename V::Scalar;
+
+ public:
+  SkewedSweep(const PathPair<T>& pair, Arena& arena)
+      : pair_(pair), row_(arena.take<T>(pair.columns * kSize)), dx_(arena.take<V>(pair.channels)),
+        dy_(arena.take<V>(pair.channels)) {}
+
+  // Returns k. `inspection` sees some of the edges, and takes what one row or column drops from what they do. reach: the
+  // largest range.
+  template <class Inspect>
+  T forward(Inspect& inspection, V reach) {
+    V axis[kSize];
+    Rule::axis(axis);
+    for (int64_t j = 0; j < pair_.columns; ++j)
+      for (int k = 0; k < kSize; ++k) row_[j * kSize + k] = axis[k][0];
+    const int64_t strips = (pair_.rows + V::kLanes - 1) / V::kLanes;
+    V left[kSize], across(0);
+    Rule::axis(left);
+    for (int64_t strip = 0; strip < strips; ++strip) {
+      read_rows(strip * V::kLanes - (strips * V::kLanes - pair_.rows));
+      V top[kSize], along(0);
+      Rule::axis(left);
+      Rule::axis(top);
+      for (int64_t step = 0; step < pair_.columns + V::kLanes - 1; ++step) {
+        advance(step, top, left);
+        if (step % kLook == 0) {
+          inspection.look_at(top, reach, &along);
+          V dropped(0);
+          inspection.look_at(left, reach, &dropped);
+          across = max(across, dropped);
+        }
+      }
+      inspection.take_tail(along * V(kLook));
+    }
+    inspection.take_tail(across * V(static_cast<double>(pair_.rows)));
+    return Rule::end(left)[V::kLanes - 1];
+  }
+
+ private:
+  static constexpr int kSize = Rule::kCoefficients;
+  static constexpr int kLook = 8;
+
+  // The increments of rows first .. first + lanes - 1, zero before the first.
+  void read_rows(int64_t first) {
+    for (int64_t d = 0; d < pair_.channels; ++d) {
+      dx_[d] = dy_[d] = V(0);
+      for (int lane = 0; lane < V::kLanes; ++lane) {
+        const int64_t row = first + lane;
+        const T* x = pair_.x + row * pair_.channels + d;
+        if (row >= 0) dx_[d].set(lane, x[pair_.channels] - x[0]);
+      }
+    }
+  }
+
+  // One cell in every lane; lane r is at column step - r. Before the first column increments are zero and edges those of
+  // the axis; beyond the last, what a lane computes goes nowhere.
+  SIGKERNEL_INLINE void advance(int64_t step, V* top, V* left) {
+    const bool is_inside = step < pair_.columns;
+    const T* y = pair_.y + step * pair_.channels;
+    V p(0);
+    for (int64_t d = 0; d < pair_.channels; ++d) {
+      dy_[d] = shift_in(dy_[d], is_inside ? y[d + pair_.channels] - y[d] : T(0));
+      p += dx_[d] * dy_[d];
+    }
+    V bottom[kSize];
+    SIGKERNEL_UNROLL for (int k = 0; k < kSize; ++k)
+      bottom[k] = shift_in(top[k], is_inside ? row_[step * kSize + k] : T(0));
+    Rule::forward(p, bottom, left);
+    SIGKERNEL_UNROLL for (int k = 0; k < kSize; ++k) top[k] = bottom[k];
+    const int64_t leaving = step - (V::kLanes - 1);
+    if (leaving >= 0) {
+      SIGKERNEL_UNROLL for (int k = 0; k < kSize; ++k) row_[leaving * kSize + k] = top[k][V::kLanes - 1];
+    }
+  }
+
+  const PathPair<T> pair_;
+  T* row_;
+  V *dx_, *dy_;
+};
+
+// The range of a running sum.
+template <class V>
+struct Range {
+  V sum{0.0}, low{0.0}, high{0.0};
+  SIGKERNEL_INLINE void add(V p) {
+    sum += p;
+    low = min(low, sum);
+    high = max(high, sum);
+  }
+  SIGKERNEL_INLINE V width() const { return high - low; }
+};
+
+// What Reach gathers, in every lane.
+template <class V>
+struct LaneReach {
+  V largest{0.0}, moment{0.0};
+  SIGKERNEL_INLINE void add(V range) {
+    largest = max(largest, range);
+    V power = range;
+    SIGKERNEL_UNROLL for (int k = 1; k < kReachMoment; ++k) power *= range;
+    moment += power;
+  }
+};
+
+// Of a pair's rows, a row of x in each lane; the last row stands in for those that a last register lacks.
+template <class V>
+void add_rows(const PathPair<typename V::Scalar>& pair, V* dx, LaneReach<V>* reach) {
+  for (int64_t first = 0; first < pair.rows; first += V::kLanes) {
+    for (int64_t d = 0; d < pair.channels; ++d)
+      for (int lane = 0; lane < V::kLanes; ++lane) {
+        const auto* x = pair.x + smaller(first + lane, pair.rows - 1) * pair.channels + d;
+        dx[d].set(lane, x[pair.channels] - x[0]);
+      }
+    Range<V> row;
+    for (int64_t j = 0; j < pair.columns; ++j) {
+      const auto* y = pair.y + j * pair.channels;
+      V p(0);
+      for (int64_t d = 0; d < pair.channels; ++d) p += dx[d] * V(y[d + pair.channels] - y[d]);
+      row.add(p);
+    }
+    reach->add(row.width());
+  }
+}
+
+}  // namespace
+}  // namespace sigkernel

@@ -1,0 +1,323 @@
+// Sweeps over the grids of one block of problems, tile by tile, forward and backward, for any cell rule of
+// goursat_cell.h. For the files that are compiled for an instruction set: it includes nothing of the standard library.
+#pragma once
+
+#include "core/arena.h"
+#include "core/goursat/cell.h"
+#include "core/goursat/increments.h"
+#include "core/goursat/inspection.h"
+#include "core/goursat/lanes.h"
+#include "core/simd/pack.h"
+
+namespace sigkernel {
+namespace {  // nothing here may meet another instruction set's at link time
+
+// A coarse grid of increments p, every one of them cut into 2^refinement along both axes. A symmetric grid (x against
+// itself) is swept on and above its diagonal alone.
+struct Grid {
+  int64_t rows = 0, columns = 0;
+  int refinement = 0;
+  bool symmetric = false;
+
+  int64_t fine_rows() const { return rows << refinement; }
+  int64_t fine_columns() const { return columns << refinement; }
+  double cell_area() const { return 1.0 / static_cast<double>(int64_t{1} << (2 * refinement)); }
+};
+
+// A sweep of `Rule` over a grid.
+//
+// Memory forward: one row of edges, one column of a tile's. Backward: the edges along tiles are kept, and a tile's
+// inside is recomputed. Where even the tiles' edges would take too much, tiles are gathered in strips: of all but the
+// one at work the bottom edges alone are kept. A grid whose whole tape is small is one tile.
+template <class Rule, class V>
+class Sweep {
+ public:
+  // tape: packs that a cell leaves for the way back; 0 for a sweep that goes forward only.
+  Sweep(const Grid& grid, const Increments<V>& increments, int tape, Arena& arena)
+      : grid_(grid), increments_(increments), arena_(arena), rows_(grid.fine_rows()), columns_(grid.fine_columns()) {
+    const bool is_one_tile = tape > 0 && rows_ * columns_ * (tape + 2) * static_cast<int64_t>(sizeof(V)) <= kSmallTape;
+    const int64_t height = tape > 0 || grid.symmetric ? kTile : kTile / 2;
+    tile_rows_ = is_one_tile ? larger(rows_, 1) : height;
+    tile_columns_ = is_one_tile ? larger(columns_, 1) : kTile;
+    row_ = arena.take<V>(columns_ * kSize);
+    column_ = arena.take<V>(tile_rows_ * kSize);
+    p_ = arena.take<V>(coarse(tile_rows_) * coarse(tile_columns_));
+    dropped_ = arena.take<V>(tile_columns());
+  }
+
+  // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends.
+  // ranges: of the coarse rows and then columns; for an inspection that looks. What is infinite or NaN leads to the
+  // like: a refined sweep, whose cells are many, ends with it as soon as no lane is left without.
+  template <class Inspect>
+  V forward(Inspect& inspection, const V* ranges) {
+    start();
+    for (int64_t J = 0; J < tile_columns(); ++J) dropped_[J] = V(0);
+    for (int64_t I = 0; I < tile_row_count(); ++I) {
+      sweep_tile_row(I, [&](const Tile& t, int64_t J) { look_at(column_, t.row, t.rows, ranges, inspection, dropped_ + J); });
+      const int64_t first = grid_.symmetric ? tile(I, I).row : 0;
+      V dropped(0);
+      look_at(row_ + first * kSize, first, columns_ - first, ranges + grid_.rows, inspection, &dropped);
+      inspection.take_tail(dropped);
+      if constexpr (looks<Inspect>()) {
+        if (grid_.refinement > 0 && none_is_finite(end_of_tile_row(I))) return end_of_tile_row(I);
+      }
+    }
+    for (int64_t J = 0; J < tile_columns(); ++J) inspection.take_tail(dropped_[J]);
+    return result();
+  }
+
+  // Before backward, which needs more memory.
+  template <class Backward>
+  void reserve() {
+    if (rows_ == 0 || columns_ == 0) return;
+    const int64_t tile_row = (columns_ + tile_columns() * tile_rows_) * kSize;  // packs to keep a row of tiles' edges
+    strip_tiles_ = kKept / (tile_row * static_cast<int64_t>(sizeof(V))) + 1;
+    strip_tiles_ = smaller(strip_tiles_, tile_row_count());
+    const int64_t strips = (tile_row_count() + strip_tiles_ - 1) / strip_tiles_;
+    strip_rows_ = arena_.take<V>(strips * columns_ * kSize);
+    kept_rows_ = arena_.take<V>(strip_tiles_ * columns_ * kSize);
+    kept_columns_ = arena_.take<V>(strip_tiles_ * tile_columns() * tile_rows_ * kSize);
+    tile_row_edges_ = arena_.take<V>(tile_columns_ * kSize);
+    tape_ = arena_.take<V>(tile_rows_ * tile_columns_ * Backward::kTape);
+    row_bar_ = arena_.take<V>(columns_ * kSize);
+    column_bar_ = arena_.take<V>(tile_rows_ * kSize);
+    p_bar_ = arena_.take<V>(coarse(tile_rows_) * coarse(tile_columns_));
+  }
+
+  // Accumulates upstream * dk/dp into the increments. After reserve<Backward>().
+  template <class Backward>
+  void backward(V upstream) {
+    if (rows_ == 0 || columns_ == 0) return;
+    const int64_t tiles = tile_row_count(), strips = (tiles + strip_tiles_ - 1) / strip_tiles_;
+    start();
+    for (int64_t strip = 0; strip < strips - 1; ++strip) {
+      copy(row_, columns_ * kSize, strip_rows_ + strip * columns_ * kSize);
+      for (int64_t I = strip * strip_tiles_; I < (strip + 1) * strip_tiles_; ++I) sweep_tile_row(I, [](const Tile&, int64_t) {});
+    }
+    for (int64_t j = 0; j < columns_; ++j) Backward::boundary(row_bar_ + j * kSize);
+    for (int64_t strip = strips - 1; strip >= 0; --strip) {
+      const int64_t first = strip * strip_tiles_, last = smaller(first + strip_tiles_, tiles);
+      if (strip < strips - 1) copy(strip_rows_ + strip * columns_ * kSize, columns_ * kSize, row_);
+      for (int64_t I = first; I < last; ++I) {
+        copy(row_, columns_ * kSize, kept_rows_ + (I - first) * columns_ * kSize);
+        if (tiles == 1 && tile_columns() == 1) break;
+        V* kept = kept_columns_ + (I - first) * tile_columns() * tile_rows_ * kSize;
+        sweep_tile_row(I, [&](const Tile& t, int64_t J) {  // the next tile's left edges
+          copy(column_, t.rows * kSize, kept + J * tile_rows_ * kSize);
+        });
+      }
+      for (int64_t I = last - 1; I >= first; --I) retreat_tile_row<Backward>(I, I - first, upstream);
+    }
+  }
+
+ private:
+  static constexpr int kSize = Rule::kCoefficients;
+  static constexpr int kRows = Rule::kRowsAtOnce;
+  static constexpr int64_t kTile = 16;
+  // Bytes of a tape that it is cheaper to keep whole, p and its gradient included. The finite differences' cells, with
+  // little to compute, wait for the larger caches.
+  static constexpr int64_t kSmallTape = kSize > 2 ? 3584 << 10 : 640 << 10;
+  static constexpr int64_t kKept = int64_t{48} << 20;      // bytes of the edges along tiles
+
+  struct Tile {
+    int64_t row, rows, column, columns;
+    bool on_diagonal;
+  };
+
+  template <class Inspect>
+  static constexpr bool looks() { return !std::is_same_v<Inspect, NoInspection>; }
+
+  int64_t coarse(int64_t fine) const { return grid_.refinement == 0 ? fine : (fine >> grid_.refinement) + 2; }
+  int64_t tile_row_count() const { return (rows_ + tile_rows_ - 1) / tile_rows_; }
+  int64_t tile_columns() const { return (columns_ + tile_columns_ - 1) / tile_columns_; }
+
+  Tile tile(int64_t I, int64_t J) const {
+    const int64_t row = I * tile_rows_, column = J * tile_columns_;
+    return {row, smaller(tile_rows_, rows_ - row), column, smaller(tile_columns_, columns_ - column),
+            grid_.symmetric && I == J};
+  }
+
+  Cells coarse_cells(const Tile& t) const {
+    const int r = grid_.refinement;
+    const int64_t row = t.row >> r, column = t.column >> r;
+    return {row, ((t.row + t.rows - 1) >> r) - row + 1, column, ((t.column + t.columns - 1) >> r) - column + 1};
+  }
+
+  static void copy(const V* from, int64_t count, V* to) {
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+  }
+
+  void start() {
+    for (int64_t j = 0; j < columns_; ++j) Rule::axis(row_ + j * kSize);
+  }
+
+  // Edges across the fine lines first .. first + count - 1.
+  template <class Inspect>
+  void look_at(const V* edges, int64_t first, int64_t count, const V* ranges, Inspect& inspection, V* dropped) const {
+    if constexpr (looks<Inspect>()) {
+      const V refined(1.0 / static_cast<double>(int64_t{1} << grid_.refinement));
+      for (int64_t i = 0; i < count; ++i)
+        inspection.look_at(edges + i * kSize, ranges[(first + i) >> grid_.refinement] * refined, dropped);
+    }
+  }
+
+  V result() const {
+    if (rows_ == 0 || columns_ == 0) return V(1);
+    return end_of_tile_row(tile_row_count() - 1);
+  }
+
+  V end_of_tile_row(int64_t I) const { return Rule::end(column_ + (tile(I, 0).rows - 1) * kSize); }
+
+  Cells read_increments(const Tile& t) {
+    const Cells cells = coarse_cells(t);
+    increments_.read(cells, p_);
+    if (grid_.refinement > 0) {
+      const V area(grid_.cell_area());
+      for (int64_t i = 0; i < cells.rows * cells.columns; ++i) p_[i] *= area;
+    }
+    return cells;
+  }
+
+  // Bottom edges of a row of tiles become its top edges. after(tile, J) sees each tile's right edges in column_.
+  template <class After>
+  void sweep_tile_row(int64_t I, const After& after) {
+    for (int64_t J = grid_.symmetric ? I : 0; J < tile_columns(); ++J) {
+      const Tile t = tile(I, J);
+      if (J == 0)
+        for (int64_t i = 0; i < t.rows; ++i) Rule::axis(column_ + i * kSize);
+      sweep_tile(t, row_ + t.column * kSize, [](V p, V* bottom, V* left, int64_t, int64_t) {
+        Rule::forward(p, bottom, left);
+      });
+      after(t, J);
+    }
+  }
+
+  // cell(p, bottom, left, i, j) for each cell of the tile, from its first corner on.
+  template <class Cell>
+  void sweep_tile(const Tile& t, V* row, const Cell& cell) {
+    const Cells cells = read_increments(t);
+    if (t.on_diagonal) {
+      for (int64_t i = 0; i < t.rows; ++i) {
+        copy(row + i * kSize, kSize, column_ + i * kSize);  // U(s, t) = U(t, s)
+        sweep_rows<1>(t, cells, i, i, row, cell);
+      }
+      return;
+    }
+    int64_t i = 0;
+    for (; i + kRows <= t.rows; i += kRows) sweep_rows<kRows>(t, cells, i, 0, row, cell);
+    for (; i < t.rows; ++i) sweep_rows<1>(t, cells, i, 0, row, cell);
+  }
+
+  // R rows of a tile, from cell (i, first) on.
+  template <int R, class Cell>
+  SIGKERNEL_NOINLINE void sweep_rows(const Tile& t, const Cells& cells, int64_t i, int64_t first, V* row,
+                                   const Cell& cell) {
+    const int r = grid_.refinement;
+    int64_t offset[R];
+    V left[R][kSize];
+    for (int a = 0; a < R; ++a) {
+      offset[a] = (((t.row + i + a) >> r) - cells.row) * cells.columns - cells.column;
+      for (int k = 0; k < kSize; ++k) left[a][k] = column_[(i + a) * kSize + k];
+    }
+    for (int64_t j = first; j < t.columns; ++j) {
+      V bottom[kSize];
+      for (int k = 0; k < kSize; ++k) bottom[k] = row[j * kSize + k];
+      const int64_t at = (t.column + j) >> r;
+      for (int a = 0; a < R; ++a) cell(p_[offset[a] + at], bottom, left[a], i + a, j);
+      for (int k = 0; k < kSize; ++k) row[j * kSize + k] = bottom[k];
+    }
+    for (int a = 0; a < R; ++a)
+      for (int k = 0; k < kSize; ++k) column_[(i + a) * kSize + k] = left[a][k];
+  }
+
+  // The adjoint of a row of tiles' top edges becomes that of its bottom edges.
+  template <class Backward>
+  void retreat_tile_row(int64_t I, int64_t kept, V upstream) {
+    const int64_t last = tile_columns() - 1;
+    for (int64_t J = last; J >= (grid_.symmetric ? I : 0); --J) {
+      const Tile t = tile(I, J);
+      if (J == last) {
+        for (int64_t i = 0; i < t.rows; ++i) Backward::boundary(column_bar_ + i * kSize);
+        if (t.row + t.rows == rows_) Backward::seed(column_bar_ + (t.rows - 1) * kSize);
+      }
+      copy(kept_rows_ + (kept * columns_ + t.column) * kSize, t.columns * kSize, tile_row_edges_);
+      if (J == 0) {
+        for (int64_t i = 0; i < t.rows; ++i) Rule::axis(column_ + i * kSize);
+      } else {
+        copy(kept_columns_ + (kept * tile_columns() + J - 1) * tile_rows_ * kSize, t.rows * kSize, column_);
+      }
+      V* tape = tape_;
+      sweep_tile(t, tile_row_edges_, [tape, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
+        Backward::forward_keeping(p, bottom, left, tape + (i * t.columns + j) * Backward::kTape);
+      });
+      retreat_tile<Backward>(t, upstream);
+    }
+  }
+
+  template <class Backward>
+  void retreat_tile(const Tile& t, V upstream) {
+    const Cells cells = coarse_cells(t);
+    if (grid_.refinement > 0 || t.on_diagonal)
+      for (int64_t i = 0; i < cells.rows * cells.columns; ++i) p_bar_[i] = V(0);
+    const V scale = upstream * V(grid_.cell_area());
+    const V weighted = grid_.symmetric ? scale * V(Backward::kOffDiagonalWeight) : scale;
+    if (t.on_diagonal) {
+      for (int64_t i = t.rows - 1; i >= 0; --i) retreat_diagonal_row<Backward>(t, cells, i, scale, weighted);
+    } else {
+      int64_t i = t.rows;
+      for (; i >= kRows; i -= kRows) retreat_rows<Backward, kRows>(t, cells, i - kRows, 0, weighted);
+      for (; i > 0; --i) retreat_rows<Backward, 1>(t, cells, i - 1, 0, weighted);
+    }
+    increments_.add_gradient(cells, p_bar_);
+  }
+
+  // R rows of a tile backward, down to cell (i, first).
+  template <class Backward, int R>
+  SIGKERNEL_NOINLINE void retreat_rows(const Tile& t, const Cells& cells, int64_t i, int64_t first, V scale) {
+    const int r = grid_.refinement;
+    int64_t offset[R];
+    V right[R][kSize];
+    for (int a = 0; a < R; ++a) {
+      offset[a] = (((t.row + i + a) >> r) - cells.row) * cells.columns - cells.column;
+      for (int k = 0; k < kSize; ++k) right[a][k] = column_bar_[(i + a) * kSize + k];
+    }
+    for (int64_t j = t.columns - 1; j >= first; --j) {
+      V top[kSize];
+      V* edge = row_bar_ + (t.column + j) * kSize;
+      for (int k = 0; k < kSize; ++k) top[k] = edge[k];
+      const int64_t at = (t.column + j) >> r;
+      for (int a = R - 1; a >= 0; --a) {
+        const V* tape = tape_ + ((i + a) * t.columns + j) * Backward::kTape;
+        const V gradient = scale * Backward::backward(p_[offset[a] + at], tape, top, right[a]);
+        p_bar_[offset[a] + at] = r == 0 ? gradient : p_bar_[offset[a] + at] + gradient;
+      }
+      for (int k = 0; k < kSize; ++k) edge[k] = top[k];
+    }
+    for (int a = 0; a < R; ++a)
+      for (int k = 0; k < kSize; ++k) column_bar_[(i + a) * kSize + k] = right[a][k];
+  }
+
+  // Row i of a tile on the diagonal, whose first cell takes its bottom edge as its left edge too.
+  template <class Backward>
+  void retreat_diagonal_row(const Tile& t, const Cells& cells, int64_t i, V scale, V weighted) {
+    retreat_rows<Backward, 1>(t, cells, i, i + 1, weighted);
+    V *top = row_bar_ + (t.column + i) * kSize, *right = column_bar_ + i * kSize;
+    Backward::enter_diagonal(top, right);
+    const int64_t at = (((t.row + i) >> grid_.refinement) - cells.row) * cells.columns +
+                       ((t.column + i) >> grid_.refinement) - cells.column;
+    const V* tape = tape_ + (i * t.columns + i) * Backward::kTape;
+    p_bar_[at] += scale * Backward::backward(p_[at], tape, top, right);
+    Backward::leave_diagonal(top, right);
+  }
+
+  const Grid grid_;
+  const Increments<V>& increments_;
+  Arena& arena_;
+  int64_t rows_, columns_, tile_rows_, tile_columns_, strip_tiles_ = 1;
+  V *row_, *column_, *p_, *dropped_;
+  V *strip_rows_ = nullptr, *kept_rows_ = nullptr, *kept_columns_ = nullptr, *tile_row_edges_ = nullptr;
+  V *tape_ = nullptr, *row_bar_ = nullptr, *column_bar_ = nullptr, *p_bar_ = nullptr;
+};
+
+}  // namespace
+}  // namespace sigkernel
