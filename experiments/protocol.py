@@ -24,7 +24,7 @@ from sigkernel_tf.gp import (
     train,
     word_relevance,
 )
-from sigkernel_tf.gp.evaluation import Evaluator
+from sigkernel_tf.gp.prediction.evaluation import Evaluator
 
 from .datasets import Dataset, Series
 from .models import MODELS

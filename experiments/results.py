@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import sigkernel_tf
-from sigkernel_tf.gp.checkpoints import digest
+from sigkernel_tf.gp.data.digest import digest
 
 from .datasets import Dataset, PaperScore, Series
 

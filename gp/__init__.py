@@ -7,7 +7,6 @@ from sigkernel_tf import _library
 
 # Importing covariances and posteriors registers Kuu, Kuf, the posterior and the divergence with GPflow.
 from . import covariances as covariances
-from . import whitened_posteriors as whitened_posteriors
 from .inducing_variables import InducingSequences, InducingTensors, OrthogonalSignatureFeatures
 from .kernels import SignatureKernel, TruncatedSignatureKernel, flatten_paths
 from .models import SigGPDE
@@ -17,14 +16,14 @@ _library.ops()  # so that a SavedModel that holds the operations can be loaded
 
 # Where the names live that models do without.
 _HOME = {
-    "Evaluation": "evaluation",
+    "Evaluation": "prediction",
     "MonitorPoint": "training",
     "Preprocessing": "estimators",
     "SignatureGPClassifier": "estimators",
     "SignatureGPRegressor": "estimators",
     "TrainingOptions": "training",
     "TrainingResult": "training",
-    "evaluate": "evaluation",
+    "evaluate": "prediction",
     "path_dataset": "data",
     "predict_in_batches": "prediction",
     "predict_probabilities": "prediction",

@@ -8,7 +8,7 @@ from gpflow.config import default_float
 from gpflow.likelihoods import Beta, Exponential, Gamma, Likelihood, Poisson
 
 from .._chunks import row_parts
-from ..classes import num_classes
+from .classes import num_classes
 
 # Where densities are: elsewhere GPflow's bound is infinite or no number.
 _SUPPORT: dict[type, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from gpflow.config import default_float
 
-from ..checkpoints import digest
+from .digest import digest
 from .outputs import check_outputs, output_dtype
 
 

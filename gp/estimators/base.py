@@ -18,13 +18,12 @@ from threadpoolctl import threadpool_limits
 from .._checks import as_positive_int
 from ..inducing_variables import OrthogonalSignatureFeatures
 from ..kernels import SignatureKernel
+from ..training.closed_form import SiteLikelihood
 from . import persistence
-from .choosing import Options, choose
 from .panels import Series, as_series, column_names, describe, warn_if_transposed
 from .preprocessing import Preprocessing, Preprocessor, candidates
+from .search import Options, choose, features_of, fit_choice
 from .tasks import Task
-from .validation import features_of, fit_choice
-from .variational import SiteLikelihood
 
 _MAX_WORDS = 600
 _STEP_BUDGET = 2e10  # multiply-adds of a step of the final fit: about a second

@@ -10,8 +10,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from ..training.sites import LogisticBernoulli
 from .base import SignatureGP
-from .likelihoods import LogisticBernoulli
 from .tasks import Classification, class_probabilities
 
 _KINDS: dict[str, Any] = {"text": str, "numbers": (numbers.Number, np.bool_), "dates": np.datetime64}

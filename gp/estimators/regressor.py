@@ -6,10 +6,10 @@ import gpflow
 import numpy as np
 from sklearn.base import RegressorMixin
 
+from ..training.closed_form import SiteLikelihood
+from ..training.sites import GaussianSites
 from .base import SignatureGP
-from .likelihoods import GaussianSites
 from .tasks import Regression
-from .variational import SiteLikelihood
 
 
 class SignatureGPRegressor(RegressorMixin, SignatureGP):

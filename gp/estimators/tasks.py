@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
-from .likelihoods import GaussianSites, LogisticSites, SoftmaxSites, logistic_probabilities, softmax_probabilities
-from .variational import SiteLikelihood
+from ..training.closed_form import SiteLikelihood
+from ..training.sites import GaussianSites, LogisticSites, SoftmaxSites, logistic_probabilities, softmax_probabilities
 
 _SMALLEST_PROBABILITY = 1e-12
 

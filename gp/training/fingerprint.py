@@ -13,7 +13,7 @@ from gpflow.base import Parameter
 from gpflow.kernels import Kernel
 from gpflow.models import GPModel
 
-from ..checkpoints import digest
+from ..data.digest import digest
 
 _SET_BY_TRAINING = "model.num_data"
 

@@ -13,12 +13,13 @@ import tensorflow as tf
 from gpflow.models import SVGP
 from tqdm.auto import tqdm
 
-from ..checkpoints import Checkpoints, digest
 from ..data import Rows, as_rows, minibatches
 from ..data.datasets import spooled
-from ..evaluation import Evaluator
+from ..data.digest import digest
 from ..inducing_variables import has_orthogonal_features
 from ..posteriors import check_residual
+from ..prediction.evaluation import Evaluator
+from .checkpoints import Checkpoints
 from .fingerprint import settings, values_digest
 from .options import TrainingOptions
 from .results import PHASES, MonitorPoint, TrainingResult, is_over, phase_start

@@ -83,7 +83,7 @@ def test_killed_run_reaches_the_same_result(tmp_path: Path) -> None:
         import os, sys
         sys.path.insert(0, {str(ROOT)!r})
         from experiments.__main__ import main
-        from sigkernel_tf.gp.checkpoints import Checkpoints
+        from sigkernel_tf.gp.training.checkpoints import Checkpoints
         save, saved = Checkpoints.save, 0
         def save_and_die(self, state):
             global saved

@@ -8,11 +8,11 @@ import scipy.stats
 import tensorflow as tf
 
 from sigkernel_tf.gp import Preprocessing, SignatureGPClassifier, SignatureGPRegressor
-from sigkernel_tf.gp.estimators.evidence import grams_of, log_evidence, maximise
-from sigkernel_tf.gp.estimators.likelihoods import GaussianSites, LogisticSites, SoftmaxSites, softmax_probabilities
-from sigkernel_tf.gp.estimators.search import depth_of, subset
-from sigkernel_tf.gp.estimators.validation import folds
-from sigkernel_tf.gp.estimators.variational import Features, fit
+from sigkernel_tf.gp.estimators.search.candidates import depth_of, subset
+from sigkernel_tf.gp.estimators.search.evidence import grams_of, log_evidence, maximise
+from sigkernel_tf.gp.estimators.search.validation import folds
+from sigkernel_tf.gp.training.closed_form import Features, fit
+from sigkernel_tf.gp.training.sites import GaussianSites, LogisticSites, SoftmaxSites, softmax_probabilities
 
 
 def test_evidence(rng: np.random.Generator) -> None:

@@ -4,7 +4,7 @@ import gpflow
 import numpy as np
 import pytest
 
-from sigkernel_tf.gp.evaluation import Evaluator, evaluate, predict_in_batches
+from sigkernel_tf.gp.prediction import Evaluator, evaluate, predict_in_batches
 
 
 def model_and_data(likelihood: gpflow.likelihoods.Likelihood, num_latent: int, rng: np.random.Generator) -> tuple:

@@ -11,7 +11,7 @@ from gpflow.likelihoods import Bernoulli, Likelihood, MultiClass, Ordinal, Softm
 from training_toys import Spy, classifier, parameters, three_clouds, toy_data, toy_model, toy_options
 
 from sigkernel_tf.gp import SigGPDE, SignatureKernel, evaluate, predict_in_batches
-from sigkernel_tf.gp.evaluation import Evaluation
+from sigkernel_tf.gp.prediction.evaluation import Evaluation
 from sigkernel_tf.gp.training import run, train
 
 HYPERPARAMETERS = (".kernel.lengthscales", ".kernel.variance", ".likelihood.variance")

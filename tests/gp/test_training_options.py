@@ -11,7 +11,7 @@ import tensorflow as tf
 from training_toys import toy_data, toy_model, toy_options
 
 from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, TrainingResult, train
-from sigkernel_tf.gp.packed_factors import as_packed_factor, packed_kl
+from sigkernel_tf.gp.posteriors.packed import as_packed_factor, packed_kl
 from sigkernel_tf.gp.training.optimizers import FusedAdam, FusedNadam
 from sigkernel_tf.gp.training.results import MonitorPoint, is_over, phase_start
 from sigkernel_tf.gp.training.steps import Steps
@@ -219,7 +219,7 @@ def test_when_a_phase_is_over() -> None:
 
 
 def test_early_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sigkernel_tf.gp.evaluation import Evaluation
+    from sigkernel_tf.gp.prediction.evaluation import Evaluation
     from sigkernel_tf.gp.training import run
 
     scores = iter([3.0, 2.0, 2.5, 2.4, 1.0, 1.5, 1.6])

@@ -11,7 +11,7 @@ from gpflow.kullback_leiblers import gauss_kl
 from gpflow.posteriors import IndependentPosteriorSingleOutput, PrecomputeCacheType
 
 from sigkernel_tf.gp import InducingSequences, InducingTensors, SignatureKernel, TruncatedSignatureKernel, flatten_paths
-from sigkernel_tf.gp.whitened_posteriors import WhitenedPosterior
+from sigkernel_tf.gp.posteriors.whitened import WhitenedPosterior
 
 NUM_INDUCING, LATENT = 5, 3
 

@@ -17,9 +17,9 @@ from gpflow.posteriors import BasePosterior, IndependentPosteriorSingleOutput, g
 
 from sigkernel_tf.quadratic_forms import quadratic_forms
 
-from .inducing_variables import InducingSequences, InducingTensors
-from .kernels import PathKernel, TruncatedSignatureKernel
-from .packed_factors import as_packed_factor, white_kl
+from ..inducing_variables import InducingSequences, InducingTensors
+from ..kernels import PathKernel, TruncatedSignatureKernel
+from .packed import as_packed_factor, white_kl
 
 _PAIRS = ((InducingTensors, TruncatedSignatureKernel), (InducingSequences, PathKernel))
 

@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
-from .panels import Series
-from .preprocessing import Preprocessing
-from .search import Candidate, Search, subset, too_short
-from .tasks import Task
+from ..panels import Series
+from ..preprocessing import Preprocessing
+from ..tasks import Task
+from .candidates import Candidate, Search, subset, too_short
 from .validation import Choice, validated
 
 _VALIDATED = 6  # of the candidates, the best by evidence

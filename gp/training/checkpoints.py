@@ -1,6 +1,5 @@
 """A training's checkpoint: TensorFlow variables and a JSON state, replaced together or not at all."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -10,19 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ._chunks import row_parts
-
 _STATE = "state.json"
-
-
-def digest(*arrays: Any) -> str:
-    """SHA-256 of arrays, or of what is like one: their dtypes, shapes and values, read a part at a time."""
-    sha = hashlib.sha256()
-    for array in arrays:
-        sha.update(f"{array.dtype} {array.shape} ".encode())
-        for part in row_parts(array):
-            sha.update(np.ascontiguousarray(part).tobytes())
-    return sha.hexdigest()
 
 
 class Checkpoints:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
+from ..panels import Series
+from ..preprocessing import Preprocessing, Preprocessor
 from .evidence import Optimum, grams_of, level_grams, maximise
-from .panels import Series
-from .preprocessing import Preprocessing, Preprocessor
 
 MAX_DEPTH = 8
 _SCREENED_SERIES = 200  # a Cholesky factor of so many for each of some 50 steps: a second a candidate

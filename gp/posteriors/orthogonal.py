@@ -26,16 +26,16 @@ from gpflow.posteriors import (
 
 from sigkernel_tf.quadratic_forms import quadratic_forms
 
-from .covariances.orthogonal import MULTIOUTPUT_PAIRS
-from .inducing_variables import (
+from ..covariances.orthogonal import MULTIOUTPUT_PAIRS
+from ..inducing_variables import (
     OrthogonalSignatureFeatures,
     has_orthogonal_features,
     latent_kernels,
     num_features,
     unsuitable_kernel,
 )
-from .kernels import SignatureKernel
-from .packed_factors import as_packed_factor, unpacked, white_kl
+from ..kernels import SignatureKernel
+from .packed import as_packed_factor, unpacked, white_kl
 
 RESIDUAL_TOLERANCE = 1e-6  # relative to k(x, x)
 

@@ -8,11 +8,11 @@ import numpy as np
 from sigkernel_tf.signature_kernels import signature_kernel_diag
 from sigkernel_tf.signatures import signature
 
-from ..kernels.levels import levels_of_words
-from .panels import Series
-from .search import Candidate
-from .tasks import Task
-from .variational import Features, Fit, fit
+from ...kernels.levels import levels_of_words
+from ...training.closed_form import Features, Fit, fit
+from ..panels import Series
+from ..tasks import Task
+from .candidates import Candidate
 
 FOLDS = 5
 _BLOCK = 1000  # series whose signatures are computed at a time

@@ -9,13 +9,10 @@ import tensorflow as tf
 from gpflow.likelihoods import Likelihood, ScalarLikelihood
 from gpflow.models import GPModel
 
-from ._checks import as_positive_int
-from ._tracing import plain_errors
-from .classes import class_probabilities, num_classes
-from .data import Rows, as_rows
-from .prediction import predict_in_batches
-
-__all__ = ["Evaluation", "Evaluator", "evaluate", "predict_in_batches"]
+from .._checks import as_positive_int
+from .._tracing import plain_errors
+from ..data import Rows, as_rows
+from ..data.classes import class_probabilities, num_classes
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from gpflow import Parameter, likelihoods
 from gpflow.config import default_float
 from gpflow.models import GPModel
 
-from ._checks import as_positive_int
-from ._chunks import row_parts
-from ._tracing import plain_errors
-from .classes import class_probabilities, num_classes
-from .data.rows import as_array_like
+from .._checks import as_positive_int
+from .._chunks import row_parts
+from .._tracing import plain_errors
+from ..data.classes import class_probabilities, num_classes
+from ..data.rows import as_array_like
 
 Predictor = Callable[[tf.Tensor], Sequence[tf.Tensor]]
 _QUANTILE_SAMPLES = 1024
