@@ -1,5 +1,5 @@
-// The CPU as the ops use it. An op is a template over its device, Cpu or Gpu (device_gpu.h): both classes have the members
-// below, with the same names and the same meaning.
+// The CPU as the ops use it. An op is a template over its device, Cpu or Gpu (device_gpu.h): both classes have the
+// members below, with the same names and the same meaning.
 #pragma once
 
 #include <algorithm>

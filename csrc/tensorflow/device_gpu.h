@@ -1,5 +1,5 @@
-// A GPU as the ops use it: the members of Cpu (device_cpu.h), for tensors in the GPU's memory. It lends the core TensorFlow's
-// stream and scratch memory of TensorFlow's allocator. No CUDA header is needed.
+// A GPU as the ops use it: the members of Cpu (device_cpu.h), for tensors in the GPU's memory. The core is lent
+// TensorFlow's stream, and scratch memory from TensorFlow's allocator. No CUDA header is needed.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +34,8 @@ class Gpu {
     device_.multiprocessors = stream->parent()->GetDeviceDescription().core_count();
     device_.allocate = [this, context](int64_t bytes) -> void* {
       tensorflow::Tensor piece;
-      if (!context->allocate_temp(tensorflow::DT_INT8, tensorflow::TensorShape({bytes}), &piece).ok()) throw OutOfMemory(bytes);
+      const tensorflow::TensorShape shape({bytes});
+      if (!context->allocate_temp(tensorflow::DT_INT8, shape, &piece).ok()) throw OutOfMemory(bytes);
       scratch_.push_back(piece);
       return piece.flat<tensorflow::int8>().data();
     };
@@ -60,7 +61,7 @@ class Gpu {
     return first == copy.end() ? -1 : first - copy.begin();
   }
 
-  // None of the core's functions waits, except where numerics are checked.
+  // The core's functions do not wait for the GPU; signature() does where numerics are checked.
 
   template <class T>
   void signature_kernel(const KernelProblem<T>& problem, const T* variance, T* k, Plan* plan) const {

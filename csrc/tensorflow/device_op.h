@@ -15,6 +15,14 @@
 
 namespace sigkernel {
 
+// TensorFlow's names that every op uses.
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+namespace errors = tensorflow::errors;
+namespace strings = tensorflow::strings;
+
 // What an op says where its scratch memory does not fit.
 struct ScratchMemory {
   const char* what;  // for instance "the sweep over a grid"
@@ -23,9 +31,9 @@ struct ScratchMemory {
 
 inline absl::Status OutOfMemoryError(const std::bad_alloc& failure, const ScratchMemory& memory) {
   const auto* sized = dynamic_cast<const OutOfMemory*>(&failure);
-  const std::string needed = sized == nullptr ? "" : tensorflow::strings::StrCat(" another ", sized->needed >> 20, " MB");
-  return tensorflow::errors::ResourceExhausted("sigkernel_tf ran out of memory: no room for", needed, " of ", memory.what,
-                                               ". ", memory.cure, ".");
+  const std::string needed = sized == nullptr ? "" : strings::StrCat(" another ", sized->needed >> 20, " MB");
+  return errors::ResourceExhausted("sigkernel_tf ran out of memory: no room for", needed, " of ", memory.what, ". ",
+                                   memory.cure, ".");
 }
 
 // An op that computes on a Device, Cpu or Gpu, from a Problem, the core's struct of parameters. A derived class reads the
@@ -34,7 +42,7 @@ inline absl::Status OutOfMemoryError(const std::bad_alloc& failure, const Scratc
 template <class Device, class Problem>
 class DeviceOp : public tensorflow::OpKernel {
  public:
-  void Compute(tensorflow::OpKernelContext* context) final try {
+  void Compute(OpKernelContext* context) final try {
     const Device device(context);
     Problem problem = attributes_;
     OP_REQUIRES_OK(context, ReadInputs(context, &problem));
@@ -42,17 +50,17 @@ class DeviceOp : public tensorflow::OpKernel {
   } catch (const std::bad_alloc& failure) {
     context->SetStatus(OutOfMemoryError(failure, memory_));
   } catch (const CudaError& failure) {
-    context->SetStatus(tensorflow::errors::Internal("sigkernel_tf's GPU code: ", failure.what()));
+    context->SetStatus(errors::Internal("sigkernel_tf's GPU code: ", failure.what()));
   }
 
  protected:
-  DeviceOp(tensorflow::OpKernelConstruction* context, const ScratchMemory& memory) : OpKernel(context), memory_(memory) {}
+  DeviceOp(OpKernelConstruction* context, const ScratchMemory& memory) : OpKernel(context), memory_(memory) {}
 
   // Validates the inputs that all ops on such a problem have, and points the problem to them.
-  virtual absl::Status ReadInputs(tensorflow::OpKernelContext* context, Problem* problem) const = 0;
+  virtual absl::Status ReadInputs(OpKernelContext* context, Problem* problem) const = 0;
 
   // Validates the op's other inputs, allocates its outputs and computes them.
-  virtual absl::Status Run(tensorflow::OpKernelContext* context, const Device& device, const Problem& problem) const = 0;
+  virtual absl::Status Run(OpKernelContext* context, const Device& device, const Problem& problem) const = 0;
 
   Problem attributes_;
 

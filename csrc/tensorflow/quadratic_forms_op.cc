@@ -1,5 +1,5 @@
-// Quadratic forms of packed triangular factors and their gradients, on the CPU only: inputs, attributes, shapes and kernels.
-// What they compute is documented in Python.
+// Quadratic forms of packed triangular factors and their gradients, on the CPU only: inputs, attributes, shapes and
+// kernels. What they compute is documented in Python.
 
 #include "core/quadratic_forms/quadratic_forms.h"
 #include "tensorflow/core/framework/op.h"
@@ -9,12 +9,8 @@
 namespace sigkernel {
 namespace {
 
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
-namespace errors = tensorflow::errors;
 
 absl::Status FormsShape(InferenceContext* c) {
   ShapeHandle factors, vectors;
@@ -62,7 +58,7 @@ REGISTER_OP("SigkernelTfQuadraticFormsVectorsGrad")
 template <class T>
 class FormsOp : public DeviceOp<Cpu, QuadraticForms<T>> {
  public:
-  explicit FormsOp(tensorflow::OpKernelConstruction* context)
+  explicit FormsOp(OpKernelConstruction* context)
       : DeviceOp<Cpu, QuadraticForms<T>>(context, {"the quadratic forms' scratch", "Pass fewer vectors at a time"}) {}
 
  protected:

@@ -1,5 +1,5 @@
-// The signature kernel of paths, its gradient and its directional derivative: inputs, attributes, shapes and kernels. What
-// they compute is documented in Python.
+// The signature kernel of paths, its gradient and its directional derivative: inputs, attributes, shapes and kernels.
+// What they compute is documented in Python.
 
 #include <algorithm>
 #include <cmath>
@@ -13,14 +13,9 @@
 namespace sigkernel {
 namespace {
 
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
 using tensorflow::shape_inference::DimensionHandle;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
-namespace errors = tensorflow::errors;
 
 absl::Status KernelShape(InferenceContext* c) {
   ShapeHandle x, y, out;
@@ -109,7 +104,7 @@ REGISTER_OP("SigkernelTfDirectionalDerivative")
 template <class T>
 absl::Status ReadAttributes(OpKernelConstruction* context, KernelProblem<T>* problem) {
   TF_RETURN_IF_ERROR(ReadSolver(context, &problem->solver));
-  std::string static_kernel, pairing = "pairs";
+  std::string static_kernel, pairing = "pairs";  // the directional derivative has no such attribute
   TF_RETURN_IF_ERROR(context->GetAttr("static_kernel", &static_kernel));
   if (context->HasAttr("pairing")) TF_RETURN_IF_ERROR(context->GetAttr("pairing", &pairing));
   problem->static_kernel = static_kernel == "linear" ? StaticKernel::kLinear : StaticKernel::kRbf;
@@ -154,13 +149,12 @@ template <class Device, class T>
 std::string DescribePair(const KernelProblem<T>& problem, const T* variance, int64_t pair) {
   const int64_t a = problem.is_gram() ? pair / problem.Y.count : pair;
   const int64_t b = problem.is_gram() ? pair % problem.Y.count : pair;
-  const std::string names = tensorflow::strings::StrCat("X[", a, "] and ", problem.is_symmetric() ? "X" : "Y", "[", b, "]");
+  const std::string names = strings::StrCat("X[", a, "] and ", problem.is_symmetric() ? "X" : "Y", "[", b, "]");
   if constexpr (!Device::kIsHost) return names;
   if (problem.static_kernel == StaticKernel::kRbf) {
-    return tensorflow::strings::StrCat(names, ", under an RBF static kernel of variance ", *variance, ",");
+    return strings::StrCat(names, ", under an RBF static kernel of variance ", *variance, ",");
   }
-  return tensorflow::strings::StrCat(names, ", whose increments have inner products up to ",
-                                     LargestIncrement(problem, a, b), ",");
+  return strings::StrCat(names, ", whose increments have inner products up to ", LargestIncrement(problem, a, b), ",");
 }
 
 // What the three ops share.
@@ -197,7 +191,8 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
     return absl::OkStatus();
   }
 
-  static absl::Status CheckPathsAreFinite(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) {
+  static absl::Status CheckPathsAreFinite(OpKernelContext* context, const Device& device,
+                                          const KernelProblem<T>& problem) {
     TF_RETURN_IF_ERROR(CheckFinite<T>(device, context->input(0), "X"));
     return problem.is_symmetric() ? absl::OkStatus() : CheckFinite<T>(device, context->input(1), "Y");
   }
@@ -228,6 +223,25 @@ class SignatureKernelOp final : public KernelOp<Device, T> {
 };
 
 template <class Device, class T>
+class SignatureKernelGradOp final : public KernelOp<Device, T> {
+  using KernelOp<Device, T>::KernelOp;
+
+  absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
+    const Tensor &plan = context->input(3), &upstream = context->input(4);
+    TF_RETURN_IF_ERROR(CheckUpstream(plan, upstream, problem.pairs(), "pairs"));
+    // For a symmetric pairing the first gradient is both arguments'; the second is not read.
+    const TensorShape dy_shape = problem.is_symmetric() ? TensorShape({0, 0, 0}) : context->input(1).shape();
+    Tensor *dx = nullptr, *dy = nullptr, *d_variance = nullptr;
+    TF_RETURN_IF_ERROR(context->allocate_output(0, context->input(0).shape(), &dx));
+    TF_RETURN_IF_ERROR(context->allocate_output(1, dy_shape, &dy));
+    TF_RETURN_IF_ERROR(context->allocate_output(2, {}, &d_variance));
+    device.signature_kernel_backward(problem, Variance<T>(context), plan.flat<Plan>().data(), upstream.flat<T>().data(),
+                                     dx->flat<T>().data(), dy->flat<T>().data(), d_variance->flat<T>().data());
+    return absl::OkStatus();
+  }
+};
+
+template <class Device, class T>
 class DirectionalDerivativeOp final : public KernelOp<Device, T> {
   using KernelOp<Device, T>::KernelOp;
 
@@ -248,25 +262,6 @@ class DirectionalDerivativeOp final : public KernelOp<Device, T> {
     device.signature_kernel_directional(problem, Variance<T>(context), direction.flat<T>().data(), k->flat<T>().data(),
                                         derivative->flat<T>().data(), plans);
     return this->CheckPairs(context, device, problem, plans);
-  }
-};
-
-template <class Device, class T>
-class SignatureKernelGradOp final : public KernelOp<Device, T> {
-  using KernelOp<Device, T>::KernelOp;
-
-  absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
-    const Tensor &plan = context->input(3), &upstream = context->input(4);
-    TF_RETURN_IF_ERROR(CheckUpstream(plan, upstream, problem.pairs(), "pairs"));
-    // For a symmetric pairing the first gradient is both arguments'; the second is not read.
-    const TensorShape dy_shape = problem.is_symmetric() ? TensorShape({0, 0, 0}) : context->input(1).shape();
-    Tensor *dx = nullptr, *dy = nullptr, *d_variance = nullptr;
-    TF_RETURN_IF_ERROR(context->allocate_output(0, context->input(0).shape(), &dx));
-    TF_RETURN_IF_ERROR(context->allocate_output(1, dy_shape, &dy));
-    TF_RETURN_IF_ERROR(context->allocate_output(2, {}, &d_variance));
-    device.signature_kernel_backward(problem, Variance<T>(context), plan.flat<Plan>().data(), upstream.flat<T>().data(),
-                                     dx->flat<T>().data(), dy->flat<T>().data(), d_variance->flat<T>().data());
-    return absl::OkStatus();
   }
 };
 

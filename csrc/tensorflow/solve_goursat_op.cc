@@ -12,15 +12,13 @@
 namespace sigkernel {
 namespace {
 
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-namespace errors = tensorflow::errors;
-namespace shape_inference = tensorflow::shape_inference;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
 
-absl::Status GoursatShape(shape_inference::InferenceContext* c) {
-  shape_inference::ShapeHandle increments;
+absl::Status GoursatShape(InferenceContext* c) {
+  ShapeHandle increments;
   TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 3, &increments));
-  const shape_inference::ShapeHandle out = c->MakeShape({c->Dim(increments, 0)});
+  const ShapeHandle out = c->MakeShape({c->Dim(increments, 0)});
   c->set_output(0, out);
   c->set_output(1, out);
   return absl::OkStatus();
@@ -37,7 +35,7 @@ REGISTER_OP("SigkernelTfSolveGoursatGrad")
     .Input("plan: int32")
     .Input("upstream: T")
     .Output("d_increments: T")
-    .SIGKERNEL_SOLVER_ATTRS.SetShapeFn(shape_inference::UnchangedShape);
+    .SIGKERNEL_SOLVER_ATTRS.SetShapeFn(tensorflow::shape_inference::UnchangedShape);
 
 // Names the problem, row and column of the first NaN or infinity, where the device checks numerics.
 template <class T, class Device>
@@ -54,21 +52,20 @@ absl::Status CheckIncrements(const Device& device, const GoursatProblem<T>& prob
 // A problem by its place and, where its increments can be read, by the largest of them.
 template <class Device, class T>
 std::string DescribeProblem(const GoursatProblem<T>& problem, int64_t n) {
-  const std::string name = tensorflow::strings::StrCat("increments[", n, "]");
+  const std::string name = strings::StrCat("increments[", n, "]");
   if constexpr (!Device::kIsHost) return name;
   const int64_t size = problem.rows * problem.columns;
   const T* p = problem.increments + n * size;
   T largest = 0;
   for (int64_t i = 0; i < size; ++i) largest = std::max(largest, std::abs(p[i]));
-  return tensorflow::strings::StrCat(name, ", which reach ", largest, ",");
+  return strings::StrCat(name, ", which reach ", largest, ",");
 }
 
 // What the two ops share.
 template <class Device, class T>
 class GoursatOp : public DeviceOp<Device, GoursatProblem<T>> {
  public:
-  explicit GoursatOp(tensorflow::OpKernelConstruction* context)
-      : DeviceOp<Device, GoursatProblem<T>>(context, kSweepMemory) {
+  explicit GoursatOp(OpKernelConstruction* context) : DeviceOp<Device, GoursatProblem<T>>(context, kSweepMemory) {
     OP_REQUIRES_OK(context, ReadSolver(context, &this->attributes_.solver));
   }
 
@@ -78,10 +75,8 @@ class GoursatOp : public DeviceOp<Device, GoursatProblem<T>> {
     if (increments.dims() != 3) {
       return errors::InvalidArgument("increments must have rank 3 here, got shape ", increments.shape().DebugString());
     }
-    problem->increments = increments.flat<T>().data();
-    problem->count = increments.dim_size(0);
-    problem->rows = increments.dim_size(1);
-    problem->columns = increments.dim_size(2);
+    *problem = {increments.flat<T>().data(), increments.dim_size(0), increments.dim_size(1), increments.dim_size(2),
+                problem->solver};
     return absl::OkStatus();
   }
 };

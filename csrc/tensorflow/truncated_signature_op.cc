@@ -1,5 +1,5 @@
-// The truncated signature of paths and its gradient: inputs, attributes, shapes and kernels. What they compute is documented
-// in Python.
+// The truncated signature of paths and its gradient: inputs, attributes, shapes and kernels. What they compute is
+// documented in Python.
 
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
@@ -9,10 +9,6 @@
 namespace sigkernel {
 namespace {
 
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-namespace errors = tensorflow::errors;
 namespace shape_inference = tensorflow::shape_inference;
 
 absl::Status SignatureShape(shape_inference::InferenceContext* c) {
@@ -61,8 +57,7 @@ absl::Status ResultShape(const SignatureProblem<T>& problem, TensorShape* shape)
 template <class Device, class T>
 class SignatureOp : public DeviceOp<Device, SignatureProblem<T>> {
  public:
-  explicit SignatureOp(tensorflow::OpKernelConstruction* context)
-      : DeviceOp<Device, SignatureProblem<T>>(context, kSignatureMemory) {
+  explicit SignatureOp(OpKernelConstruction* context) : DeviceOp<Device, SignatureProblem<T>>(context, kSignatureMemory) {
     OP_REQUIRES_OK(context, context->GetAttr("num_words", &this->attributes_.num_words));
     OP_REQUIRES_OK(context, context->GetAttr("stream", &this->attributes_.stream));
   }
@@ -71,10 +66,8 @@ class SignatureOp : public DeviceOp<Device, SignatureProblem<T>> {
   absl::Status ReadInputs(OpKernelContext* context, SignatureProblem<T>* problem) const override {
     const Tensor& paths = context->input(0);
     TF_RETURN_IF_ERROR(CheckPathsShape(paths, "X"));
-    problem->paths = paths.flat<T>().data();
-    problem->count = paths.dim_size(0);
-    problem->length = paths.dim_size(1);
-    problem->channels = paths.dim_size(2);
+    *problem = {paths.flat<T>().data(), paths.dim_size(0),  paths.dim_size(1),
+                paths.dim_size(2),      problem->num_words, problem->stream};
     return absl::OkStatus();
   }
 };
@@ -84,9 +77,10 @@ class TruncatedSignatureOp final : public SignatureOp<Device, T> {
   using SignatureOp<Device, T>::SignatureOp;
 
   absl::Status Run(OpKernelContext* context, const Device& device, const SignatureProblem<T>& problem) const override {
-    // The CPU's core sums all increments into the words of one letter, where a NaN or infinity of X shows: X is then checked
-    // only once the signature is known not to be finite.
-    const bool shows = Device::kIsHost && problem.channels > 1 && problem.num_words > problem.channels && problem.length > 1;
+    // Where the CPU's core sums all increments into the words of one letter, a NaN or infinity of X shows in the result,
+    // and X is searched only if the result is not finite.
+    const bool sums_all = problem.channels > 1 && problem.num_words > problem.channels && problem.length > 1;
+    const bool shows = Device::kIsHost && sums_all;
     if (!shows) TF_RETURN_IF_ERROR(CheckFinite<T>(device, context->input(0), "X"));
     TensorShape shape;
     TF_RETURN_IF_ERROR(ResultShape(problem, &shape));
