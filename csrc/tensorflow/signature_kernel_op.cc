@@ -1,0 +1,273 @@
+// The signature kernel of paths, its gradient and its directional derivative: inputs, attributes, shapes and kernels.
+// What they compute is documented in Python.
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/path_inputs.h"
+#include "tensorflow/solver.h"
+
+namespace sigkernel {
+namespace {
+
+using tensorflow::shape_inference::DimensionHandle;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+
+absl::Status KernelShape(InferenceContext* c) {
+  ShapeHandle x, y, out;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 3, &x));
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 3, &y));
+  DimensionHandle channels, pairs;
+  ShapeHandle variance;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(2), 0, &variance));
+  TF_RETURN_IF_ERROR(c->Merge(c->Dim(x, 2), c->Dim(y, 2), &channels));
+  std::string pairing;
+  TF_RETURN_IF_ERROR(c->GetAttr("pairing", &pairing));
+  if (pairing == "gram" || pairing == "symmetric_gram") {
+    out = c->MakeShape({c->Dim(x, 0), c->Dim(y, 0)});
+  } else {
+    TF_RETURN_IF_ERROR(c->Merge(c->Dim(x, 0), c->Dim(y, 0), &pairs));
+    out = c->MakeShape({pairs});
+  }
+  c->set_output(0, out);
+  c->set_output(1, out);
+  return absl::OkStatus();
+}
+
+absl::Status DirectionalShape(InferenceContext* c) {
+  ShapeHandle x, y, direction;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 3, &x));
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 3, &y));
+  TF_RETURN_IF_ERROR(c->Merge(x, c->input(3), &direction));
+  DimensionHandle channels, pairs;
+  TF_RETURN_IF_ERROR(c->Merge(c->Dim(x, 2), c->Dim(y, 2), &channels));
+  TF_RETURN_IF_ERROR(c->Merge(c->Dim(x, 0), c->Dim(y, 0), &pairs));
+  c->set_output(0, c->MakeShape({pairs}));
+  c->set_output(1, c->MakeShape({pairs}));
+  return absl::OkStatus();
+}
+
+bool IsSymmetric(const std::string& pairing) { return pairing == "symmetric_gram" || pairing == "diagonal"; }
+
+// Gradients have their inputs' shapes. A symmetric pairing has one: its second output is empty.
+absl::Status KernelGradientShape(InferenceContext* c) {
+  std::string pairing;
+  TF_RETURN_IF_ERROR(c->GetAttr("pairing", &pairing));
+  c->set_output(0, c->input(0));
+  c->set_output(1, IsSymmetric(pairing) ? c->MakeShape({0, 0, 0}) : c->input(1));
+  c->set_output(2, c->Scalar());
+  return absl::OkStatus();
+}
+
+#define SIGKERNEL_STATIC_KERNEL "static_kernel: {'linear', 'rbf'}"
+#define SIGKERNEL_PAIRING "pairing: {'pairs', 'gram', 'symmetric_gram', 'diagonal'}"
+
+// The inputs `variance` are one number each, the variance of the RBF static kernel.
+
+REGISTER_OP("SigkernelTfSignatureKernel")
+    .Input("x: T")
+    .Input("y: T")
+    .Input("variance: T")
+    .Output("k: T")
+    .Output("plan: int32")
+    .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
+    .Attr(SIGKERNEL_PAIRING)
+    .SetShapeFn(KernelShape);
+
+REGISTER_OP("SigkernelTfSignatureKernelGrad")
+    .Input("x: T")
+    .Input("y: T")
+    .Input("variance: T")
+    .Input("plan: int32")
+    .Input("upstream: T")
+    .Output("dx: T")
+    .Output("dy: T")
+    .Output("d_variance: T")
+    .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
+    .Attr(SIGKERNEL_PAIRING)
+    .SetShapeFn(KernelGradientShape);
+
+REGISTER_OP("SigkernelTfDirectionalDerivative")
+    .Input("x: T")
+    .Input("y: T")
+    .Input("variance: T")
+    .Input("direction: T")
+    .Output("k: T")
+    .Output("derivative: T")
+    .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
+    .SetShapeFn(DirectionalShape);
+
+template <class T>
+absl::Status ReadAttributes(OpKernelConstruction* context, KernelProblem<T>* problem) {
+  TF_RETURN_IF_ERROR(ReadSolver(context, &problem->solver));
+  std::string static_kernel, pairing = "pairs";  // the directional derivative has no such attribute
+  TF_RETURN_IF_ERROR(context->GetAttr("static_kernel", &static_kernel));
+  if (context->HasAttr("pairing")) TF_RETURN_IF_ERROR(context->GetAttr("pairing", &pairing));
+  problem->static_kernel = static_kernel == "linear" ? StaticKernel::kLinear : StaticKernel::kRbf;
+  problem->pairing = pairing == "pairs"            ? Pairing::kPairs
+                     : pairing == "gram"           ? Pairing::kGram
+                     : pairing == "symmetric_gram" ? Pairing::kSymmetricGram
+                                                   : Pairing::kDiagonal;
+  return absl::OkStatus();
+}
+
+template <class T>
+Paths<T> AsPaths(const Tensor& tensor) {
+  return {tensor.flat<T>().data(), tensor.dim_size(0), tensor.dim_size(1), tensor.dim_size(2)};
+}
+
+// The variance's place in the device's memory.
+template <class T>
+const T* Variance(OpKernelContext* context) {
+  return context->input(2).flat<T>().data();
+}
+
+// The largest |<dx_i, dy_j>| of X_a and Y_b.
+template <class T>
+T LargestIncrement(const KernelProblem<T>& problem, int64_t a, int64_t b) {
+  const Paths<T>&X = problem.X, &Y = problem.Y;
+  const int64_t D = X.channels;
+  const T* x = X.values + a * X.length * D;
+  const T* y = Y.values + b * Y.length * D;
+  T largest = 0;
+  for (int64_t i = 0; i < X.segments(); ++i)
+    for (int64_t j = 0; j < Y.segments(); ++j) {
+      T p = 0;
+      for (int64_t d = 0; d < D; ++d)
+        p += (x[(i + 1) * D + d] - x[i * D + d]) * (y[(j + 1) * D + d] - y[j * D + d]);
+      largest = std::max(largest, std::abs(p));
+    }
+  return largest;
+}
+
+// A pair by its paths' names and, where their values can be read, by what makes its kernel large.
+template <class Device, class T>
+std::string DescribePair(const KernelProblem<T>& problem, const T* variance, int64_t pair) {
+  const int64_t a = problem.is_gram() ? pair / problem.Y.count : pair;
+  const int64_t b = problem.is_gram() ? pair % problem.Y.count : pair;
+  const std::string names = strings::StrCat("X[", a, "] and ", problem.is_symmetric() ? "X" : "Y", "[", b, "]");
+  if constexpr (!Device::kIsHost) return names;
+  if (problem.static_kernel == StaticKernel::kRbf) {
+    return strings::StrCat(names, ", under an RBF static kernel of variance ", *variance, ",");
+  }
+  return strings::StrCat(names, ", whose increments have inner products up to ", LargestIncrement(problem, a, b), ",");
+}
+
+// What the three ops share.
+template <class Device, class T>
+class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
+ public:
+  explicit KernelOp(OpKernelConstruction* context) : DeviceOp<Device, KernelProblem<T>>(context, kSweepMemory) {
+    OP_REQUIRES_OK(context, ReadAttributes(context, &this->attributes_));
+  }
+
+ protected:
+  absl::Status ReadInputs(OpKernelContext* context, KernelProblem<T>* problem) const override {
+    const Tensor &x = context->input(0), &y = context->input(1), &variance = context->input(2);
+    TF_RETURN_IF_ERROR(CheckPathsShape(x, "X"));
+    TF_RETURN_IF_ERROR(CheckPathsShape(y, "Y"));
+    if (x.dim_size(2) != y.dim_size(2)) {
+      return errors::InvalidArgument("X and Y must have the same number of channels, got ", x.dim_size(2), " and ",
+                                     y.dim_size(2));
+    }
+    if (!problem->is_gram() && x.dim_size(0) != y.dim_size(0)) {
+      return errors::InvalidArgument("X and Y must hold the same number of paths, got ", x.dim_size(0), " and ",
+                                     y.dim_size(0), "; signature_kernel_gram takes all pairs.");
+    }
+    if (variance.dims() != 0) {
+      return errors::InvalidArgument("variance must be one number, got shape ", variance.shape().DebugString());
+    }
+    if constexpr (Device::kIsHost) {
+      if (!std::isfinite(variance.scalar<T>()())) {
+        return errors::InvalidArgument("variance must be one finite number, got ", variance.DebugString());
+      }
+    }
+    problem->X = AsPaths<T>(x);
+    problem->Y = AsPaths<T>(y);
+    return absl::OkStatus();
+  }
+
+  static absl::Status CheckPathsAreFinite(OpKernelContext* context, const Device& device,
+                                          const KernelProblem<T>& problem) {
+    TF_RETURN_IF_ERROR(CheckFinite<T>(device, context->input(0), "X"));
+    return problem.is_symmetric() ? absl::OkStatus() : CheckFinite<T>(device, context->input(1), "Y");
+  }
+
+  static absl::Status CheckPairs(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem,
+                                 const Plan* plans) {
+    return CheckPlans<T>(device, plans, problem.pairs(), [&](int64_t pair) {
+      return DescribePair<Device>(problem, Variance<T>(context), pair);
+    });
+  }
+};
+
+template <class Device, class T>
+class SignatureKernelOp final : public KernelOp<Device, T> {
+  using KernelOp<Device, T>::KernelOp;
+
+  absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
+    TF_RETURN_IF_ERROR(this->CheckPathsAreFinite(context, device, problem));
+    TensorShape shape({problem.X.count});
+    if (problem.is_gram()) shape.AddDim(problem.Y.count);
+    Tensor *k = nullptr, *plan = nullptr;
+    TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &k));
+    TF_RETURN_IF_ERROR(context->allocate_output(1, shape, &plan));
+    Plan* plans = plan->flat<Plan>().data();
+    device.signature_kernel(problem, Variance<T>(context), k->flat<T>().data(), plans);
+    return this->CheckPairs(context, device, problem, plans);
+  }
+};
+
+template <class Device, class T>
+class SignatureKernelGradOp final : public KernelOp<Device, T> {
+  using KernelOp<Device, T>::KernelOp;
+
+  absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
+    const Tensor &plan = context->input(3), &upstream = context->input(4);
+    TF_RETURN_IF_ERROR(CheckUpstream(plan, upstream, problem.pairs(), "pairs"));
+    // For a symmetric pairing the first gradient is both arguments'; the second is not read.
+    const TensorShape dy_shape = problem.is_symmetric() ? TensorShape({0, 0, 0}) : context->input(1).shape();
+    Tensor *dx = nullptr, *dy = nullptr, *d_variance = nullptr;
+    TF_RETURN_IF_ERROR(context->allocate_output(0, context->input(0).shape(), &dx));
+    TF_RETURN_IF_ERROR(context->allocate_output(1, dy_shape, &dy));
+    TF_RETURN_IF_ERROR(context->allocate_output(2, {}, &d_variance));
+    device.signature_kernel_backward(problem, Variance<T>(context), plan.flat<Plan>().data(), upstream.flat<T>().data(),
+                                     dx->flat<T>().data(), dy->flat<T>().data(), d_variance->flat<T>().data());
+    return absl::OkStatus();
+  }
+};
+
+template <class Device, class T>
+class DirectionalDerivativeOp final : public KernelOp<Device, T> {
+  using KernelOp<Device, T>::KernelOp;
+
+  absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
+    const Tensor &x = context->input(0), &direction = context->input(3);
+    if (direction.shape() != x.shape()) {
+      return errors::InvalidArgument("direction must have X's shape ", x.shape().DebugString(), ", got ",
+                                     direction.shape().DebugString());
+    }
+    TF_RETURN_IF_ERROR(this->CheckPathsAreFinite(context, device, problem));
+    TF_RETURN_IF_ERROR(CheckFinite<T>(device, direction, "direction"));
+    const TensorShape shape({problem.pairs()});
+    Tensor *k = nullptr, *derivative = nullptr, plan;
+    TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &k));
+    TF_RETURN_IF_ERROR(context->allocate_output(1, shape, &derivative));
+    TF_RETURN_IF_ERROR(context->allocate_temp(tensorflow::DT_INT32, shape, &plan));
+    Plan* plans = plan.flat<Plan>().data();
+    device.signature_kernel_directional(problem, Variance<T>(context), direction.flat<T>().data(), k->flat<T>().data(),
+                                        derivative->flat<T>().data(), plans);
+    return this->CheckPairs(context, device, problem, plans);
+  }
+};
+
+SIGKERNEL_REGISTER("SigkernelTfSignatureKernel", SignatureKernelOp)
+SIGKERNEL_REGISTER("SigkernelTfSignatureKernelGrad", SignatureKernelGradOp)
+SIGKERNEL_REGISTER("SigkernelTfDirectionalDerivative", DirectionalDerivativeOp)
+
+}  // namespace
+}  // namespace sigkernel
