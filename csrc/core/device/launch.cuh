@@ -3,11 +3,13 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
 
+#include "core/arithmetic.h"
 #include "core/device/cuda_device.h"
 
 namespace sigkernel {
@@ -22,6 +24,13 @@ namespace sigkernel {
 
 constexpr int kWarp = 32;
 constexpr std::size_t kSharedWithoutAsking = 48 << 10;  // bytes; a kernel that wants more must opt in
+
+constexpr int kThreads = 128;  // of a block of the kernels that take one number in each thread
+
+// The blocks of kThreads for a kernel that strides over `numbers`.
+inline int64_t blocks_for(int64_t numbers, const CudaDevice& device) {
+  return std::min<int64_t>(parts_of(numbers, kThreads), int64_t{device.multiprocessors} * 16);
+}
 
 inline void check_cuda(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;

@@ -15,17 +15,9 @@
 #pragma once
 
 #include "core/host_device.h"
+#include "core/inverse_factorials.h"
 
 namespace sigkernel {
-
-template <int N>
-struct InverseFactorials {
-  double value[N + 1];
-  SIGKERNEL_HOST_DEVICE constexpr InverseFactorials() : value() {
-    value[0] = 1.0;
-    for (int k = 1; k <= N; ++k) value[k] = value[k - 1] / k;
-  }
-};
 
 // The paper's scheme (appendix C.2), second order in the width of a cell:
 //   u11 = (u10 + u01) (1 + p/2 + p²/12) - u00 (1 - p²/12),

@@ -3,14 +3,13 @@
 // instruction set: it includes nothing of the standard library.
 #pragma once
 
-#include "core/goursat/lanes.h"
+#include "core/arithmetic.h"
+#include "core/goursat/loops.h"
+#include "core/simd/dual_numbers.h"
 #include "core/simd/pack.h"
 
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
-
-SIGKERNEL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-SIGKERNEL_INLINE int64_t larger(int64_t a, int64_t b) { return a < b ? b : a; }
 
 // A rectangle of coarse cells.
 struct Cells {

@@ -1,19 +1,20 @@
 // Sweeps over the grids of one block of problems, tile by tile, forward and backward, for any cell rule of
-// goursat_cell.h. For the files that are compiled for an instruction set: it includes nothing of the standard library.
+// cell.h. For the files that are compiled for an instruction set: it includes nothing of the standard library.
 #pragma once
 
 #include "core/arena.h"
+#include "core/arithmetic.h"
 #include "core/goursat/cell.h"
 #include "core/goursat/increments.h"
 #include "core/goursat/inspection.h"
-#include "core/goursat/lanes.h"
+#include "core/goursat/loops.h"
 #include "core/simd/pack.h"
 
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
 
 // A coarse grid of increments p, every one of them cut into 2^refinement along both axes. A symmetric grid (x against
-// itself) is swept on and above its diagonal alone.
+// itself) is swept on and above its diagonal only.
 struct Grid {
   int64_t rows = 0, columns = 0;
   int refinement = 0;
@@ -28,7 +29,7 @@ struct Grid {
 //
 // Memory forward: one row of edges, one column of a tile's. Backward: the edges along tiles are kept, and a tile's
 // inside is recomputed. Where even the tiles' edges would take too much, tiles are gathered in strips: of all but the
-// one at work the bottom edges alone are kept. A grid whose whole tape is small is one tile.
+// one at work only the bottom edges are kept. A grid whose whole tape is small is one tile.
 template <class Rule, class V>
 class Sweep {
  public:
@@ -73,7 +74,7 @@ class Sweep {
     const int64_t tile_row = (columns_ + tile_columns() * tile_rows_) * kSize;  // packs to keep a row of tiles' edges
     strip_tiles_ = kKept / (tile_row * static_cast<int64_t>(sizeof(V))) + 1;
     strip_tiles_ = smaller(strip_tiles_, tile_row_count());
-    const int64_t strips = (tile_row_count() + strip_tiles_ - 1) / strip_tiles_;
+    const int64_t strips = parts_of(tile_row_count(), strip_tiles_);
     strip_rows_ = arena_.take<V>(strips * columns_ * kSize);
     kept_rows_ = arena_.take<V>(strip_tiles_ * columns_ * kSize);
     kept_columns_ = arena_.take<V>(strip_tiles_ * tile_columns() * tile_rows_ * kSize);
@@ -88,7 +89,7 @@ class Sweep {
   template <class Backward>
   void backward(V upstream) {
     if (rows_ == 0 || columns_ == 0) return;
-    const int64_t tiles = tile_row_count(), strips = (tiles + strip_tiles_ - 1) / strip_tiles_;
+    const int64_t tiles = tile_row_count(), strips = parts_of(tiles, strip_tiles_);
     start();
     for (int64_t strip = 0; strip < strips - 1; ++strip) {
       copy(row_, columns_ * kSize, strip_rows_ + strip * columns_ * kSize);
@@ -128,8 +129,8 @@ class Sweep {
   static constexpr bool looks() { return !std::is_same_v<Inspect, NoInspection>; }
 
   int64_t coarse(int64_t fine) const { return grid_.refinement == 0 ? fine : (fine >> grid_.refinement) + 2; }
-  int64_t tile_row_count() const { return (rows_ + tile_rows_ - 1) / tile_rows_; }
-  int64_t tile_columns() const { return (columns_ + tile_columns_ - 1) / tile_columns_; }
+  int64_t tile_row_count() const { return parts_of(rows_, tile_rows_); }
+  int64_t tile_columns() const { return parts_of(columns_, tile_columns_); }
 
   Tile tile(int64_t I, int64_t J) const {
     const int64_t row = I * tile_rows_, column = J * tile_columns_;

@@ -8,16 +8,16 @@
 // its own. So a signature is read and written once in kSteps steps, depth first, and what lies between is small.
 //
 // V is a number of one path, or a register with a number of several paths. In the first case the last letters of words
-// that are leaves stand side by side in a register, Wide: signature_leaves.h. Otherwise Wide is V, and the outermost
-// levels are twigs, where the letters are few: signature_twigs.h.
+// that are leaves stand side by side in a register, Wide: leaves.h. Otherwise Wide is V, and the outermost
+// levels are twigs, where the letters are few: twigs.h.
 #pragma once
 
 #include <cstdint>
 #include <type_traits>
 
 #include "core/arena.h"
-#include "core/signature/lanes.h"
 #include "core/signature/leaves.h"
+#include "core/signature/loops.h"
 #include "core/signature/twigs.h"
 #include "core/simd/pack.h"
 

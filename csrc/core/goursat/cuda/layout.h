@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "core/arithmetic.h"
+
 namespace sigkernel {
 
 // Who sweeps a pair's strips: one group of lanes, in turn; the warps of a block, each a few columns behind the one before,
@@ -26,7 +28,7 @@ struct GpuLayout {
   int warps = 1;          // of a block
 
   int64_t strip_rows() const { return int64_t{lanes} * rows_per_lane; }
-  int64_t strips(int64_t rows) const { return (rows + strip_rows() - 1) / strip_rows(); }
+  int64_t strips(int64_t rows) const { return parts_of(rows, strip_rows()); }
 };
 
 struct GpuShape {
