@@ -1,5 +1,5 @@
-// Small functions of numbers that the CPU's and CUDA's code share. Files that are compiled for an instruction set may not
-// use the standard library's, which could replace those of other files at link time.
+// Small functions of numbers that the CPU's and CUDA's code share. Files that are compiled for an instruction set may
+// not use the standard library's, which could replace those of other files at link time.
 #pragma once
 
 #include <cstdint>

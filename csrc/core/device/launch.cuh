@@ -1,4 +1,5 @@
-// How kernels are launched, and what they share: dynamic shared memory, and waiting for another warp or block.
+// How CUDA kernels are launched, and what they all use: dynamic shared memory, and counters by which a warp or block
+// waits for another.
 #pragma once
 
 #include <cuda_runtime.h>

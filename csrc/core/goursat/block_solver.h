@@ -1,5 +1,5 @@
-// Blocks of problems on the CPU: how their paths are laid out side by side, and how one is solved at the resolution that
-// it needs.
+// Blocks of problems on the CPU: how their paths are laid out side by side, and how a block is solved at the resolution
+// that it needs.
 #pragma once
 
 #include <algorithm>
@@ -108,7 +108,7 @@ class BlockSolver {
     }
   }
 
-  // Of a block with a direction; as forward, and the derivative.
+  // For a block with a direction: does what forward does, and overwrites tangent by the derivative.
   void directional(const Block<T>& block, int used, T* value, T* tangent, Plan* plan) {
     Block<T> undirected = block;
     undirected.direction = nullptr;
@@ -122,7 +122,7 @@ class BlockSolver {
     }
   }
 
-  // One pair over all lanes. Returns false where that is not offered: it needs a refinement.
+  // Solves one pair by all lanes together. Returns false where that is not offered because the pair needs a refinement.
   bool forward_alone(const PathPair<T>& pair, T* value, Plan* plan) {
     Outcome<T> seen;
     T reach = 0;

@@ -1,7 +1,8 @@
-// The solver on the CPU: a block of pairs to the lanes of a SIMD register, threads over blocks.
+// The solver on the CPU: a block of pairs is solved by the lanes of a SIMD register, and threads share the blocks.
 //
-// Blocks are cut by the problem's shape alone, so results do not depend on the number of threads. A power series' degree
-// is one for all pairs of a block: a pair's neighbours can change its value by less than the tolerance.
+// How blocks are cut depends only on the problem's shape, so results do not depend on the number of threads. All pairs
+// of a block have the same degree of the power series, so a pair's neighbours can change its value, but by less than
+// the tolerance.
 
 #include "core/goursat/goursat.h"
 
@@ -15,7 +16,8 @@
 namespace sigkernel {
 namespace {
 
-// Of a block of pairs that were solved together, or, under other lanes, apart: a resolution that serves them all.
+// A resolution that serves all pairs of a block. Forward they may have been solved apart, by an instruction set with
+// fewer lanes or one by one.
 Plan common_plan(const Plan* plans, const int64_t* places, int used) {
   Resolution common = Resolution::of(0);
   for (int lane = 0; lane < used; ++lane) {
@@ -26,13 +28,13 @@ Plan common_plan(const Plan* plans, const int64_t* places, int used) {
   return common.plan();
 }
 
-// Rough nanoseconds for one block, for the thread pool to cut its ranges by.
+// About how many nanoseconds a block takes, by which the thread pool cuts its ranges.
 int64_t cost_of(const Solver& solver, int64_t rows, int64_t columns) {
   const int64_t cell = solver.power_series ? 60 : int64_t{6} << (2 * solver.dyadic_order);
   return 1000 + cell * rows * columns;
 }
 
-// Pairs (X_b, Y_b), or (X_b, X_b): a path belongs to one pair.
+// Pairs (X_b, Y_b) or (X_b, X_b), where each path belongs to one pair.
 template <class T>
 class Pairs {
  public:
@@ -129,7 +131,7 @@ class Pairs {
   const int64_t x_size_, y_size_;
 };
 
-// All pairs of two sets of paths: one path against a block of others, whose increments are packed once for many.
+// All pairs of two sets of paths: one path is taken with a block of others, whose increments are packed once for many.
 template <class T>
 class Gram {
  public:
@@ -140,7 +142,7 @@ class Gram {
         single_stride_(swapped_ ? 1 : problem.Y.count), block_stride_(swapped_ ? problem.Y.count : 1),
         single_size_(packing_.size(single_)), block_size_(packing_.size(block_)) {}
 
-  // A task: a block of paths against a chunk of the single ones.
+  // A task takes a block of paths with a chunk of the single ones.
   int64_t tasks() const { return parts_of(block_.count, loops_.lanes) * chunks(); }
 
   int64_t cost() const { return kChunk * cost_of(solver_, single_.segments(), block_.segments()); }
@@ -204,7 +206,7 @@ class Gram {
   int64_t chunks() const { return parts_of(single_.count, kChunk); }
 
   int64_t unused_lanes(const Paths<T>& paths) const {
-    // Per path: what a set of paths leaves idle, in thousandths of a lane.
+    // For each path, what a set of paths leaves idle, in thousandths of a lane.
     return paths.count == 0 ? 0 : 1000 * parts_of(paths.count, loops_.lanes) * loops_.lanes / paths.count;
   }
 

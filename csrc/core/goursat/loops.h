@@ -1,6 +1,6 @@
 // The solver's inner loops: one block of problems of the same shape, solved side by side, one in each lane of a SIMD
-// register. simd/instruction_set.cc compiles them once for each instruction set, and one set is chosen at run time. Only
-// plain data goes in and out.
+// register. simd/instruction_set.cc compiles them once for each instruction set, and one set is chosen at run time.
+// Only plain data goes in and out.
 #pragma once
 
 #include <cstdint>
@@ -30,14 +30,14 @@ struct Block {
   const T* given[kMaxLanes] = {};
 };
 
-// Two paths, [rows + 1][channels] and [columns + 1][channels].
+// The points of two paths, [rows + 1][channels] and [columns + 1][channels].
 template <class T>
 struct PathPair {
   const T *x = nullptr, *y = nullptr;
   int64_t rows = 0, columns = 0, channels = 0;
 };
 
-// Accumulated into.
+// Where a block's gradient goes. All of it is accumulated into.
 template <class T>
 struct BlockGradient {
   T *x = nullptr, *y = nullptr;      // as in Block
@@ -73,8 +73,8 @@ struct Outcome {
 template <class T>
 struct GoursatLoops {
   int lanes;
-  // At no refinement: for each lane, what its lines reach, and the ranges of the block's rows and then of its columns,
-  // [rows + columns][lanes]. scratch: reach_scratch(block) bytes.
+  // Overwrites ranges, [rows + columns][lanes], by the ranges of the block's rows and then of its columns at no
+  // refinement, and reach by what they come to in each lane. scratch: reach_scratch(block) bytes.
   void (*reach)(const Block<T>& block, void* scratch, T* ranges, Reach<T>* reach);
   int64_t (*reach_scratch)(const Block<T>& block);
   // ranges: as reach leaves them. Only a power series reads them.

@@ -1,4 +1,5 @@
-// The functions of GoursatLoops (loops.h) over SIMD packs, for the instruction set that the including file is compiled for.
+// The functions of GoursatLoops (loops.h) over SIMD packs, for the instruction set that the including file is compiled
+// for.
 #pragma once
 
 #include "core/arena.h"

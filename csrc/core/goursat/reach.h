@@ -1,6 +1,6 @@
 // How far the increments p along rows and columns reach: the range of their partial sums, by which plan.h chooses the
-// degree of a power series before a sweep. For the files that are compiled for an instruction set: it includes nothing of
-// the standard library.
+// degree of a power series before a sweep. For the files that are compiled for an instruction set: it includes nothing
+// of the standard library.
 #pragma once
 
 #include "core/arena.h"
@@ -78,8 +78,8 @@ class BlockReach {
   Range<V>* column_ranges_;
 };
 
-// Adds the rows of a pair's grid, one in each lane. Where a last register has more lanes than rows, the last row is taken
-// again. dx: scratch memory, [channels].
+// Adds the rows of a pair's grid, one in each lane. Where a last register has more lanes than rows, the last row is
+// taken again. dx: scratch memory, [channels].
 template <class V>
 void add_rows(const PathPair<typename V::Scalar>& pair, V* dx, LaneReach<V>* reach) {
   for (int64_t first = 0; first < pair.rows; first += V::kLanes) {

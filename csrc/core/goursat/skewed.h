@@ -1,6 +1,6 @@
 // A single problem that is solved by all lanes of a register together: each lane sweeps a row of its own, one column
-// behind the lane before, so that a register holds a piece of an antidiagonal. It serves the linear static kernel without
-// a refinement, and goes forward only.
+// behind the lane before, so that a register holds a piece of an antidiagonal. It serves the linear static kernel
+// without a refinement, and goes forward only.
 #pragma once
 
 #include "core/arena.h"

@@ -27,9 +27,10 @@ struct Grid {
 
 // A sweep of `Rule` over a grid.
 //
-// Memory forward: one row of edges, one column of a tile's. Backward: the edges along tiles are kept, and a tile's
-// inside is recomputed. Where even the tiles' edges would take too much, tiles are gathered in strips: of all but the
-// one at work only the bottom edges are kept. A grid whose whole tape is small is one tile.
+// Forward it keeps one row of edges and one column of a tile's edges. Backward it keeps the edges along tiles and
+// computes the inside of each tile again. Where even the tiles' edges would take too much memory, tiles are gathered in
+// strips, and only the bottom edges of a strip are kept until its turn comes. A grid whose whole tape is small is one
+// tile.
 template <class Rule, class V>
 class Sweep {
  public:
@@ -47,8 +48,8 @@ class Sweep {
   }
 
   // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends.
-  // ranges: of the coarse rows and then columns; for an inspection that looks. What is infinite or NaN leads to the
-  // like: a refined sweep, whose cells are many, ends with it as soon as no lane is left without.
+  // ranges: of the coarse rows and then the columns, for an inspection that looks. An infinity or NaN never leads back
+  // to a finite number, so a refined sweep, whose cells are many, ends as soon as no lane has a finite number left.
   template <class Inspect>
   V forward(Inspect& inspection, const V* ranges) {
     start();
@@ -67,7 +68,7 @@ class Sweep {
     return result();
   }
 
-  // Before backward, which needs more memory.
+  // Takes the further memory that backward needs. To be called before it.
   template <class Backward>
   void reserve() {
     if (rows_ == 0 || columns_ == 0) return;

@@ -1,4 +1,5 @@
-// The functions of PanelLoops (loops.h) over SIMD packs, for the instruction set that the including file is compiled for.
+// The functions of PanelLoops (loops.h) over SIMD packs, for the instruction set that the including file is compiled
+// for.
 #pragma once
 
 #include "core/quadratic_forms/loops.h"

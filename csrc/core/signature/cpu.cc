@@ -1,4 +1,4 @@
-// The truncated signature on the CPU: paths, or stretches of long ones, dealt to lanes and threads.
+// The truncated signature on the CPU: paths, or stretches of long ones, are dealt to lanes and threads.
 
 #include "core/signature/signature.h"
 
@@ -38,8 +38,9 @@ bool all_finite(const T* values, int64_t count) {
 
 int64_t cost_of(int64_t numbers) { return std::min<int64_t>(numbers, int64_t{1} << 50); }
 
-// Over two letters or more. Long paths are cut into stretches where there are too few paths for all lanes and threads;
-// the signatures of a path's stretches are joined by Chen's identity. How does not depend on the number of threads.
+// Signatures over two letters or more. Long paths are cut into stretches where there are too few paths for all lanes
+// and threads, and the signatures of a path's stretches are joined by Chen's identity. Where paths are cut does not
+// depend on the number of threads.
 template <class T>
 class Walks {
  public:
@@ -55,7 +56,7 @@ class Walks {
       const int64_t wanted = std::min(kWantedItems, kMostNumbers / problem.num_words) / problem.count;
       stretches_ = std::max<int64_t>(1, std::min(long_enough, wanted));
     }
-    // A path alone has the last letters of its words in the lanes, where there are enough of them.
+    // A single path has the last letters of its words in the lanes, where there are enough of them.
     alone_ = !fits || (2 * items() < loops_.lanes && problem.channels >= loops_.lanes);
     lanes_ = alone_ ? 1 : loops_.lanes;
   }
@@ -111,7 +112,7 @@ class Walks {
   int64_t end_of(int64_t item) const { return (item % stretches_ + 1) * steps_ / stretches_; }
   bool is_last(int64_t item) const { return (item + 1) % stretches_ == 0; }
 
-  // run_and_rethrow, or on this thread where all of the work is little.
+  // Calls run_and_rethrow, or the body on this thread where there is little work in all.
   template <class Body>
   void parallel(int64_t count, int64_t cost, const Body& body) {
     const int64_t together = std::min<int64_t>(problem_.count, kWorthThreads) * cost_of(steps_ + 1);

@@ -1,6 +1,6 @@
 // The truncated signature's inner loops: stretches of paths side by side, one in each lane of a SIMD register, or one
-// stretch alone with its last letters in the lanes. simd/instruction_set.cc compiles them once for each instruction set,
-// and one set is chosen at run time. Only plain data goes in and out.
+// stretch alone with its last letters in the lanes. simd/instruction_set.cc compiles them once for each instruction
+// set, and one set is chosen at run time. Only plain data goes in and out.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,7 @@ struct StretchGradients {
 template <class T>
 struct SignatureLoops {
   int lanes;
-  // Bytes of the scratch memory of the functions that follow, aligned to 64 bytes; alone: of one stretch at a time.
+  // How many bytes of scratch memory forward and backward need, aligned to 64 bytes. alone: for one stretch at a time.
   int64_t (*scratch)(const WordLevels& words, bool alone);
   // Overwrites result, for each stretch its signature [num_words], or with stream those of all its beginnings,
   // [steps + 1][num_words], where all have the same number of steps. Returns a bit for each stretch, by number: whether

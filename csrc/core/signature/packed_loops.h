@@ -1,5 +1,5 @@
-// The functions of SignatureLoops (loops.h) over SIMD packs, for the instruction set that the including file is compiled
-// for.
+// The functions of SignatureLoops (loops.h) over SIMD packs, for the instruction set that the including file is
+// compiled for.
 #pragma once
 
 #include "core/arena.h"
@@ -72,7 +72,8 @@ template <class T, int W>
 class SignatureWalks {
   using Packed = Pack<T, W>;
 
-  // Stretches side by side, or one alone. kSteps: at a time; one where every step's signature is wanted or given.
+  // Walks along stretches side by side, or along a single one. kSteps: how many steps are taken at a time; one where
+  // every step's signature is wanted or given.
   template <class V, int kSteps>
   class Walk {
    public:

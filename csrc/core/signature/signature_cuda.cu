@@ -1,5 +1,5 @@
-// The truncated signature on a GPU: a block for a path, its threads over the words. With one channel, a thread for each
-// signature.
+// The truncated signature on a GPU: each path has a block, whose threads share the words. With one channel each
+// signature has a thread.
 
 #include "core/signature/signature_cuda.h"
 
@@ -267,7 +267,8 @@ void signature_cuda(const SignatureProblem<T>& problem, const CudaDevice& device
   SignatureArguments<T> arguments = arguments_of(problem);
   arguments.result = result;
   if (problem.channels == 1) {
-    launch("one_channel_kernel", one_channel_kernel<T>, blocks_for(problem.count * problem.rows(), device), kThreads, 0, device, arguments);
+    launch("one_channel_kernel", one_channel_kernel<T>, blocks_for(problem.count * problem.rows(), device), kThreads, 0, device,
+           arguments);
     return;
   }
   launch_over_paths("signature_kernel", signature_kernel<T>, arguments, 2 * problem.num_words + problem.channels,
@@ -282,7 +283,8 @@ void signature_backward_cuda(const SignatureProblem<T>& problem, const CudaDevic
   arguments.upstream = upstream;
   arguments.d_paths = d_paths;
   if (problem.channels == 1) {
-    launch("one_channel_backward_kernel", one_channel_backward_kernel<T>, blocks_for(problem.count, device), kThreads, 0, device, arguments);
+    launch("one_channel_backward_kernel", one_channel_backward_kernel<T>, blocks_for(problem.count, device), kThreads, 0, device,
+           arguments);
     return;
   }
   const int threads = threads_for(problem.num_words);

@@ -1,5 +1,5 @@
-// A few steps of a path at a time through the tree of words: each word is a node, and the words one letter longer are
-// its children.
+// Takes a path through the tree of words, a few steps at a time: each word is a node, and the words one letter longer
+// are its children.
 //
 // One step replaces S by S exp(dx), by Horner's recursion of tensor_algebra.h. A word p of level j has an h_j for every
 // level n > j, its messages m_k(p) = h_j / k! with k = n - j, and of p and its prefixes its children need no more:
@@ -33,7 +33,7 @@ class SignatureTree {
   V* increments_bar;
   V *S, *S_bar;  // [num_words]
 
-  // Without memory in the arena, for the size of what is taken alone.
+  // An arena without memory serves only to count the bytes that are needed.
   SignatureTree(const WordLevels& words, bool with_backward, Arena& arena)
       : words_(words), depth_(words.depth), channels_(words.channels), twig_levels_(levels_in_twigs(words)) {
     increments = arena.take<V>(channels_ * kSteps);
@@ -63,7 +63,7 @@ class SignatureTree {
   }
 
   // S_bar, the derivative by the signature after the steps, becomes that before them. S goes back likewise, by
-  // exp(-dx), except for its last level, which is not needed; with one step it stands there already.
+  // exp(-dx), except for its last level, which is not needed. With one step at a time S must be that before the step.
   void backward() {
     for (int64_t n = 0; n < channels_ * kSteps; ++n) increments_bar[n] = V(0);
     if (depth_ == 0) return;

@@ -13,8 +13,9 @@ bool is_allowed() {
   return asked_for == nullptr || *asked_for == '\0' || std::strcmp(asked_for, InstructionSet::kName) == 0;
 }
 
-// The widest registers that this machine has, unless SIGKERNEL_TF_SIMD asks for avx512, avx2 or baseline. A set that this
-// machine does not have is not taken. The variable is read at every call, so that tests can compare the sets in one process.
+// The widest registers that this machine has, unless SIGKERNEL_TF_SIMD asks for avx512, avx2 or baseline. A set that
+// this machine does not have is not taken. The variable is read at every call, so that tests can compare the sets in
+// one process.
 template <class T>
 const SimdLoops<T>& chosen_loops() {
   static const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&

@@ -1,4 +1,5 @@
-// The loops that are compiled for each instruction set, as a table; dispatch.cc chooses the table that serves this machine.
+// The loops that are compiled for each instruction set, as a table; dispatch.cc chooses the table that serves this
+// machine.
 #pragma once
 
 #include "core/goursat/loops.h"

@@ -1,4 +1,5 @@
-// Dual numbers: a value together with its derivative. A formula that is evaluated on them gives its own derivative, too.
+// Dual numbers: a value together with its derivative. A formula that is evaluated on them gives its own derivative,
+// too.
 #pragma once
 
 #include "core/simd/pack.h"

@@ -1,4 +1,5 @@
-// A register of W numbers, one for each of W problems solved side by side, with a number's arithmetic.
+// A SIMD register of W numbers, such as one for each of W problems that are solved side by side, with the arithmetic of
+// numbers.
 //
 // A file that is compiled for an instruction set has widths of its own (sixteen, eight or four floats; half as many
 // doubles), so what it instantiates from a template over packs never meets another file's at link time.

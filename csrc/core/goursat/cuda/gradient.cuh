@@ -111,7 +111,7 @@ class BackwardRun {
     forward.problem = problem;
     forward.keeps_rows = true;
     forward.largest_refinement = largest_refinement_;
-    forward.plan = const_cast<Plan*>(plan);  // read alone, as nothing is decided
+    forward.plan = const_cast<Plan*>(plan);  // only read, as nothing is decided
     arguments_.upstream = upstream;
     arguments_.gradient_refinement = solver.power_series ? 0 : solver.dyadic_order;
   }

@@ -1,5 +1,5 @@
-// Which degree and refinement each pair gets on a GPU: core/goursat/plan.h's rules on a ladder of its own, and the kernel that
-// looks at increments for them.
+// Which degree and refinement each pair gets on a GPU: core/goursat/plan.h's rules on a ladder of its own, and the
+// kernel that looks at increments for them.
 //
 // Nothing waits for the GPU, so the host does not know what a pair's power series needs: each degree of the ladder is
 // launched in turn, and takes the pairs whose plan asks for it. One that finds its tail too large raises its plan, and a

@@ -67,8 +67,8 @@ constexpr int tile_steps(int bytes, int most) {
   return steps > most ? most : steps < 4 ? 4 : steps;
 }
 
-// A row of edges between two strips, in global or shared memory, and how far those at work on it have come. One who
-// sweeps all strips alone needs no counters.
+// A row of edges between two strips, in global or shared memory, and how far those at work on it have come. A warp that
+// sweeps all strips of a pair by itself needs no counters.
 template <class T>
 struct SharedRow {
   const T* read = nullptr;        // of the strip before; null for the first
