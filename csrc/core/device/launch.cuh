@@ -26,11 +26,11 @@ namespace sigkernel {
 constexpr int kWarp = 32;
 constexpr std::size_t kSharedWithoutAsking = 48 << 10;  // bytes; a kernel that wants more must opt in
 
-constexpr int kThreads = 128;  // of a block of the kernels that take one number in each thread
+constexpr int kBlockThreads = 128;  // of a block of the kernels that take one number in each thread
 
-// The blocks of kThreads for a kernel that strides over `numbers`.
+// The blocks of kBlockThreads for a kernel that strides over `numbers`.
 inline int64_t blocks_for(int64_t numbers, const CudaDevice& device) {
-  return std::min<int64_t>(parts_of(numbers, kThreads), int64_t{device.multiprocessors} * 16);
+  return std::min<int64_t>(parts_of(numbers, kBlockThreads), int64_t{device.multiprocessors} * 16);
 }
 
 inline void check_cuda(cudaError_t error, const char* what) {

@@ -267,7 +267,7 @@ void signature_cuda(const SignatureProblem<T>& problem, const CudaDevice& device
   SignatureArguments<T> arguments = arguments_of(problem);
   arguments.result = result;
   if (problem.channels == 1) {
-    launch("one_channel_kernel", one_channel_kernel<T>, blocks_for(problem.count * problem.rows(), device), kThreads, 0, device,
+    launch("one_channel_kernel", one_channel_kernel<T>, blocks_for(problem.count * problem.rows(), device), kBlockThreads, 0, device,
            arguments);
     return;
   }
@@ -283,7 +283,7 @@ void signature_backward_cuda(const SignatureProblem<T>& problem, const CudaDevic
   arguments.upstream = upstream;
   arguments.d_paths = d_paths;
   if (problem.channels == 1) {
-    launch("one_channel_backward_kernel", one_channel_backward_kernel<T>, blocks_for(problem.count, device), kThreads, 0, device,
+    launch("one_channel_backward_kernel", one_channel_backward_kernel<T>, blocks_for(problem.count, device), kBlockThreads, 0, device,
            arguments);
     return;
   }

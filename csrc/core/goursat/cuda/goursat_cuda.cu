@@ -112,7 +112,7 @@ void signature_kernel_directional_cuda(const KernelProblem<T>& problem, const T*
   exact.solver.gradient = Gradient::kAdjoint;  // the derivative of the computed k
   signature_kernel_backward_cuda(exact, variance, device, plan, upstream, dX, dY, device.allocate_numbers<T>(1));
   launch("directional_kernel", directional_kernel<T>, std::min<int64_t>(problem.X.count, int64_t{device.multiprocessors} * 64),
-         kThreads, kThreads * sizeof(T), device, dX, direction, problem.X.count, problem.X.length * problem.X.channels, tangent);
+         kBlockThreads, kBlockThreads * sizeof(T), device, dX, direction, problem.X.count, problem.X.length * problem.X.channels, tangent);
 }
 
 template <class T>
@@ -144,7 +144,7 @@ int64_t first_not_finite_cuda(const T* values, int64_t count, const CudaDevice& 
   auto* first = device.allocate_numbers<unsigned long long>(1);
   constexpr unsigned long long kNone = ~0ull;
   fill<unsigned long long>(first, 1, kNone, device);
-  launch("first_not_finite_kernel", first_not_finite_kernel<T>, blocks_for(count, device), kThreads, 0, device, values, count, first);
+  launch("first_not_finite_kernel", first_not_finite_kernel<T>, blocks_for(count, device), kBlockThreads, 0, device, values, count, first);
   const unsigned long long result = read_cuda(first, 1, device)[0];
   return result == kNone ? -1 : static_cast<int64_t>(result);
 }

@@ -176,7 +176,7 @@ class BackwardRun {
     const ForwardArguments<T>& forward = arguments_.forward;
     if (problem_.increments == GpuIncrements::kGiven) {
       const int64_t size = int64_t{problem_.rows} * problem_.columns;
-      launch("reduce_cells_kernel", reduce_cells_kernel<T>, blocks_for(forward.pairs * size, device_), kThreads, 0, device_,
+      launch("reduce_cells_kernel", reduce_cells_kernel<T>, blocks_for(forward.pairs * size, device_), kBlockThreads, 0, device_,
              arguments_.cells, forward.plan + forward.first_pair, forward.pairs, problem_.rows, problem_.columns,
              arguments_.gradient_refinement, target.d_cells + forward.first_pair * size);
       return;
@@ -184,9 +184,9 @@ class BackwardRun {
     const ReduceArguments<T> arguments = {problem_, arguments_.gradient_refinement, forward.first_pair, forward.pairs,
                                           forward.plan, arguments_.x, arguments_.y, target.dX, target.dY};
     const int64_t points = problem_.x_count * (problem_.rows + int64_t{1}) + problem_.y_count * (problem_.columns + int64_t{1});
-    launch("reduce_paths_kernel", reduce_paths_kernel<T>, blocks_for(points * problem_.channels, device_), kThreads, 0, device_, arguments);
+    launch("reduce_paths_kernel", reduce_paths_kernel<T>, blocks_for(points * problem_.channels, device_), kBlockThreads, 0, device_, arguments);
     if (problem_.increments != GpuIncrements::kRbf) return;
-    launch("reduce_variance_kernel", reduce_variance_kernel<T>, 1, kThreads, kThreads * sizeof(T), device_, arguments_.variance,
+    launch("reduce_variance_kernel", reduce_variance_kernel<T>, 1, kBlockThreads, kBlockThreads * sizeof(T), device_, arguments_.variance,
            arguments, target.d_variance);
   }
 

@@ -19,7 +19,7 @@ constexpr int64_t kWarpsBudget = int64_t{1} << 30, kPortionBudget = int64_t{256}
 
 template <class T>
 void fill(T* values, int64_t count, T value, const CudaDevice& device) {
-  launch("fill_kernel", fill_kernel<T>, blocks_for(count, device), kThreads, 0, device, values, count, value);
+  launch("fill_kernel", fill_kernel<T>, blocks_for(count, device), kBlockThreads, 0, device, values, count, value);
 }
 
 // Bytes that one warp needs to sweep the most refined grid there and back: its rows, its bars and the starts of its tiles.
