@@ -28,7 +28,7 @@ FLOATING_PER_CYCLE = {"float": 4, "double": 2}  # instructions of a warp
 # Guesses. A lone warp issues at most an instruction a cycle, and in each step waits for a shuffle and what hangs on it;
 # a strip starts this many steps after the one before.
 WAIT_PER_STEP, STEPS_BEHIND = 60, {"group": 0, "block": 48, "chain": 96}
-CHANNELS_AT_ONCE = 4  # kChunk of goursat_cuda_tile.cuh
+CHANNELS_AT_ONCE = 4  # kChunk of goursat/cuda/tile.cuh
 FLOATING = ("DFMA", "DMUL", "DADD", "FFMA", "FMUL", "FADD")
 
 SHAPES = {  # pairs, segments, channels
@@ -116,7 +116,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Layout:
-    """How one shape is dealt to threads: goursat_gpu_layout.h."""
+    """How one shape is dealt to threads: see goursat/cuda/layout.h."""
 
     sharing: str
     lanes: int

@@ -69,13 +69,55 @@ def included(path: Path) -> list[str]:
     return re.findall(r'#include\s+[<"]([^>"]+)[>"]', path.read_text())
 
 
+CORE = ROOT / "csrc" / "core"
+# The core's folders, and which of the others each may include. All may include the general headers beside the folders.
+CORE_FOLDERS: dict[str, tuple[str, ...]] = {
+    ".": (),
+    "device": (),
+    "simd": (),
+    "goursat": ("simd",),
+    "goursat/cuda": ("goursat", "device"),
+    "signature": ("simd", "device"),
+    "quadratic_forms": ("simd",),
+}
+GENERAL_HEADERS = {"arena.h", "arithmetic.h", "host_device.h", "inverse_factorials.h", "memory.h", "parallel.h"}
+# These bring the loops of all folders together, to compile them for each instruction set.
+WHERE_LOOPS_MEET = {"simd/dispatch.h", "simd/instruction_set.cc"}
+
+
+def core_files() -> list[Path]:
+    files = [path for path in sorted(CORE.rglob("*")) if path.is_file()]
+    assert len(files) > 20
+    return files
+
+
+def folder_in_core(path: Path) -> str:
+    return path.relative_to(CORE).parent.as_posix()
+
+
 def test_the_core_includes_no_tensorflow_and_no_eigen() -> None:
-    files = sorted((ROOT / "csrc" / "core").iterdir())
-    assert len(files) > 5
-    for path in files:
+    for path in core_files():
         for header in included(path):
             assert not re.match(r"(tensorflow|xla|tsl|absl|Eigen|unsupported)\b", header), f"{path.name}: {header}"
             assert header.startswith("core/") or "/" not in header, f"{path.name}: {header}"
+
+
+def test_every_file_of_the_core_lies_in_the_folder_of_its_subject() -> None:
+    for path in core_files():
+        assert folder_in_core(path) in CORE_FOLDERS, path
+        assert folder_in_core(path) != "." or path.name in GENERAL_HEADERS, path
+
+
+def test_includes_go_one_way_between_the_cores_folders() -> None:
+    for path in core_files():
+        name, folder = path.relative_to(CORE).as_posix(), folder_in_core(path)
+        if name in WHERE_LOOPS_MEET:
+            continue
+        for header in included(path):
+            if header.startswith("core/"):
+                other = folder_in_core(ROOT / "csrc" / header)
+                assert other in (".", folder, *CORE_FOLDERS[folder]), f"{name} includes {header}"
+                assert header.removeprefix("core/") not in WHERE_LOOPS_MEET or name == "simd/dispatch.cc", name
 
 
 def test_the_library_is_loaded_in_one_place() -> None:

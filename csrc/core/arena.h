@@ -1,29 +1,35 @@
-// Scratch memory for what is compiled for an instruction set: no template of the standard library, nothing to link.
+// Cuts scratch memory into arrays. It uses nothing of the standard library, so that files which are compiled for an
+// instruction set can include it.
 #pragma once
 
 #include <cstdint>
 
+#include "core/arithmetic.h"
+
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
 
-// Hands out a piece of memory bit by bit. Without memory it only counts.
-class Arena {
+// Hands out one array after the other from a piece of memory. Without memory it only counts the bytes that are needed.
+template <int64_t kAlignment>
+class AlignedArena {
  public:
-  explicit Arena(void* memory) : memory_(static_cast<char*>(memory)) {}
+  explicit AlignedArena(void* memory = nullptr) : memory_(static_cast<char*>(memory)) {}
 
   template <class V>
   V* take(int64_t count) {
     char* piece = memory_ == nullptr ? nullptr : memory_ + used_;
-    used_ += (count * static_cast<int64_t>(sizeof(V)) + 63) / 64 * 64;
+    used_ += parts_of(count * static_cast<int64_t>(sizeof(V)), kAlignment) * kAlignment;
     return reinterpret_cast<V*>(piece);
   }
 
-  int64_t used() const { return used_; }
+  int64_t used() const { return used_; }  // bytes
 
  private:
   char* memory_;
   int64_t used_ = 0;
 };
+
+using Arena = AlignedArena<64>;  // the bytes of the widest SIMD register
 
 }  // namespace
 }  // namespace sigkernel

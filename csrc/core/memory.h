@@ -15,7 +15,7 @@ struct OutOfMemory : std::bad_alloc {
   int64_t needed;  // bytes
 };
 
-// Memory aligned for SIMD registers; grows when asked for more, and then holds nothing.
+// Memory aligned for SIMD registers. It grows when asked for more, and then loses what it held.
 class Scratch {
  public:
   Scratch() = default;

@@ -1,4 +1,4 @@
-"""The core under sanitizers, built with g++ alone: memory errors, undefined behaviour, races between threads."""
+"""The core under sanitizers, built with only g++: memory errors, undefined behaviour, races between threads."""
 
 import os
 import shutil
@@ -6,18 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from core_objects import ROOT, build_core
 
-ROOT = Path(__file__).resolve().parents[2]
-CORE = ROOT / "csrc" / "core"
-FLAGS = ["-std=gnu++17", "-O1", "-g1", "-pthread", f"-I{ROOT / 'csrc'}"]
-INSTRUCTION_SETS = {
-    "goursat/avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
-    "goursat/avx2.cc": ["-mavx2", "-mfma"],
-    "quadratic_forms/avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
-    "quadratic_forms/avx2.cc": ["-mavx2", "-mfma"],
-    "signature/avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
-    "signature/avx2.cc": ["-mavx2", "-mfma"],
-}
+FLAGS = ["-std=gnu++17", "-O1", "-g1", "-pthread"]
 
 pytestmark = pytest.mark.slow
 
@@ -41,13 +32,11 @@ def skip_without(sanitizers: list[str], folder: Path) -> None:
 )
 def test_the_core_is_clean(sanitizers: list[str], tmp_path: Path) -> None:
     skip_without(sanitizers, tmp_path)
-    objects = []
-    for source in [*sorted(CORE.rglob("*.cc")), Path(__file__).parent / "drive_core.cc"]:
-        objects.append(tmp_path / f"{source.parent.name}_{source.stem}.o")
-        flags = [*FLAGS, *sanitizers, *INSTRUCTION_SETS.get(f"{source.parent.name}/{source.name}", [])]
-        subprocess.run(["g++", *flags, "-c", source, "-o", objects[-1]], check=True)
+    flags = [*FLAGS, *sanitizers]
+    driver = Path(__file__).parent / "drive_core.cc"
+    objects = build_core(tmp_path, flags)
     program = tmp_path / "drive"
-    subprocess.run(["g++", *FLAGS, *sanitizers, *objects, "-o", program], check=True)
+    subprocess.run(["g++", *flags, f"-I{ROOT / 'csrc'}", driver, *objects, "-o", program], check=True)
     for name in ("avx512", "avx2", "baseline"):
         environment = {**os.environ, "SIGKERNEL_TF_SIMD": name}
         done = subprocess.run([program], capture_output=True, text=True, env=environment, check=False)

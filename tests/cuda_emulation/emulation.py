@@ -1,7 +1,6 @@
-"""Builds programs whose CUDA kernels run on the host, with g++ alone, and runs them."""
+"""Builds programs whose CUDA kernels run on the host, which takes only g++, and runs them."""
 
 import fcntl
-import functools
 import os
 import re
 import shutil
@@ -10,20 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from core_objects import ROOT, build_core
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-CORE = ROOT / "csrc" / "core"
 INCLUDES = [f"-I{HERE}", f"-I{ROOT / 'csrc'}", "-DSIGKERNEL_CUDA_EMULATION"]
 COMMON = ["-std=gnu++17", "-g1", "-pthread", "-no-pie", "-fno-pie", "-Wno-unknown-pragmas"]
-INSTRUCTION_SETS = {
-    "goursat/avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
-    "goursat/avx2.cc": ["-mavx2", "-mfma"],
-    "quadratic_forms/avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
-    "quadratic_forms/avx2.cc": ["-mavx2", "-mfma"],
-    "signature/avx512.cc": ["-mavx512f", "-mavx512dq", "-mavx512vl"],
-    "signature/avx2.cc": ["-mavx2", "-mfma"],
-}
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 # plain: fast. sanitized: memory errors and undefined behaviour. races: race_check.cc's hooks in place of libtsan.
@@ -42,21 +32,12 @@ def skip_without_compiler(mode: str, folder: Path) -> None:
         pytest.skip("needs g++'s address and undefined behaviour sanitizers")
 
 
-def build_core(folder: Path) -> tuple[Path, ...]:
+def build_core_once(folder: Path) -> tuple[Path, ...]:
     """The CPU core's objects, without sanitizers, which it has tests of its own for. Made once in ``folder``."""
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of another test process
-        with ThreadPoolExecutor(2) as pool:
-            return tuple(pool.map(functools.partial(_build_core_object, folder), sorted(CORE.rglob("*.cc"))))
-
-
-def _build_core_object(folder: Path, source: Path) -> Path:
-    made = folder / f"{source.parent.name}_{source.stem}.o"
-    if not made.exists():
-        flags = INSTRUCTION_SETS.get(f"{source.parent.name}/{source.name}", [])
-        subprocess.run(["g++", *COMMON, "-O1", *flags, f"-I{ROOT / 'csrc'}", "-c", source, "-o", made], check=True)
-    return made
+        return build_core(folder, [*COMMON, "-O1"])
 
 
 def build(
@@ -70,7 +51,7 @@ def build(
     """
     A program of ``kernels`` (.cu) and ``others`` (.cc), in ``mode``, linked with ready ``objects``.
 
-    :param defines: compiler flags for the kernels' files alone.
+    :param defines: compiler flags for the kernels' files only.
     """
     skip_without_compiler(mode, folder)
     everywhere = [*COMMON, "-O1", *(SANITIZERS if mode == "sanitized" else [])]

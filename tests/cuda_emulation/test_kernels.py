@@ -6,9 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cuda_emulation.emulation import CORE, HERE, assert_went_well, build, build_core, kernels_in, run
+from core_objects import CORE
+from cuda_emulation.emulation import HERE, assert_went_well, build, build_core_once, kernels_in, run
 
-PROGRAMS = ("goursat", "signature")
+PROGRAMS = {
+    "goursat": CORE / "goursat" / "cuda" / "goursat_cuda.cu",
+    "signature": CORE / "signature" / "signature_cuda.cu",
+}
 Programs = Callable[[str, str], Path]
 programs = pytest.mark.parametrize("name", PROGRAMS)
 
@@ -25,9 +29,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Programs:
         made.mkdir(exist_ok=True)
         with (made / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            kernels, driver = CORE / f"{name}_cuda.cu", HERE / f"drive_{name}.cc"
+            driver = HERE / f"drive_{name}.cc"
             done = made / f"{mode}_{driver.stem}"
-            return done if done.exists() else build(mode, [kernels], [driver], made, build_core(folder / "core"))
+            if done.exists():
+                return done
+            return build(mode, [PROGRAMS[name]], [driver], made, build_core_once(folder / "core"))
 
     return make
 

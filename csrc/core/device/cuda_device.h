@@ -1,4 +1,5 @@
-// What the core asks of a GPU: a stream to launch on and memory to work in. Plain C++, for those who include no CUDA header.
+// What the core asks of a GPU: a stream to launch on and memory to work in. Plain C++, for files that include no CUDA
+// header.
 #pragma once
 
 #include <cstdint>

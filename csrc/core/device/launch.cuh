@@ -1,13 +1,16 @@
-// How kernels are launched, and what they share: dynamic shared memory, and waiting for another warp or block.
+// How CUDA kernels are launched, and what they all use: dynamic shared memory, and counters by which a warp or block
+// waits for another.
 #pragma once
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
 
+#include "core/arithmetic.h"
 #include "core/device/cuda_device.h"
 
 namespace sigkernel {
@@ -22,6 +25,13 @@ namespace sigkernel {
 
 constexpr int kWarp = 32;
 constexpr std::size_t kSharedWithoutAsking = 48 << 10;  // bytes; a kernel that wants more must opt in
+
+constexpr int kBlockThreads = 128;  // of a block of the kernels that take one number in each thread
+
+// The blocks of kBlockThreads for a kernel that strides over `numbers`.
+inline int64_t blocks_for(int64_t numbers, const CudaDevice& device) {
+  return std::min<int64_t>(parts_of(numbers, kBlockThreads), int64_t{device.multiprocessors} * 16);
+}
 
 inline void check_cuda(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;

@@ -1,12 +1,13 @@
-// Blocks of problems on the CPU: how their paths are laid out side by side, and how one is solved at the resolution that
-// it needs.
+// Blocks of problems on the CPU: how their paths are laid out side by side, and how a block is solved at the resolution
+// that it needs.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 
+#include "core/arithmetic.h"
 #include "core/goursat/goursat.h"
-#include "core/goursat/lanes.h"
+#include "core/goursat/loops.h"
 #include "core/goursat/plan.h"
 #include "core/memory.h"
 
@@ -23,8 +24,6 @@ struct LaneRange {
   }
   int64_t operator[](int lane) const { return lane < used ? first + lane : first; }
 };
-
-inline int64_t block_count(int64_t count, int lanes) { return (count + lanes - 1) / lanes; }
 
 // How a block holds the paths of a problem: their increments side by side, or, for a static kernel that is not linear,
 // their points; [segments or length][channels][lanes].
@@ -92,7 +91,7 @@ class Packing {
 template <class T>
 class BlockSolver {
  public:
-  BlockSolver(const LaneKernels<T>& kernels, const Solver& solver) : kernels_(kernels), solver_(solver) {}
+  BlockSolver(const GoursatLoops<T>& loops, const Solver& solver) : loops_(loops), solver_(solver) {}
 
   // Overwrites value and plan of the block's first `used` lanes.
   void forward(const Block<T>& block, int used, T* value, Plan* plan) {
@@ -109,7 +108,7 @@ class BlockSolver {
     }
   }
 
-  // Of a block with a direction; as forward, and the derivative.
+  // For a block with a direction: does what forward does, and overwrites tangent by the derivative.
   void directional(const Block<T>& block, int used, T* value, T* tangent, Plan* plan) {
     Block<T> undirected = block;
     undirected.direction = nullptr;
@@ -123,20 +122,20 @@ class BlockSolver {
     }
   }
 
-  // One pair over all lanes. Returns false where that is not offered: it needs a refinement.
+  // Solves one pair by all lanes together. Returns false where that is not offered because the pair needs a refinement.
   bool forward_alone(const PathPair<T>& pair, T* value, Plan* plan) {
     Outcome<T> seen;
     T reach = 0;
     const auto sweep = [&](const Resolution& now) {
       if (now.refinement > 0) return false;
       const Scheme scheme{solver_.power_series, now.degree, 0, solver_.gradient};
-      void* scratch = scratch_.reserve(kernels_.forward_alone_scratch(pair, scheme));
-      kernels_.forward_alone(pair, scheme, reach, scratch, &seen);
+      void* scratch = scratch_.reserve(loops_.forward_alone_scratch(pair, scheme));
+      loops_.forward_alone(pair, scheme, reach, scratch, &seen);
       return true;
     };
     if (solver_.power_series) {
-      void* scratch = scratch_.reserve(kernels_.forward_alone_scratch(pair, {}));
-      const Reach<T> reaches = kernels_.reach_alone(pair, scratch);
+      void* scratch = scratch_.reserve(loops_.forward_alone_scratch(pair, {}));
+      const Reach<T> reaches = loops_.reach_alone(pair, scratch);
       reach = reaches.largest;
       if (!resolve(&reaches, 1, &seen, plan, sweep)) return false;
     } else {
@@ -151,8 +150,8 @@ class BlockSolver {
   // Accumulates. upstream: a number for each lane, 0 for those not used.
   void backward(const Block<T>& block, Plan plan, const T* upstream, const BlockGradient<T>& gradient) {
     const Scheme scheme = scheme_of(plan);
-    void* scratch = scratch_.reserve(kernels_.backward_scratch(block, scheme));
-    kernels_.backward(block, scheme, upstream, scratch, gradient);
+    void* scratch = scratch_.reserve(loops_.backward_scratch(block, scheme));
+    loops_.backward(block, scheme, upstream, scratch, gradient);
   }
 
  private:
@@ -163,14 +162,14 @@ class BlockSolver {
   }
 
   void sweep(const Block<T>& block, const Scheme& scheme, const T* ranges, Outcome<T>* seen) {
-    void* scratch = scratch_.reserve(kernels_.forward_scratch(block, scheme));
-    kernels_.forward(block, scheme, ranges, scratch, seen);
+    void* scratch = scratch_.reserve(loops_.forward_scratch(block, scheme));
+    loops_.forward(block, scheme, ranges, scratch, seen);
   }
 
   void forward_power_series(const Block<T>& block, int used, Outcome<T>* seen, Plan* plan) {
     Reach<T> reaches[kMaxLanes];
-    T* ranges = ranges_.template reserve_numbers<T>((block.rows + block.columns) * kernels_.lanes);
-    kernels_.reach(block, scratch_.reserve(kernels_.reach_scratch(block)), ranges, reaches);
+    T* ranges = ranges_.template reserve_numbers<T>((block.rows + block.columns) * loops_.lanes);
+    loops_.reach(block, scratch_.reserve(loops_.reach_scratch(block)), ranges, reaches);
     const auto solve = [&](const Resolution& now) {
       sweep(block, {true, now.degree, now.refinement, Gradient::kAdjoint}, ranges, seen);
       return true;
@@ -220,7 +219,7 @@ class BlockSolver {
     return true;
   }
 
-  const LaneKernels<T>& kernels_;
+  const GoursatLoops<T>& loops_;
   const Solver solver_;
   Scratch scratch_, ranges_;
 };

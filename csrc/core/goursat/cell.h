@@ -11,21 +11,13 @@
 // ignores the left edge's. Two copies drift apart by rounding, and their difference changes sign from cell to cell,
 // which makes it grow like the solution for -p: by twelve digits for a total p of -400 on 80 × 80 cells.
 //
-// forward_keeping does what forward does and leaves on a tape what backward needs of the cell beside p.
+// forward_keeping does what forward does and also leaves on a tape what backward needs to know of the cell besides p.
 #pragma once
 
 #include "core/host_device.h"
+#include "core/inverse_factorials.h"
 
 namespace sigkernel {
-
-template <int N>
-struct InverseFactorials {
-  double value[N + 1];
-  SIGKERNEL_HOST_DEVICE constexpr InverseFactorials() : value() {
-    value[0] = 1.0;
-    for (int k = 1; k <= N; ++k) value[k] = value[k - 1] / k;
-  }
-};
 
 // The paper's scheme (appendix C.2), second order in the width of a cell:
 //   u11 = (u10 + u01) (1 + p/2 + p²/12) - u00 (1 - p²/12),
@@ -268,7 +260,7 @@ struct Adjoint {
 
 // Theorem 4.1: dk/dp is the integral over the cell of U(s, t) V(s, t), where V solves the same problem from the last
 // corner backwards (the paper's Ũ(T-s, T-t)). Carries V's edges, which start at their last corner; the integral is the
-// average of U V over the cell's four corners: second order, where taking one corner alone would be first order.
+// average of U V over the cell's four corners: this is second order, while one corner only would be first order.
 struct Theorem41 {
   using Rule = FiniteDifference;
   static constexpr int kTape = 4;  // U at the cell's corners

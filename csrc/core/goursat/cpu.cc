@@ -1,20 +1,23 @@
-// The solver on the CPU: a block of pairs to the lanes of a SIMD register, threads over blocks.
+// The solver on the CPU: a block of pairs is solved by the lanes of a SIMD register, and threads share the blocks.
 //
-// Blocks are cut by the problem's shape alone, so results do not depend on the number of threads. A power series' degree
-// is one for all pairs of a block: a pair's neighbours can change its value by less than the tolerance.
+// How blocks are cut depends only on the problem's shape, so results do not depend on the number of threads. All pairs
+// of a block have the same degree of the power series, so a pair's neighbours can change its value, but by less than
+// the tolerance.
 
 #include "core/goursat/goursat.h"
 
 #include <algorithm>
 #include <vector>
 
+#include "core/arithmetic.h"
 #include "core/goursat/block_solver.h"
-#include "core/goursat/lanes.h"
+#include "core/goursat/loops.h"
 
 namespace sigkernel {
 namespace {
 
-// Of a block of pairs that were solved together, or, under other lanes, apart: a resolution that serves them all.
+// A resolution that serves all pairs of a block. Forward they may have been solved apart, by an instruction set with
+// fewer lanes or one by one.
 Plan common_plan(const Plan* plans, const int64_t* places, int used) {
   Resolution common = Resolution::of(0);
   for (int lane = 0; lane < used; ++lane) {
@@ -25,58 +28,58 @@ Plan common_plan(const Plan* plans, const int64_t* places, int used) {
   return common.plan();
 }
 
-// Rough nanoseconds for one block, for the thread pool to cut its ranges by.
+// About how many nanoseconds a block takes, by which the thread pool cuts its ranges.
 int64_t cost_of(const Solver& solver, int64_t rows, int64_t columns) {
   const int64_t cell = solver.power_series ? 60 : int64_t{6} << (2 * solver.dyadic_order);
   return 1000 + cell * rows * columns;
 }
 
-// Pairs (X_b, Y_b), or (X_b, X_b): a path belongs to one pair.
+// Pairs (X_b, Y_b) or (X_b, X_b), where each path belongs to one pair.
 template <class T>
 class Pairs {
  public:
-  Pairs(const KernelProblem<T>& problem, const LaneKernels<T>& kernels)
-      : problem_(problem), kernels_(kernels), packing_(problem, kernels.lanes), x_size_(packing_.size(problem.X)),
+  Pairs(const KernelProblem<T>& problem, const GoursatLoops<T>& loops)
+      : problem_(problem), loops_(loops), packing_(problem, loops.lanes), x_size_(packing_.size(problem.X)),
         y_size_(problem.is_symmetric() ? 0 : packing_.size(problem.Y)) {}
 
-  int64_t blocks() const { return block_count(problem_.X.count, kernels_.lanes); }
+  int64_t blocks() const { return parts_of(problem_.X.count, loops_.lanes); }
 
   // Few pairs of long paths are better solved one by one, where that is offered.
   bool are_few() const {
     if (problem_.static_kernel != StaticKernel::kLinear) return false;
     const int64_t shortest = std::min(problem_.X.segments(), problem_.Y.segments());
-    return 2 * problem_.X.count <= kernels_.lanes && shortest >= 4 * kernels_.lanes;
+    return 2 * problem_.X.count <= loops_.lanes && shortest >= 4 * loops_.lanes;
   }
 
   void forward_one_by_one(int64_t begin, int64_t end, T* k, Plan* plan) const {
-    BlockSolver<T> solver(kernels_, problem_.solver);
+    BlockSolver<T> solver(loops_, problem_.solver);
     const Paths<T>&X = problem_.X, &Y = problem_.Y;
     for (int64_t b = begin; b < end; ++b) {
       const PathPair<T> pair{X.values + b * X.length * X.channels, Y.values + b * Y.length * Y.channels, X.segments(),
                              Y.segments(), X.channels};
       if (solver.forward_alone(pair, k + b, plan + b)) continue;
       Scratch memory;
-      solver.forward(packed({b, 1, kernels_.lanes}, memory), 1, k + b, plan + b);
+      solver.forward(packed({b, 1, loops_.lanes}, memory), 1, k + b, plan + b);
     }
   }
 
   void forward(int64_t begin, int64_t end, T* k, Plan* plan) const {
-    BlockSolver<T> solver(kernels_, problem_.solver);
+    BlockSolver<T> solver(loops_, problem_.solver);
     Scratch memory;
     for (int64_t b = begin; b < end; ++b) {
-      const LaneRange range = LaneRange::of(b, kernels_.lanes, problem_.X.count);
+      const LaneRange range = LaneRange::of(b, loops_.lanes, problem_.X.count);
       solver.forward(packed(range, memory), range.used, k + range.first, plan + range.first);
     }
   }
 
   void directional(int64_t begin, int64_t end, const T* direction, T* k, T* tangent, Plan* plan) const {
-    BlockSolver<T> solver(kernels_, problem_.solver);
+    BlockSolver<T> solver(loops_, problem_.solver);
     Scratch memory, direction_memory;
     Paths<T> displacements = problem_.X;
     displacements.values = direction;
     T* packed_direction = direction_memory.reserve_numbers<T>(x_size_);
     for (int64_t b = begin; b < end; ++b) {
-      const LaneRange range = LaneRange::of(b, kernels_.lanes, problem_.X.count);
+      const LaneRange range = LaneRange::of(b, loops_.lanes, problem_.X.count);
       Block<T> block = packed(range, memory);
       packing_.pack(displacements, range, packed_direction);
       block.direction = packed_direction;
@@ -86,11 +89,11 @@ class Pairs {
 
   // d_variance: one number for each pair, overwritten.
   void backward(int64_t begin, int64_t end, const Plan* plan, const T* upstream, T* dX, T* dY, T* d_variance) const {
-    BlockSolver<T> solver(kernels_, problem_.solver);
+    BlockSolver<T> solver(loops_, problem_.solver);
     Scratch memory, gradient_memory;
     const bool symmetric = problem_.is_symmetric();
     for (int64_t b = begin; b < end; ++b) {
-      const LaneRange range = LaneRange::of(b, kernels_.lanes, problem_.X.count);
+      const LaneRange range = LaneRange::of(b, loops_.lanes, problem_.X.count);
       T* x = gradient_memory.reserve_numbers<T>(x_size_ + y_size_);
       std::fill_n(x, x_size_ + y_size_, T(0));
       T* y = symmetric ? x : x + x_size_;
@@ -123,29 +126,29 @@ class Pairs {
   }
 
   const KernelProblem<T>& problem_;
-  const LaneKernels<T>& kernels_;
+  const GoursatLoops<T>& loops_;
   const Packing<T> packing_;
   const int64_t x_size_, y_size_;
 };
 
-// All pairs of two sets of paths: one path against a block of others, whose increments are packed once for many.
+// All pairs of two sets of paths: one path is taken with a block of others, whose increments are packed once for many.
 template <class T>
 class Gram {
  public:
-  Gram(const KernelProblem<T>& problem, const LaneKernels<T>& kernels)
-      : solver_(problem.solver), kernels_(kernels), packing_(problem, kernels.lanes), symmetric_(problem.is_symmetric()),
+  Gram(const KernelProblem<T>& problem, const GoursatLoops<T>& loops)
+      : solver_(problem.solver), loops_(loops), packing_(problem, loops.lanes), symmetric_(problem.is_symmetric()),
         swapped_(!symmetric_ && unused_lanes(problem.X) < unused_lanes(problem.Y)),
         single_(swapped_ ? problem.Y : problem.X), block_(swapped_ ? problem.X : problem.Y),
         single_stride_(swapped_ ? 1 : problem.Y.count), block_stride_(swapped_ ? problem.Y.count : 1),
         single_size_(packing_.size(single_)), block_size_(packing_.size(block_)) {}
 
-  // A task: a block of paths against a chunk of the single ones.
-  int64_t tasks() const { return block_count(block_.count, kernels_.lanes) * chunks(); }
+  // A task takes a block of paths with a chunk of the single ones.
+  int64_t tasks() const { return parts_of(block_.count, loops_.lanes) * chunks(); }
 
   int64_t cost() const { return kChunk * cost_of(solver_, single_.segments(), block_.segments()); }
 
   void forward(int64_t begin, int64_t end, T* k, Plan* plan) const {
-    BlockSolver<T> solver(kernels_, solver_);
+    BlockSolver<T> solver(loops_, solver_);
     Scratch memory;
     for_each_block(begin, end, memory, [&](const Block<T>& block, const LaneRange& range, int64_t single, bool) {
       T values[kMaxLanes];
@@ -164,7 +167,7 @@ class Gram {
   // Accumulates into the gradients of the two sets, the same array where the sets are one, and of the variance.
   void backward(int64_t begin, int64_t end, int64_t stride, const Plan* plan, const T* upstream, T* d_single,
                 T* d_block, T* d_variance) const {
-    BlockSolver<T> solver(kernels_, solver_);
+    BlockSolver<T> solver(loops_, solver_);
     Scratch memory, gradient_memory;
     T* x = gradient_memory.reserve_numbers<T>(single_size_ + block_size_);
     T* y = x + single_size_;
@@ -200,11 +203,11 @@ class Gram {
  private:
   static constexpr int64_t kChunk = 32;
 
-  int64_t chunks() const { return (single_.count + kChunk - 1) / kChunk; }
+  int64_t chunks() const { return parts_of(single_.count, kChunk); }
 
   int64_t unused_lanes(const Paths<T>& paths) const {
-    // Per path: what a set of paths leaves idle, in thousandths of a lane.
-    return paths.count == 0 ? 0 : 1000 * block_count(paths.count, kernels_.lanes) * kernels_.lanes / paths.count;
+    // For each path, what a set of paths leaves idle, in thousandths of a lane.
+    return paths.count == 0 ? 0 : 1000 * parts_of(paths.count, loops_.lanes) * loops_.lanes / paths.count;
   }
 
   bool is_mirrored(int64_t single, int64_t column) const { return symmetric_ && column < single; }
@@ -220,7 +223,7 @@ class Gram {
     T* y = x + single_size_;
     const Block<T> block = packing_.block(single_, block_, x, y);
     for (int64_t task = begin; task < end; ++task) {
-      const LaneRange range = LaneRange::of(task / chunks(), kernels_.lanes, block_.count);
+      const LaneRange range = LaneRange::of(task / chunks(), loops_.lanes, block_.count);
       const int64_t first = task % chunks() * kChunk;
       int64_t last = std::min(first + kChunk, single_.count);
       if (symmetric_) last = std::min(last, range.first + range.used);
@@ -234,7 +237,7 @@ class Gram {
   }
 
   const Solver solver_;
-  const LaneKernels<T>& kernels_;
+  const GoursatLoops<T>& loops_;
   const Packing<T> packing_;
   const bool symmetric_, swapped_;
   const Paths<T> single_, block_;
@@ -273,14 +276,14 @@ void gram_backward(const KernelProblem<T>& problem, const Gram<T>& gram, const P
 
 template <class T>
 void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan) {
-  const LaneKernels<T>& kernels = lane_kernels<T>();
+  const GoursatLoops<T>& loops = goursat_loops<T>();
   if (problem.is_gram()) {
-    const Gram<T> gram(problem, kernels);
+    const Gram<T> gram(problem, loops);
     run_and_rethrow(parallel_for, gram.tasks(), gram.cost(),
                     [&](int64_t begin, int64_t end) { gram.forward(begin, end, k, plan); });
     return;
   }
-  const Pairs<T> pairs(problem, kernels);
+  const Pairs<T> pairs(problem, loops);
   const int64_t cost = cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
   const bool are_few = pairs.are_few();
   run_and_rethrow(parallel_for, are_few ? problem.X.count : pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
@@ -291,7 +294,7 @@ void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parall
 template <class T>
 void signature_kernel_directional(const KernelProblem<T>& problem, const T* direction, const ParallelFor& parallel_for,
                                   T* k, T* tangent, Plan* plan) {
-  const Pairs<T> pairs(problem, lane_kernels<T>());
+  const Pairs<T> pairs(problem, goursat_loops<T>());
   const int64_t cost = 4 * cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
   run_and_rethrow(parallel_for, pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
     pairs.directional(begin, end, direction, k, tangent, plan);
@@ -301,15 +304,15 @@ void signature_kernel_directional(const KernelProblem<T>& problem, const T* dire
 template <class T>
 void signature_kernel_backward(const KernelProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
                                const T* upstream, T* dX, T* dY, T* d_variance) {
-  const LaneKernels<T>& kernels = lane_kernels<T>();
+  const GoursatLoops<T>& loops = goursat_loops<T>();
   std::fill_n(dX, problem.X.size(), T(0));
   if (!problem.is_symmetric()) std::fill_n(dY, problem.Y.size(), T(0));
   *d_variance = 0;
   if (problem.is_gram()) {
-    gram_backward(problem, Gram<T>(problem, kernels), parallel_for, plan, upstream, dX, dY, d_variance);
+    gram_backward(problem, Gram<T>(problem, loops), parallel_for, plan, upstream, dX, dY, d_variance);
     return;
   }
-  const Pairs<T> pairs(problem, kernels);
+  const Pairs<T> pairs(problem, loops);
   std::vector<T> variances(problem.pairs());
   const int64_t cost = 4 * cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
   run_and_rethrow(parallel_for, pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
@@ -335,12 +338,12 @@ Block<T> given_block(const GoursatProblem<T>& problem, const LaneRange& range) {
 
 template <class T>
 void solve_goursat(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan) {
-  const LaneKernels<T>& kernels = lane_kernels<T>();
+  const GoursatLoops<T>& loops = goursat_loops<T>();
   const int64_t cost = cost_of(problem.solver, problem.rows, problem.columns);
-  run_and_rethrow(parallel_for, block_count(problem.count, kernels.lanes), cost, [&](int64_t begin, int64_t end) {
-    BlockSolver<T> solver(kernels, problem.solver);
+  run_and_rethrow(parallel_for, parts_of(problem.count, loops.lanes), cost, [&](int64_t begin, int64_t end) {
+    BlockSolver<T> solver(loops, problem.solver);
     for (int64_t b = begin; b < end; ++b) {
-      const LaneRange range = LaneRange::of(b, kernels.lanes, problem.count);
+      const LaneRange range = LaneRange::of(b, loops.lanes, problem.count);
       solver.forward(given_block(problem, range), range.used, k + range.first, plan + range.first);
     }
   });
@@ -349,14 +352,14 @@ void solve_goursat(const GoursatProblem<T>& problem, const ParallelFor& parallel
 template <class T>
 void solve_goursat_backward(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
                             const T* upstream, T* d_increments) {
-  const LaneKernels<T>& kernels = lane_kernels<T>();
+  const GoursatLoops<T>& loops = goursat_loops<T>();
   const int64_t size = problem.rows * problem.columns;
   std::fill_n(d_increments, problem.count * size, T(0));
   const int64_t cost = 4 * cost_of(problem.solver, problem.rows, problem.columns);
-  run_and_rethrow(parallel_for, block_count(problem.count, kernels.lanes), cost, [&](int64_t begin, int64_t end) {
-    BlockSolver<T> solver(kernels, problem.solver);
+  run_and_rethrow(parallel_for, parts_of(problem.count, loops.lanes), cost, [&](int64_t begin, int64_t end) {
+    BlockSolver<T> solver(loops, problem.solver);
     for (int64_t b = begin; b < end; ++b) {
-      const LaneRange range = LaneRange::of(b, kernels.lanes, problem.count);
+      const LaneRange range = LaneRange::of(b, loops.lanes, problem.count);
       BlockGradient<T> gradient;
       T scales[kMaxLanes] = {};
       int64_t places[kMaxLanes];

@@ -14,7 +14,7 @@ struct Solver {
   bool power_series = true;
   double tolerance = 0;                     // power series: of the error, relative to the largest |U| on the grid
   int dyadic_order = 0;                     // finite differences: halvings of every increment
-  Gradient gradient = Gradient::kAdjoint;   // finite differences; the power series has the adjoint alone
+  Gradient gradient = Gradient::kAdjoint;   // finite differences; the power series has only the adjoint
 };
 
 // How one pair was solved, chosen forward and repeated backward. One int32 per pair: degree | refinement << 8, where
@@ -52,26 +52,27 @@ struct KernelProblem {
   int64_t pairs() const { return is_gram() ? X.count * Y.count : X.count; }
 };
 
-// All of the following throw OutOfMemory (memory.h) or std::bad_alloc where memory runs out; their results are undefined then.
+// All of the following throw OutOfMemory (memory.h) or std::bad_alloc where memory runs out. Their results are then
+// undefined.
 
 // k, plan: [pairs], overwritten.
 template <class T>
 void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan);
 
-// Pairs alone. direction: of X's shape. tangent: [pairs], overwritten by the derivative of k(X_b + e direction_b, Y_b) by
-// e at 0, of the computed k: the augmented problem (eq. 41).
+// For kPairs only. direction: of X's shape. tangent: [pairs], overwritten by the derivative of k(X_b + e direction_b,
+// Y_b) by e at 0, of the computed k: the augmented problem (eq. 41).
 template <class T>
 void signature_kernel_directional(const KernelProblem<T>& problem, const T* direction, const ParallelFor& parallel_for,
                                   T* k, T* tangent, Plan* plan);
 
 // upstream, plan: [pairs]. dX, dY: the shapes of X and Y, overwritten; for a symmetric pairing dX holds the derivative
 // by both arguments and dY is not touched. d_variance: one number, overwritten; 0 for the linear static kernel. Sums run
-// in an order that depends on shapes alone.
+// in an order that depends only on shapes.
 template <class T>
 void signature_kernel_backward(const KernelProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
                                const T* upstream, T* dX, T* dY, T* d_variance);
 
-// Any static kernel: p given, [count, rows, columns], not divided by a refinement.
+// For any static kernel: the increments p are given, [count, rows, columns], not divided by a refinement.
 template <class T>
 struct GoursatProblem {
   const T* increments = nullptr;

@@ -3,14 +3,13 @@
 // instruction set: it includes nothing of the standard library.
 #pragma once
 
-#include "core/goursat/lanes.h"
+#include "core/arithmetic.h"
+#include "core/goursat/loops.h"
+#include "core/simd/dual_numbers.h"
 #include "core/simd/pack.h"
 
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
-
-SIGKERNEL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-SIGKERNEL_INLINE int64_t larger(int64_t a, int64_t b) { return a < b ? b : a; }
 
 // A rectangle of coarse cells.
 struct Cells {
@@ -120,7 +119,7 @@ class LinearIncrements final : public Increments<V> {
   V *dx_bar_, *dy_bar_;
 };
 
-// p and its derivative as x moves in a direction.
+// p under the linear static kernel, and its derivative as x moves in a direction.
 template <class V>
 class DirectedIncrements final : public Increments<Dual<V>> {
  public:
@@ -148,7 +147,8 @@ class DirectedIncrements final : public Increments<Dual<V>> {
   int64_t channels_;
 };
 
-// Double differences of variance exp(-|x - y|²/2), formed where they are used. N is V, or Dual<V> with a direction.
+// p under the RBF static kernel: double differences of variance exp(-|x - y|²/2), formed where they are used. N is V,
+// or Dual<V> with a direction.
 template <class N, class V>
 class RbfIncrements final : public Increments<N> {
  public:
@@ -176,7 +176,8 @@ class RbfIncrements final : public Increments<N> {
     }
   }
 
-  // By the kernel's value at each pair of points, which is a corner of four cells.
+  // The derivative by the static kernel's value at each pair of points, which is a corner of four cells, leads to all
+  // others.
   void add_gradient(const Cells& cells, const N* p_bar) const override {
     if constexpr (std::is_same_v<N, V>) {
       const auto at = [&](int64_t i, int64_t j) {
@@ -223,6 +224,7 @@ class RbfIncrements final : public Increments<N> {
   V *x_bar_, *y_bar_, *variance_bar_;
 };
 
+// Numbers that the caller gives.
 template <class V>
 class GivenIncrements final : public Increments<V> {
  public:

@@ -1,16 +1,15 @@
-// What some of the edges say about a power series' error: see goursat_plan.h. Generic over a number and a SIMD pack.
+// What some of the edges say about a power series' error: see plan.h. Generic over a number and a SIMD pack.
 #pragma once
 
+#include "core/arithmetic.h"
 #include "core/goursat/cell.h"
 
 namespace sigkernel {
 
-SIGKERNEL_HOST_DEVICE inline float abs(float a) { return a < 0 ? -a : a; }
-SIGKERNEL_HOST_DEVICE inline double abs(double a) { return a < 0 ? -a : a; }
-SIGKERNEL_HOST_DEVICE inline float max(float a, float b) { return a < b ? b : a; }
-SIGKERNEL_HOST_DEVICE inline double max(double a, double b) { return a < b ? b : a; }
-
 namespace {  // nothing here may meet another instruction set's at link time
+
+// Sweeps along antidiagonals look at their edges once in so many steps.
+constexpr int kStepsToLook = 8;
 
 // Looks at nothing.
 struct NoInspection {

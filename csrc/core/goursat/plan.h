@@ -14,9 +14,9 @@
 #include <cstdint>
 #include <limits>
 
-#include "core/goursat/goursat.h"
 #include "core/goursat/degrees.h"
-#include "core/goursat/lanes.h"
+#include "core/goursat/goursat.h"
+#include "core/goursat/loops.h"
 
 namespace sigkernel {
 

@@ -1,10 +1,13 @@
-// One problem alone over all lanes of a register: each lane sweeps a row of its own, one column behind the lane before,
-// so that a register holds a piece of an antidiagonal. Linear static kernel, no refinement, forward.
+// A single problem that is solved by all lanes of a register together: each lane sweeps a row of its own, one column
+// behind the lane before, so that a register holds a piece of an antidiagonal. It serves the linear static kernel
+// without a refinement, and goes forward only.
 #pragma once
 
+#include "core/arena.h"
+#include "core/arithmetic.h"
 #include "core/goursat/cell.h"
-#include "core/goursat/lanes.h"
-#include "core/goursat/sweep.h"
+#include "core/goursat/inspection.h"
+#include "core/goursat/loops.h"
 #include "core/simd/pack.h"
 
 namespace sigkernel {
@@ -29,7 +32,7 @@ class SkewedSweep {
     Rule::axis(axis);
     for (int64_t j = 0; j < pair_.columns; ++j)
       for (int k = 0; k < kSize; ++k) row_[j * kSize + k] = axis[k][0];
-    const int64_t strips = (pair_.rows + V::kLanes - 1) / V::kLanes;
+    const int64_t strips = parts_of(pair_.rows, V::kLanes);
     V left[kSize], across(0);
     Rule::axis(left);
     for (int64_t strip = 0; strip < strips; ++strip) {
@@ -39,14 +42,14 @@ class SkewedSweep {
       Rule::axis(top);
       for (int64_t step = 0; step < pair_.columns + V::kLanes - 1; ++step) {
         advance(step, top, left);
-        if (step % kLook == 0) {
+        if (step % kStepsToLook == 0) {
           inspection.look_at(top, reach, &along);
           V dropped(0);
           inspection.look_at(left, reach, &dropped);
           across = max(across, dropped);
         }
       }
-      inspection.take_tail(along * V(kLook));
+      inspection.take_tail(along * V(kStepsToLook));
     }
     inspection.take_tail(across * V(static_cast<double>(pair_.rows)));
     return Rule::end(left)[V::kLanes - 1];
@@ -54,7 +57,6 @@ class SkewedSweep {
 
  private:
   static constexpr int kSize = Rule::kCoefficients;
-  static constexpr int kLook = 8;
 
   // The increments of rows first .. first + lanes - 1, zero before the first.
   void read_rows(int64_t first) {
@@ -93,50 +95,6 @@ class SkewedSweep {
   T* row_;
   V *dx_, *dy_;
 };
-
-// The range of a running sum.
-template <class V>
-struct Range {
-  V sum{0.0}, low{0.0}, high{0.0};
-  SIGKERNEL_INLINE void add(V p) {
-    sum += p;
-    low = min(low, sum);
-    high = max(high, sum);
-  }
-  SIGKERNEL_INLINE V width() const { return high - low; }
-};
-
-// What Reach gathers, in every lane.
-template <class V>
-struct LaneReach {
-  V largest{0.0}, moment{0.0};
-  SIGKERNEL_INLINE void add(V range) {
-    largest = max(largest, range);
-    V power = range;
-    SIGKERNEL_UNROLL for (int k = 1; k < kReachMoment; ++k) power *= range;
-    moment += power;
-  }
-};
-
-// Of a pair's rows, a row of x in each lane; the last row stands in for those that a last register lacks.
-template <class V>
-void add_rows(const PathPair<typename V::Scalar>& pair, V* dx, LaneReach<V>* reach) {
-  for (int64_t first = 0; first < pair.rows; first += V::kLanes) {
-    for (int64_t d = 0; d < pair.channels; ++d)
-      for (int lane = 0; lane < V::kLanes; ++lane) {
-        const auto* x = pair.x + smaller(first + lane, pair.rows - 1) * pair.channels + d;
-        dx[d].set(lane, x[pair.channels] - x[0]);
-      }
-    Range<V> row;
-    for (int64_t j = 0; j < pair.columns; ++j) {
-      const auto* y = pair.y + j * pair.channels;
-      V p(0);
-      for (int64_t d = 0; d < pair.channels; ++d) p += dx[d] * V(y[d + pair.channels] - y[d]);
-      row.add(p);
-    }
-    reach->add(row.width());
-  }
-}
 
 }  // namespace
 }  // namespace sigkernel

@@ -1,19 +1,20 @@
 // Sweeps over the grids of one block of problems, tile by tile, forward and backward, for any cell rule of
-// goursat_cell.h. For the files that are compiled for an instruction set: it includes nothing of the standard library.
+// cell.h. For the files that are compiled for an instruction set: it includes nothing of the standard library.
 #pragma once
 
 #include "core/arena.h"
+#include "core/arithmetic.h"
 #include "core/goursat/cell.h"
 #include "core/goursat/increments.h"
 #include "core/goursat/inspection.h"
-#include "core/goursat/lanes.h"
+#include "core/goursat/loops.h"
 #include "core/simd/pack.h"
 
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
 
 // A coarse grid of increments p, every one of them cut into 2^refinement along both axes. A symmetric grid (x against
-// itself) is swept on and above its diagonal alone.
+// itself) is swept on and above its diagonal only.
 struct Grid {
   int64_t rows = 0, columns = 0;
   int refinement = 0;
@@ -26,9 +27,10 @@ struct Grid {
 
 // A sweep of `Rule` over a grid.
 //
-// Memory forward: one row of edges, one column of a tile's. Backward: the edges along tiles are kept, and a tile's
-// inside is recomputed. Where even the tiles' edges would take too much, tiles are gathered in strips: of all but the
-// one at work the bottom edges alone are kept. A grid whose whole tape is small is one tile.
+// Forward it keeps one row of edges and one column of a tile's edges. Backward it keeps the edges along tiles and
+// computes the inside of each tile again. Where even the tiles' edges would take too much memory, tiles are gathered in
+// strips, and only the bottom edges of a strip are kept until its turn comes. A grid whose whole tape is small is one
+// tile.
 template <class Rule, class V>
 class Sweep {
  public:
@@ -46,8 +48,8 @@ class Sweep {
   }
 
   // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends.
-  // ranges: of the coarse rows and then columns; for an inspection that looks. What is infinite or NaN leads to the
-  // like: a refined sweep, whose cells are many, ends with it as soon as no lane is left without.
+  // ranges: of the coarse rows and then the columns, for an inspection that looks. An infinity or NaN never leads back
+  // to a finite number, so a refined sweep, whose cells are many, ends as soon as no lane has a finite number left.
   template <class Inspect>
   V forward(Inspect& inspection, const V* ranges) {
     start();
@@ -66,14 +68,14 @@ class Sweep {
     return result();
   }
 
-  // Before backward, which needs more memory.
+  // Takes the further memory that backward needs. To be called before it.
   template <class Backward>
   void reserve() {
     if (rows_ == 0 || columns_ == 0) return;
     const int64_t tile_row = (columns_ + tile_columns() * tile_rows_) * kSize;  // packs to keep a row of tiles' edges
     strip_tiles_ = kKept / (tile_row * static_cast<int64_t>(sizeof(V))) + 1;
     strip_tiles_ = smaller(strip_tiles_, tile_row_count());
-    const int64_t strips = (tile_row_count() + strip_tiles_ - 1) / strip_tiles_;
+    const int64_t strips = parts_of(tile_row_count(), strip_tiles_);
     strip_rows_ = arena_.take<V>(strips * columns_ * kSize);
     kept_rows_ = arena_.take<V>(strip_tiles_ * columns_ * kSize);
     kept_columns_ = arena_.take<V>(strip_tiles_ * tile_columns() * tile_rows_ * kSize);
@@ -88,7 +90,7 @@ class Sweep {
   template <class Backward>
   void backward(V upstream) {
     if (rows_ == 0 || columns_ == 0) return;
-    const int64_t tiles = tile_row_count(), strips = (tiles + strip_tiles_ - 1) / strip_tiles_;
+    const int64_t tiles = tile_row_count(), strips = parts_of(tiles, strip_tiles_);
     start();
     for (int64_t strip = 0; strip < strips - 1; ++strip) {
       copy(row_, columns_ * kSize, strip_rows_ + strip * columns_ * kSize);
@@ -128,8 +130,8 @@ class Sweep {
   static constexpr bool looks() { return !std::is_same_v<Inspect, NoInspection>; }
 
   int64_t coarse(int64_t fine) const { return grid_.refinement == 0 ? fine : (fine >> grid_.refinement) + 2; }
-  int64_t tile_row_count() const { return (rows_ + tile_rows_ - 1) / tile_rows_; }
-  int64_t tile_columns() const { return (columns_ + tile_columns_ - 1) / tile_columns_; }
+  int64_t tile_row_count() const { return parts_of(rows_, tile_rows_); }
+  int64_t tile_columns() const { return parts_of(columns_, tile_columns_); }
 
   Tile tile(int64_t I, int64_t J) const {
     const int64_t row = I * tile_rows_, column = J * tile_columns_;

@@ -2,29 +2,16 @@
 
 #include <algorithm>
 
-#include "core/simd/dispatch.h"
+#include "core/arithmetic.h"
 #include "core/memory.h"
-#include "core/quadratic_forms/panel.h"
+#include "core/quadratic_forms/loops.h"
 
 namespace sigkernel {
-
-template <>
-const PanelKernels<float>& panel_kernels<float>() {
-  return choose_kernels(kAvx512FloatPanel, kAvx2FloatPanel, kBaselineFloatPanel);
-}
-
-template <>
-const PanelKernels<double>& panel_kernels<double>() {
-  return choose_kernels(kAvx512DoublePanel, kAvx2DoublePanel, kBaselineDoublePanel);
-}
-
 namespace {
 
 constexpr int64_t kMultiplyAddsInNanosecond = 16;
 
 int64_t cost_of(int64_t multiply_adds) { return 100 + multiply_adds / kMultiplyAddsInNanosecond; }
-
-int64_t parts(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
 // The columns 0 to i of row i of a packed factor: value(j) stands at first + direction * j.
 struct PackedRow {
@@ -59,21 +46,21 @@ class Forms {
   Forms(const QuadraticForms<T>& problem, const ParallelFor& parallel_for)
       : p_(problem),
         parallel_for_(parallel_for),
-        kernels_(panel_kernels<T>()),
-        columns_(kernels_.columns),
+        loops_(panel_loops<T>()),
+        columns_(loops_.columns),
         packed_size_(p_.size * (p_.size + 1) / 2) {}
 
   // A task is a factor and some columns of it: L^T S in those, from the rows at or below the first of them.
   void forward(T* forms, T* products) {
     Scratch memory;
     const T* vectors = pack_vectors(memory);  // [groups][M][kPanelRows]
-    const int64_t blocks = parts(p_.size, columns_), groups = parts(p_.num_vectors, kPanelRows);
+    const int64_t blocks = parts_of(p_.size, columns_), groups = parts_of(p_.num_vectors, kPanelRows);
     const auto some_columns = [&](int64_t task, T* panel, T* tile) {
       const int64_t c = task / blocks, j = task % blocks * columns_, steps = p_.size - j;
       unpack_columns(p_.factors + c * packed_size_, j, panel);
       for (int64_t group = 0; group < groups; ++group) {
         std::fill_n(tile, kPanelRows * columns_, T(0));
-        kernels_.multiply(steps, vectors + (group * p_.size + j) * kPanelRows, panel, columns_, tile, columns_);
+        loops_.multiply(steps, vectors + (group * p_.size + j) * kPanelRows, panel, columns_, tile, columns_);
         const int64_t n = group * kPanelRows, rows = std::min<int64_t>(kPanelRows, p_.num_vectors - n);
         for (int64_t r = 0; r < rows; ++r) {
           std::copy_n(tile + r * columns_, std::min<int64_t>(columns_, steps),
@@ -93,7 +80,7 @@ class Forms {
   // A task is kPanelRows rows of all factors.
   void backward_factors(const T* products, const T* upstream, T* d_factors) {
     Scratch memory;
-    const int64_t width = parts(p_.size, columns_) * columns_;
+    const int64_t width = parts_of(p_.size, columns_) * columns_;
     T* bars = memory.reserve_numbers<T>(p_.num_factors * p_.num_vectors * width);  // z_bar, [C][N][width]
     over_rows([&](int64_t row) {
       for (int64_t j = 0; j < p_.size; ++j) bars[row * width + j] = 2 * upstream[row] * products[row * p_.size + j];
@@ -109,7 +96,7 @@ class Forms {
       for (int64_t c = 0; c < p_.num_factors; ++c) {
         std::fill_n(rows, kPanelRows * width, T(0));
         for (int64_t j = 0; j < end; j += columns_) {
-          kernels_.multiply(p_.num_vectors, vectors, bars + c * p_.num_vectors * width + j, width, rows + j, width);
+          loops_.multiply(p_.num_vectors, vectors, bars + c * p_.num_vectors * width + j, width, rows + j, width);
         }
         for (int64_t row = i; row < end; ++row) pack_row(rows + (row - i) * width, row, d_factors + c * packed_size_);
       }
@@ -119,7 +106,7 @@ class Forms {
   // A task is kPanelRows rows of s_bar, summed over the factors in their order.
   void backward_vectors(const T* products, const T* upstream, T* d_vectors) {
     Scratch memory;
-    const int64_t width = parts(p_.num_vectors, columns_) * columns_;
+    const int64_t width = parts_of(p_.num_vectors, columns_) * columns_;
     T* bars = memory.reserve_numbers<T>(p_.num_factors * p_.size * width);  // z_bar transposed, [C][M][width]
     run_and_rethrow(parallel_for_, p_.num_factors, cost_of(8 * p_.size * width), [&](int64_t begin, int64_t end) {
       for (int64_t c = begin; c < end; ++c) transpose_bars(products, upstream, c, width, bars + c * p_.size * width);
@@ -130,7 +117,7 @@ class Forms {
       for (int64_t c = 0; c < p_.num_factors; ++c) {
         unpack_rows(p_.factors + c * packed_size_, i, end, panel);
         for (int64_t n = 0; n < width; n += columns_) {
-          kernels_.multiply(end, panel, bars + c * p_.size * width + n, width, rows + n, width);
+          loops_.multiply(end, panel, bars + c * p_.size * width + n, width, rows + n, width);
         }
       }
       for (int64_t row = i; row < end; ++row) {
@@ -142,7 +129,7 @@ class Forms {
  private:
   // S by groups of kPanelRows vectors, each [M][kPanelRows]; what is missing from the last is 0.
   const T* pack_vectors(Scratch& memory) const {
-    const int64_t groups = parts(p_.num_vectors, kPanelRows);
+    const int64_t groups = parts_of(p_.num_vectors, kPanelRows);
     T* packed = memory.reserve_numbers<T>(groups * p_.size * kPanelRows);
     for (int64_t group = 0, n = 0; group < groups; ++group, n += kPanelRows) {
       const int64_t count = std::min<int64_t>(kPanelRows, p_.num_vectors - n);
@@ -209,7 +196,7 @@ class Forms {
   // Visits the rows of the factors by kPanelRows, short ones and long ones in turn.
   template <class Visit>
   void over_chunks(int64_t steps, int64_t scratch_numbers, const Visit& visit) const {
-    const int64_t chunks = parts(p_.size, kPanelRows);
+    const int64_t chunks = parts_of(p_.size, kPanelRows);
     const int64_t cost = cost_of(p_.num_factors * p_.size * kPanelRows * steps / 2);
     run_and_rethrow(parallel_for_, chunks, cost, [&](int64_t begin, int64_t end) {
       Scratch memory;
@@ -223,7 +210,7 @@ class Forms {
 
   const QuadraticForms<T>& p_;
   const ParallelFor& parallel_for_;
-  const PanelKernels<T>& kernels_;
+  const PanelLoops<T>& loops_;
   const int64_t columns_, packed_size_;
 };
 

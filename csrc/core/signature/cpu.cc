@@ -1,4 +1,4 @@
-// The truncated signature on the CPU: paths, or stretches of long ones, dealt to lanes and threads.
+// The truncated signature on the CPU: paths, or stretches of long ones, are dealt to lanes and threads.
 
 #include "core/signature/signature.h"
 
@@ -7,8 +7,9 @@
 #include <cmath>
 #include <limits>
 
+#include "core/arithmetic.h"
 #include "core/memory.h"
-#include "core/signature/lanes.h"
+#include "core/signature/loops.h"
 #include "core/signature/tensor_algebra.h"
 
 namespace sigkernel {
@@ -37,13 +38,14 @@ bool all_finite(const T* values, int64_t count) {
 
 int64_t cost_of(int64_t numbers) { return std::min<int64_t>(numbers, int64_t{1} << 50); }
 
-// Over two letters or more. Long paths are cut into stretches where there are too few paths for all lanes and threads;
-// the signatures of a path's stretches are joined by Chen's identity. How does not depend on the number of threads.
+// Signatures over two letters or more. Long paths are cut into stretches where there are too few paths for all lanes
+// and threads, and the signatures of a path's stretches are joined by Chen's identity. Where paths are cut does not
+// depend on the number of threads.
 template <class T>
 class Walks {
  public:
   Walks(const SignatureProblem<T>& problem, const ParallelFor& parallel_for)
-      : problem_(problem), parallel_for_(parallel_for), kernels_(signature_kernels<T>()), steps_(problem.length - 1) {
+      : problem_(problem), parallel_for_(parallel_for), loops_(signature_loops<T>()), steps_(problem.length - 1) {
     const Words words(problem.channels, problem.num_words);
     words_ = {problem.channels, problem.num_words, words.depth(), {}};
     for (int level = 0; level <= words.depth(); ++level) words_.offset[level] = words.offset(level);
@@ -54,9 +56,9 @@ class Walks {
       const int64_t wanted = std::min(kWantedItems, kMostNumbers / problem.num_words) / problem.count;
       stretches_ = std::max<int64_t>(1, std::min(long_enough, wanted));
     }
-    // A path alone has the last letters of its words in the lanes, where there are enough of them.
-    alone_ = !fits || (2 * items() < kernels_.lanes && problem.channels >= kernels_.lanes);
-    lanes_ = alone_ ? 1 : kernels_.lanes;
+    // A single path has the last letters of its words in the lanes, where there are enough of them.
+    alone_ = !fits || (2 * items() < loops_.lanes && problem.channels >= loops_.lanes);
+    lanes_ = alone_ ? 1 : loops_.lanes;
   }
 
   void forward(T* result, Smallest& overflow) {
@@ -68,7 +70,7 @@ class Walks {
     parallel(problem_.count, cost_of(words * stretches_ * words_.depth), [&](int64_t begin, int64_t end) {
       for (int64_t path = begin; path < end; ++path) {
         T* whole = parts + path * stretches_ * words;
-        for (int64_t k = 1; k < stretches_; ++k) kernels_.multiply(words_, whole, whole + k * words);
+        for (int64_t k = 1; k < stretches_; ++k) loops_.multiply(words_, whole, whole + k * words);
         std::copy_n(whole, words, result + path * words);
         if (!all_finite(whole, words)) overflow.note(path);
       }
@@ -110,22 +112,22 @@ class Walks {
   int64_t end_of(int64_t item) const { return (item % stretches_ + 1) * steps_ / stretches_; }
   bool is_last(int64_t item) const { return (item + 1) % stretches_ == 0; }
 
-  // run_and_rethrow, or on this thread where all of the work is little.
+  // Calls run_and_rethrow, or the body on this thread where there is little work in all.
   template <class Body>
   void parallel(int64_t count, int64_t cost, const Body& body) {
     const int64_t together = std::min<int64_t>(problem_.count, kWorthThreads) * cost_of(steps_ + 1);
-    if (together <= kWorthThreads / problem_.num_words * kernels_.lanes) return body(0, count);
+    if (together <= kWorthThreads / problem_.num_words * loops_.lanes) return body(0, count);
     run_and_rethrow(parallel_for_, count, cost, body);
   }
 
   // Calls visit(stretches, first item, scratch) for all blocks of items, as many as there are lanes.
   template <class Visit>
   void for_blocks(const Visit& visit) {
-    const int64_t blocks = (items() + lanes_ - 1) / lanes_;
+    const int64_t blocks = parts_of(items(), lanes_);
     const int64_t cost = cost_of(cost_of(steps_ / stretches_ + 1) * problem_.num_words);
     parallel(blocks, cost, [&](int64_t begin, int64_t end) {
       Scratch scratch;
-      void* memory = scratch.reserve(kernels_.scratch(words_, alone_));
+      void* memory = scratch.reserve(loops_.scratch(words_, alone_));
       for (int64_t block = begin; block < end; ++block) {
         Stretches<T> stretches;
         stretches.count = static_cast<int>(std::min<int64_t>(lanes_, items() - block * lanes_));
@@ -145,7 +147,7 @@ class Walks {
     for_blocks([&](const Stretches<T>& stretches, int64_t first, void* memory) {
       T* rows[kMaxStretches];
       point_to_rows(stretches, first, parts, rows);
-      const unsigned found = kernels_.forward(words_, alone_, problem_.stream, stretches, rows, memory);
+      const unsigned found = loops_.forward(words_, alone_, problem_.stream, stretches, rows, memory);
       for (int lane = 0; found != 0 && overflow != nullptr && lane < stretches.count; ++lane)
         if (found >> lane & 1) overflow->note(first + lane);
     });
@@ -165,7 +167,7 @@ class Walks {
         gradients.points[lane] = d_path + start_of(item) * channels;
         gradients.last[lane] = is_last(item) ? d_path + steps_ * channels : ends + item * channels;
       }
-      kernels_.backward(words_, alone_, problem_.stream, stretches, S_rows, bar_rows, gradients, memory);
+      loops_.backward(words_, alone_, problem_.stream, stretches, S_rows, bar_rows, gradients, memory);
     });
   }
 
@@ -187,11 +189,11 @@ class Walks {
         std::copy_n(upstream + path * words, words, bar + (stretches_ - 1) * words);
         for (int64_t k = stretches_ - 1; k > 0; --k) {
           std::copy_n(bar + k * words, words, bar + (k - 1) * words);
-          kernels_.multiply_backward(words_, bar + (k - 1) * words, part + k * words);
+          loops_.multiply_backward(words_, bar + (k - 1) * words, part + k * words);
         }
         std::copy_n(part, words, product);
         for (int64_t k = 1; k < stretches_; ++k) {
-          kernels_.multiply(words_, product, part + k * words);
+          loops_.multiply(words_, product, part + k * words);
           std::copy_n(product, words, part + k * words);
         }
       }
@@ -200,7 +202,7 @@ class Walks {
 
   const SignatureProblem<T>& problem_;
   const ParallelFor& parallel_for_;
-  const SignatureKernels<T>& kernels_;
+  const SignatureLoops<T>& loops_;
   const int64_t steps_;
   WordLevels words_;
   int64_t stretches_ = 1;  // of each path

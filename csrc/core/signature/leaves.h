@@ -1,4 +1,4 @@
-// The leaves of signature_tree.h's tree, where most of the work is: the words of the last level, some steps at a time.
+// The leaves of tree.h's tree, where most of the work is: the words of the last level, some steps at a time.
 //
 // The leaves that grow from one node are a row, by their last letters. A step adds m dx_i to the leaf by letter i, where
 // m is the node's message. Tiles of some rows and columns stay in registers while the steps go by.
@@ -6,13 +6,13 @@
 
 #include <cstdint>
 
-#include "core/signature/registers.h"
 #include "core/simd/pack.h"
+#include "core/simd/registers.h"
 
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
 
-// Some siblings' rows stand one below the other. V and Wide are signature_tree.h's.
+// Some siblings' rows stand one below the other. V and Wide are tree.h's.
 template <class V, class Wide, int kSteps>
 struct Leaves {
   int64_t channels;  // the letters of a whole row
@@ -50,7 +50,7 @@ struct Leaves {
   // that V has not.
   template <int P, class L, class Task>
   SIGKERNEL_INLINE static void cover(int64_t i, int64_t letters, const Task& task) {
-    constexpr int kColumn = Lanes<L>::kCount / Lanes<V>::kCount;
+    constexpr int kColumn = LanesOf<L>::kCount / LanesOf<V>::kCount;
     while ((letters - i) / kColumn >= 6 || (letters - i) / kColumn == 4) task.template tile<L, 4>(i), i += 4 * kColumn;
     if ((letters - i) / kColumn == 5) task.template tile<L, 3>(i), i += 3 * kColumn;  // not a column on its own
     switch ((letters - i) / kColumn) {
@@ -58,7 +58,7 @@ struct Leaves {
       case 2: task.template tile<L, 2>(i), i += 2 * kColumn; break;
       case 1: task.template tile<L, 1>(i), i += kColumn; break;
     }
-    if constexpr (kColumn > 1) cover<P, typename Lanes<L>::Half>(i, letters, task);
+    if constexpr (kColumn > 1) cover<P, typename LanesOf<L>::Half>(i, letters, task);
   }
 
   template <int P>
@@ -69,7 +69,7 @@ struct Leaves {
 
     template <class L, int C>
     SIGKERNEL_INLINE void tile(int64_t i) const {
-      constexpr int kColumn = Lanes<L>::kCount / Lanes<V>::kCount;
+      constexpr int kColumn = LanesOf<L>::kCount / LanesOf<V>::kCount;
       const int64_t channels = leaves.channels;
       const V* steps = leaves.dx + i;
       L sum[P][C];
@@ -94,7 +94,7 @@ struct Leaves {
 
     template <class L, int C>
     SIGKERNEL_INLINE void tile(int64_t i) const {
-      constexpr int kColumn = Lanes<L>::kCount / Lanes<V>::kCount;
+      constexpr int kColumn = LanesOf<L>::kCount / LanesOf<V>::kCount;
       const int64_t channels = leaves.channels;
       const V* steps = leaves.dx + i;
       V* steps_bar = dx_bar + i;

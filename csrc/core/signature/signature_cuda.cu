@@ -1,5 +1,5 @@
-// The truncated signature on a GPU: a block for a path, its threads over the words. With one channel, a thread for each
-// signature.
+// The truncated signature on a GPU: each path has a block, whose threads share the words. With one channel each
+// signature has a thread.
 
 #include "core/signature/signature_cuda.h"
 
@@ -240,7 +240,7 @@ __global__ void one_channel_backward_kernel(SignatureArguments<T> arguments) {
 
 // Threads of a block: a word of the last level or two for each, within what a block may hold.
 int threads_for(int64_t num_words) {
-  const int64_t wanted = (num_words + 2 * kWarp - 1) / (2 * kWarp) * kWarp;
+  const int64_t wanted = parts_of(num_words, 2 * kWarp) * kWarp;
   return static_cast<int>(std::clamp<int64_t>(wanted, kWarp, 256));
 }
 
@@ -260,10 +260,6 @@ SignatureArguments<T> arguments_of(const SignatureProblem<T>& problem) {
   return {problem, Algebra<T>(problem), nullptr, 0, nullptr, nullptr, nullptr, nullptr};
 }
 
-int64_t blocks_for(int64_t numbers, int threads, const CudaDevice& device) {
-  return std::min<int64_t>((numbers + threads - 1) / threads, int64_t{device.multiprocessors} * 16);
-}
-
 }  // namespace
 
 template <class T>
@@ -271,7 +267,8 @@ void signature_cuda(const SignatureProblem<T>& problem, const CudaDevice& device
   SignatureArguments<T> arguments = arguments_of(problem);
   arguments.result = result;
   if (problem.channels == 1) {
-    launch("one_channel_kernel", one_channel_kernel<T>, blocks_for(problem.count * problem.rows(), 128, device), 128, 0, device, arguments);
+    launch("one_channel_kernel", one_channel_kernel<T>, blocks_for(problem.count * problem.rows(), device), kBlockThreads, 0, device,
+           arguments);
     return;
   }
   launch_over_paths("signature_kernel", signature_kernel<T>, arguments, 2 * problem.num_words + problem.channels,
@@ -286,7 +283,8 @@ void signature_backward_cuda(const SignatureProblem<T>& problem, const CudaDevic
   arguments.upstream = upstream;
   arguments.d_paths = d_paths;
   if (problem.channels == 1) {
-    launch("one_channel_backward_kernel", one_channel_backward_kernel<T>, blocks_for(problem.count, 128, device), 128, 0, device, arguments);
+    launch("one_channel_backward_kernel", one_channel_backward_kernel<T>, blocks_for(problem.count, device), kBlockThreads, 0, device,
+           arguments);
     return;
   }
   const int threads = threads_for(problem.num_words);

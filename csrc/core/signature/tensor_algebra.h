@@ -1,5 +1,5 @@
 // The truncated tensor algebra: its words, and how a step multiplies by an exponential (Chen's identity), which
-// signature_tree.h and signature_cuda.cu do each in the order that suits it.
+// tree.h and signature_cuda.cu do each in the order that suits it.
 //
 // An element of the algebra over `channels` letters is one array of `num_words` values, one for each word, ordered by
 // level (the word's number of letters), then lexicographically, () first:
@@ -16,6 +16,7 @@
 
 #include <cstdint>
 
+#include "core/arithmetic.h"
 #include "core/host_device.h"
 
 namespace sigkernel {
@@ -32,7 +33,7 @@ class Words {
     }
     offset_[depth_ + 1] = num_words;
     prefixes_of_last_[depth_] = this->size(depth_);
-    for (int k = depth_; k > 0; --k) prefixes_of_last_[k - 1] = (prefixes_of_last_[k] + channels - 1) / channels;
+    for (int k = depth_; k > 0; --k) prefixes_of_last_[k - 1] = parts_of(prefixes_of_last_[k], channels);
   }
 
   static constexpr int kMaxDepth = 63;  // levels at least double, so that more would hold over 2^63 words

@@ -1,5 +1,5 @@
-// A few steps of a path at a time through the tree of words: each word is a node, and the words one letter longer are
-// its children.
+// Takes a path through the tree of words, a few steps at a time: each word is a node, and the words one letter longer
+// are its children.
 //
 // One step replaces S by S exp(dx), by Horner's recursion of tensor_algebra.h. A word p of level j has an h_j for every
 // level n > j, its messages m_k(p) = h_j / k! with k = n - j, and of p and its prefixes its children need no more:
@@ -8,16 +8,16 @@
 // its own. So a signature is read and written once in kSteps steps, depth first, and what lies between is small.
 //
 // V is a number of one path, or a register with a number of several paths. In the first case the last letters of words
-// that are leaves stand side by side in a register, Wide: signature_leaves.h. Otherwise Wide is V, and the outermost
-// levels are twigs, where the letters are few: signature_twigs.h.
+// that are leaves stand side by side in a register, Wide: leaves.h. Otherwise Wide is V, and the outermost
+// levels are twigs, where the letters are few: twigs.h.
 #pragma once
 
 #include <cstdint>
 #include <type_traits>
 
 #include "core/arena.h"
-#include "core/signature/lanes.h"
 #include "core/signature/leaves.h"
+#include "core/signature/loops.h"
 #include "core/signature/twigs.h"
 #include "core/simd/pack.h"
 
@@ -33,7 +33,7 @@ class SignatureTree {
   V* increments_bar;
   V *S, *S_bar;  // [num_words]
 
-  // Without memory in the arena, for the size of what is taken alone.
+  // An arena without memory serves only to count the bytes that are needed.
   SignatureTree(const WordLevels& words, bool with_backward, Arena& arena)
       : words_(words), depth_(words.depth), channels_(words.channels), twig_levels_(levels_in_twigs(words)) {
     increments = arena.take<V>(channels_ * kSteps);
@@ -63,7 +63,7 @@ class SignatureTree {
   }
 
   // S_bar, the derivative by the signature after the steps, becomes that before them. S goes back likewise, by
-  // exp(-dx), except for its last level, which is not needed; with one step it stands there already.
+  // exp(-dx), except for its last level, which is not needed. With one step at a time S must be that before the step.
   void backward() {
     for (int64_t n = 0; n < channels_ * kSteps; ++n) increments_bar[n] = V(0);
     if (depth_ == 0) return;

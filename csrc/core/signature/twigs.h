@@ -1,26 +1,20 @@
-// The outermost levels of a branch of signature_tree.h's tree, in registers while the steps go by: for paths in the
+// The outermost levels of a branch of tree.h's tree, in registers while the steps go by: for paths in the
 // lanes and few letters.
 //
 // A twig is what grows from one node: its children by kSiblings letters, and of each of those all words by kLetters
 // letters, kLevels levels of them. m[k - 1] is the node's message to the k-th level above it.
 #pragma once
 
+#include "core/inverse_factorials.h"
 #include "core/simd/pack.h"
 
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
 
-struct InverseFactorials {
-  double of[64] = {1};
-
-  constexpr InverseFactorials() {
-    for (int k = 1; k < 64; ++k) of[k] = of[k - 1] / k;
-  }
-};
-constexpr InverseFactorials kInverseFactorials;
+constexpr InverseFactorials<63> kInverseFactorials;  // no signature has more levels: tensor_algebra.h's kMaxDepth
 
 // 1 / k!
-constexpr double inverse_factorial(int k) { return kInverseFactorials.of[k]; }
+constexpr double inverse_factorial(int k) { return kInverseFactorials.value[k]; }
 
 template <class V, int kSiblings, int kLetters, int kLevels>
 class Twig {

@@ -1,25 +1,36 @@
-// Which instruction set's kernels serve this machine.
+// The loops that are compiled for each instruction set, as a table; dispatch.cc chooses the table that serves this
+// machine.
 #pragma once
 
-#include <cstdlib>
-#include <cstring>
+#include "core/goursat/loops.h"
+#include "core/quadratic_forms/loops.h"
+#include "core/signature/loops.h"
 
 namespace sigkernel {
 
-// The best for this machine, unless the environment variable SIGKERNEL_TF_SIMD asks for another by its name: avx512,
-// avx2 or baseline. One that this machine does not have is not taken.
-template <class Kernels>
-const Kernels& choose_kernels(const Kernels& avx512, const Kernels& avx2, const Kernels& baseline) {
-  static const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                                 __builtin_cpu_supports("avx512vl");
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const char* variable = std::getenv("SIGKERNEL_TF_SIMD");
-  const auto allows = [variable](const Kernels& kernels) {
-    return variable == nullptr || *variable == '\0' || std::strcmp(variable, kernels.name) == 0;
-  };
-  if (has_avx512 && allows(avx512)) return avx512;
-  if (has_avx2 && allows(avx2)) return avx2;
-  return baseline;
-}
+// The instruction sets. name: what the environment variable SIGKERNEL_TF_SIMD calls it.
+struct Avx512 {
+  static constexpr const char* kName = "avx512";
+  static constexpr int kRegisterBytes = 64;
+};
+struct Avx2 {
+  static constexpr const char* kName = "avx2";
+  static constexpr int kRegisterBytes = 32;
+};
+struct Baseline {
+  static constexpr const char* kName = "baseline";
+  static constexpr int kRegisterBytes = 16;
+};
+
+template <class T>
+struct SimdLoops {
+  GoursatLoops<T> goursat;
+  SignatureLoops<T> signature;
+  PanelLoops<T> panel;
+};
+
+// Defined in instruction_set.cc, which is compiled once for each instruction set and type of number.
+template <class InstructionSet, class T>
+const SimdLoops<T>& loops_of();
 
 }  // namespace sigkernel

@@ -1,4 +1,5 @@
-// A register of W numbers, one for each of W problems solved side by side, with a number's arithmetic.
+// A SIMD register of W numbers, such as one for each of W problems that are solved side by side, with the arithmetic of
+// numbers.
 //
 // A file that is compiled for an instruction set has widths of its own (sixteen, eight or four floats; half as many
 // doubles), so what it instantiates from a template over packs never meets another file's at link time.
@@ -57,6 +58,25 @@ SIGKERNEL_INLINE Pack<T, W> shift_in(Pack<T, W> pack, T first) {
   return __builtin_shuffle(pack.value, Pack<T, W>(first).value, from);
 }
 
+// rows[a] lane b becomes rows[b] lane a, by log2(W) rounds in which the first half is interleaved with the second.
+template <class T, int W>
+SIGKERNEL_INLINE void transpose(Pack<T, W> (&rows)[W]) {
+  using Index = typename Pack<std::conditional_t<sizeof(T) == 8, int64_t, int32_t>, W>::Register;
+  Index low, high;
+  for (int lane = 0; lane < W; ++lane) {
+    low[lane] = lane / 2 + lane % 2 * W;
+    high[lane] = low[lane] + W / 2;
+  }
+  SIGKERNEL_UNROLL for (int round = 1; round < W; round *= 2) {
+    Pack<T, W> mixed[W];
+    SIGKERNEL_UNROLL for (int a = 0; a < W / 2; ++a) {
+      mixed[2 * a] = __builtin_shuffle(rows[a].value, rows[a + W / 2].value, low);
+      mixed[2 * a + 1] = __builtin_shuffle(rows[a].value, rows[a + W / 2].value, high);
+    }
+    SIGKERNEL_UNROLL for (int a = 0; a < W; ++a) rows[a] = mixed[a];
+  }
+}
+
 // e^x to an ulp or two for x <= 0; what would be denormal is 0. As 2^n e^f, |f| <= ln 2 / 2, by e^f's Taylor polynomial.
 template <class T, int W>
 SIGKERNEL_INLINE Pack<T, W> exp_of_negative(Pack<T, W> x) {
@@ -77,30 +97,6 @@ SIGKERNEL_INLINE Pack<T, W> exp_of_negative(Pack<T, W> x) {
   const V power(reinterpret_cast<typename V::Register>((reinterpret_cast<Bits>(shifted.value) << kMantissa) +
                                                        reinterpret_cast<Bits>(V(1).value)));
   return x.value < V(kSmallest).value ? V(0).value : (sum * power).value;
-}
-
-// A value and its derivative in one direction: a rule evaluated on it gives the derivative of the rule.
-template <class V>
-struct Dual {
-  V value, tangent;
-
-  Dual() = default;
-  SIGKERNEL_INLINE explicit Dual(double number) : value(number), tangent(0) {}
-  SIGKERNEL_INLINE Dual(V value, V tangent) : value(value), tangent(tangent) {}
-
-  SIGKERNEL_INLINE Dual& operator+=(Dual other) { return *this = *this + other; }
-  SIGKERNEL_INLINE Dual& operator*=(Dual other) { return *this = *this * other; }
-  SIGKERNEL_INLINE friend Dual operator+(Dual a, Dual b) { return {a.value + b.value, a.tangent + b.tangent}; }
-  SIGKERNEL_INLINE friend Dual operator-(Dual a, Dual b) { return {a.value - b.value, a.tangent - b.tangent}; }
-  SIGKERNEL_INLINE friend Dual operator*(Dual a, Dual b) {
-    return {a.value * b.value, a.value * b.tangent + a.tangent * b.value};
-  }
-};
-
-template <class V>
-SIGKERNEL_INLINE Dual<V> exp_of_negative(Dual<V> x) {
-  const V value = exp_of_negative(x.value);
-  return {value, value * x.tangent};
 }
 
 }  // namespace sigkernel

@@ -1,4 +1,4 @@
-// The backward kernels: each pair's gradient, by its rows and columns; goursat_cuda_reduce.cuh makes paths' of it.
+// The backward kernels: each pair's gradient, by its rows and columns; reduce.cuh sums it up by paths.
 #pragma once
 
 #include "core/goursat/cuda/forward.cuh"

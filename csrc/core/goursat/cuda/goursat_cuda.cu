@@ -1,6 +1,6 @@
-// The solver on a GPU. How threads are dealt to pairs is in goursat_gpu_layout.h; which resolutions there are, in
-// goursat_cuda_plan.cuh; what is launched, in goursat_cuda_launch.cuh (forward) and goursat_cuda_gradient.cuh; and what a warp
-// does, from the outside in, in goursat_cuda_forward.cuh, _backward, _strips, _sweep, _tile and _problem.
+// The solver on a GPU. How threads are dealt to pairs is in layout.h; which resolutions there are, in plan.cuh; what is
+// launched, in launch.cuh (forward) and gradient.cuh; and what a warp does, from the outside in, in forward.cuh,
+// backward.cuh, strips.cuh, sweep.cuh, tile.cuh and problem.cuh.
 
 #include "core/goursat/cuda/goursat_cuda.h"
 
@@ -68,7 +68,7 @@ void solve(const GpuProblem<T>& problem, const Solver& solver, int64_t results, 
   if (solver.power_series) {
     T* reach = device.allocate_numbers<T>(arguments.pairs);
     const int longest = std::max(problem.rows, problem.columns);
-    const int threads = std::min(256, (longest + kWarp - 1) / kWarp * kWarp);
+    const int threads = std::min(256, parts_of(longest, kWarp) * kWarp);
     const ReachArguments<T> looked_for = {problem, arguments.tolerance, arguments.largest_refinement, reach, k, plan};
     launch("reach_kernel", reach_kernel<T>, std::min<int64_t>(arguments.pairs, int64_t{device.multiprocessors} * 64), threads,
            2 * threads * sizeof(T), device, looked_for);
@@ -112,7 +112,7 @@ void signature_kernel_directional_cuda(const KernelProblem<T>& problem, const T*
   exact.solver.gradient = Gradient::kAdjoint;  // the derivative of the computed k
   signature_kernel_backward_cuda(exact, variance, device, plan, upstream, dX, dY, device.allocate_numbers<T>(1));
   launch("directional_kernel", directional_kernel<T>, std::min<int64_t>(problem.X.count, int64_t{device.multiprocessors} * 64),
-         kThreads, kThreads * sizeof(T), device, dX, direction, problem.X.count, problem.X.length * problem.X.channels, tangent);
+         kBlockThreads, kBlockThreads * sizeof(T), device, dX, direction, problem.X.count, problem.X.length * problem.X.channels, tangent);
 }
 
 template <class T>
@@ -144,7 +144,7 @@ int64_t first_not_finite_cuda(const T* values, int64_t count, const CudaDevice& 
   auto* first = device.allocate_numbers<unsigned long long>(1);
   constexpr unsigned long long kNone = ~0ull;
   fill<unsigned long long>(first, 1, kNone, device);
-  launch("first_not_finite_kernel", first_not_finite_kernel<T>, blocks_for(count, device), kThreads, 0, device, values, count, first);
+  launch("first_not_finite_kernel", first_not_finite_kernel<T>, blocks_for(count, device), kBlockThreads, 0, device, values, count, first);
   const unsigned long long result = read_cuda(first, 1, device)[0];
   return result == kNone ? -1 : static_cast<int64_t>(result);
 }

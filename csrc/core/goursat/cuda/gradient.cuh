@@ -31,16 +31,16 @@ class BackwardLaunch {
   }
 
   // Sets what a launch on a portion works with; returns how many bytes that is.
-  int64_t carve(Carver carver, int64_t portion) {
+  int64_t carve(DeviceArena arena, int64_t portion) {
     const int64_t groups = kWarp / layout_.lanes;
     const int64_t of_warp = saved_numbers_ + (is_chain() ? 0 : groups * strips_ * row_numbers_);
     blocks_ = resident_blocks(wanted_blocks(layout_, portion, strips_), shared_, of_warp * sizeof(T), device_);
     const int64_t owners = strips_ == 1 ? 0 : is_chain() ? portion : blocks_ * groups;  // of rows and bars
-    rows_ = carver.take<T>(owners * (strips_ - 1) * row_numbers_);
-    bars_ = carver.take<T>(owners * row_numbers_);
-    saved_ = carver.take<T>(blocks_ * saved_numbers_);
-    if (is_chain()) chain_ = ChainMemory<T>(carver, portion, strips_);
-    return carver.bytes();
+    rows_ = arena.take<T>(owners * (strips_ - 1) * row_numbers_);
+    bars_ = arena.take<T>(owners * row_numbers_);
+    saved_ = arena.take<T>(blocks_ * saved_numbers_);
+    if (is_chain()) chain_ = ChainMemory<T>(arena, portion, strips_);
+    return arena.used();
   }
 
   void run(BackwardArguments<T> arguments) const {
@@ -111,7 +111,7 @@ class BackwardRun {
     forward.problem = problem;
     forward.keeps_rows = true;
     forward.largest_refinement = largest_refinement_;
-    forward.plan = const_cast<Plan*>(plan);  // read alone, as nothing is decided
+    forward.plan = const_cast<Plan*>(plan);  // only read, as nothing is decided
     arguments_.upstream = upstream;
     arguments_.gradient_refinement = solver.power_series ? 0 : solver.dyadic_order;
   }
@@ -120,18 +120,18 @@ class BackwardRun {
     const int64_t pairs = problem_.pairs();
     int64_t of_launch = 0;  // bytes of a pair, beyond those of its gradient
     visit_backward(problem_, solver_, device_, [&](auto launch) { of_launch = std::max(of_launch, launch.pair_bytes()); });
-    const int64_t of_pair = gradient_of_pairs(Carver(), 1) + of_launch;
+    const int64_t of_pair = gradient_of_pairs(DeviceArena(), 1) + of_launch;
     const int64_t portion = std::clamp<int64_t>(kPortionBudget / of_pair, 1, pairs);
-    gradient_of_pairs(Carver(device_.allocate_numbers<unsigned char>(gradient_of_pairs(Carver(), portion))), portion);
+    gradient_of_pairs(DeviceArena(device_.allocate_numbers<unsigned char>(gradient_of_pairs(DeviceArena(), portion))), portion);
     BackwardArguments<T> refined = arguments_;
-    int64_t bytes = carve_refined(Carver(), portion, refined);
-    visit_backward(problem_, solver_, device_, [&](auto launch) { bytes = std::max(bytes, launch.carve(Carver(), portion)); });
+    int64_t bytes = carve_refined(DeviceArena(), portion, refined);
+    visit_backward(problem_, solver_, device_, [&](auto launch) { bytes = std::max(bytes, launch.carve(DeviceArena(), portion)); });
     unsigned char* scratch = device_.allocate_numbers<unsigned char>(bytes);  // of one launch after the other
     for (int64_t first = 0; first < pairs; first += portion) {
       arguments_.forward.first_pair = first;
       arguments_.forward.pairs = std::min(portion, pairs - first);
       visit_backward(problem_, solver_, device_, [&](auto launch) {
-        launch.carve(Carver(scratch), portion);
+        launch.carve(DeviceArena(scratch), portion);
         launch.run(arguments_);
       });
       run_refined(scratch, portion);
@@ -140,34 +140,34 @@ class BackwardRun {
   }
 
  private:
-  int64_t gradient_of_pairs(Carver carver, int64_t pairs) {
+  int64_t gradient_of_pairs(DeviceArena arena, int64_t pairs) {
     const int64_t rows = int64_t{problem_.rows} << arguments_.gradient_refinement;
     const int64_t columns = int64_t{problem_.columns} << arguments_.gradient_refinement;
     const int64_t ends = problem_.increments == GpuIncrements::kGiven ? 0 : problem_.increments == GpuIncrements::kRbf ? 2 : 1;
-    arguments_.x = carver.take<T>(pairs * ends * rows * problem_.channels);
-    arguments_.y = carver.take<T>(pairs * ends * columns * problem_.channels);
-    arguments_.cells = carver.take<T>(ends == 0 ? pairs * rows * columns : 0);
-    arguments_.variance = carver.take<T>(pairs);
-    return carver.bytes();
+    arguments_.x = arena.take<T>(pairs * ends * rows * problem_.channels);
+    arguments_.y = arena.take<T>(pairs * ends * columns * problem_.channels);
+    arguments_.cells = arena.take<T>(ends == 0 ? pairs * rows * columns : 0);
+    arguments_.variance = arena.take<T>(pairs);
+    return arena.used();
   }
 
   // Sets what the launch on refined pairs works with; returns how many bytes that is.
-  int64_t carve_refined(Carver carver, int64_t portion, BackwardArguments<T>& arguments) const {
+  int64_t carve_refined(DeviceArena arena, int64_t portion, BackwardArguments<T>& arguments) const {
     if (largest_refinement_ == 0) return 0;
     const RefinedShape<T> shape(problem_, largest_refinement_, portion, device_);
     arguments.saved_numbers = BackwardStrip<Adjoint<PowerSeries<kLastGpuDegree>>, T, 1>::saved_numbers(
         int64_t{problem_.columns} << largest_refinement_, kWarp);
-    arguments.forward.rows = carver.take<T>(shape.blocks * shape.rows_between * shape.row_numbers);
-    arguments.bars = carver.take<T>(shape.blocks * shape.row_numbers);
-    arguments.saved = carver.take<T>(shape.blocks * arguments.saved_numbers);
-    return carver.bytes();
+    arguments.forward.rows = arena.take<T>(shape.blocks * shape.rows_between * shape.row_numbers);
+    arguments.bars = arena.take<T>(shape.blocks * shape.row_numbers);
+    arguments.saved = arena.take<T>(shape.blocks * arguments.saved_numbers);
+    return arena.used();
   }
 
   void run_refined(unsigned char* scratch, int64_t portion) const {
     if (largest_refinement_ == 0) return;
     BackwardArguments<T> arguments = arguments_;
     arguments.forward.degree = kLastGpuDegree;
-    carve_refined(Carver(scratch), portion, arguments);
+    carve_refined(DeviceArena(scratch), portion, arguments);
     launch("backward_refined_kernel", backward_refined_kernel<T>, RefinedShape<T>(problem_, largest_refinement_, portion, device_).blocks,
            kWarp, RefinedShape<T>::Backward::tile_numbers(kWarp) * sizeof(T), device_, arguments);
   }
@@ -176,7 +176,7 @@ class BackwardRun {
     const ForwardArguments<T>& forward = arguments_.forward;
     if (problem_.increments == GpuIncrements::kGiven) {
       const int64_t size = int64_t{problem_.rows} * problem_.columns;
-      launch("reduce_cells_kernel", reduce_cells_kernel<T>, blocks_for(forward.pairs * size, device_), kThreads, 0, device_,
+      launch("reduce_cells_kernel", reduce_cells_kernel<T>, blocks_for(forward.pairs * size, device_), kBlockThreads, 0, device_,
              arguments_.cells, forward.plan + forward.first_pair, forward.pairs, problem_.rows, problem_.columns,
              arguments_.gradient_refinement, target.d_cells + forward.first_pair * size);
       return;
@@ -184,9 +184,9 @@ class BackwardRun {
     const ReduceArguments<T> arguments = {problem_, arguments_.gradient_refinement, forward.first_pair, forward.pairs,
                                           forward.plan, arguments_.x, arguments_.y, target.dX, target.dY};
     const int64_t points = problem_.x_count * (problem_.rows + int64_t{1}) + problem_.y_count * (problem_.columns + int64_t{1});
-    launch("reduce_paths_kernel", reduce_paths_kernel<T>, blocks_for(points * problem_.channels, device_), kThreads, 0, device_, arguments);
+    launch("reduce_paths_kernel", reduce_paths_kernel<T>, blocks_for(points * problem_.channels, device_), kBlockThreads, 0, device_, arguments);
     if (problem_.increments != GpuIncrements::kRbf) return;
-    launch("reduce_variance_kernel", reduce_variance_kernel<T>, 1, kThreads, kThreads * sizeof(T), device_, arguments_.variance,
+    launch("reduce_variance_kernel", reduce_variance_kernel<T>, 1, kBlockThreads, kBlockThreads * sizeof(T), device_, arguments_.variance,
            arguments, target.d_variance);
   }
 

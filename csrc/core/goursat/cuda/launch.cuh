@@ -5,25 +5,21 @@
 #include <cmath>
 #include <type_traits>
 
+#include "core/arena.h"
 #include "core/goursat/cuda/backward.cuh"
 #include "core/goursat/cuda/reduce.cuh"
 
 namespace sigkernel {
 
-constexpr int kThreads = 128;       // of a block of the plain kernels
 constexpr int kResidentWarps = 16;  // of a multiprocessor: more do not fit, with what a warp needs of registers
 constexpr int64_t kSharedOfMultiprocessor = 200 << 10;  // bytes, about
 // Bytes. What warps at work need bounds how many there are; pairs are taken in portions whose own memory stays below; and a
 // refinement is offered where one warp's share of it does.
 constexpr int64_t kWarpsBudget = int64_t{1} << 30, kPortionBudget = int64_t{256} << 20, kRefinementBudget = int64_t{256} << 20;
 
-inline int64_t blocks_for(int64_t numbers, const CudaDevice& device) {
-  return std::min<int64_t>((numbers + kThreads - 1) / kThreads, int64_t{device.multiprocessors} * 16);
-}
-
 template <class T>
 void fill(T* values, int64_t count, T value, const CudaDevice& device) {
-  launch("fill_kernel", fill_kernel<T>, blocks_for(count, device), kThreads, 0, device, values, count, value);
+  launch("fill_kernel", fill_kernel<T>, blocks_for(count, device), kBlockThreads, 0, device, values, count, value);
 }
 
 // Bytes that one warp needs to sweep the most refined grid there and back: its rows, its bars and the starts of its tiles.
@@ -75,28 +71,11 @@ inline int64_t resident_blocks(int64_t wanted, int64_t shared, int64_t scratch, 
 // The blocks that would sweep a launch's pairs all at once.
 inline int64_t wanted_blocks(const GpuLayout& layout, int64_t pairs, int64_t strips) {
   const int64_t groups = kWarp / layout.lanes;
-  return layout.sharing == Sharing::kGroup ? (pairs + groups - 1) / groups
+  return layout.sharing == Sharing::kGroup ? parts_of(pairs, groups)
          : layout.sharing == Sharing::kBlock ? pairs : pairs * strips;
 }
 
-// Cuts scratch memory into arrays; from none, it tells how much there must be.
-class Carver {
- public:
-  explicit Carver(unsigned char* memory = nullptr) : memory_(memory) {}
-
-  template <class T>
-  T* take(int64_t count) {
-    T* piece = memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + bytes_);
-    bytes_ += (count * static_cast<int64_t>(sizeof(T)) + kAlignment - 1) / kAlignment * kAlignment;
-    return piece;
-  }
-  int64_t bytes() const { return bytes_; }
-
- private:
-  static constexpr int64_t kAlignment = 256;
-  unsigned char* const memory_;
-  int64_t bytes_ = 0;
-};
+using DeviceArena = AlignedArena<256>;  // bytes, as cudaMalloc aligns
 
 // Calls visitor(R), R a constant of the compiler's, for the rows per lane that a launch was dealt: 1, 2, .. kMost.
 template <int kMost, class Visitor>
@@ -115,8 +94,8 @@ struct ChainMemory {
   int64_t size = 0, pairs = 0;
 
   ChainMemory() = default;
-  ChainMemory(Carver& carver, int64_t pairs, int64_t strips) : size(pairs * bytes_of_pair(strips) + kTicket), pairs(pairs) {
-    bytes = carver.take<unsigned char>(size);
+  ChainMemory(DeviceArena& arena, int64_t pairs, int64_t strips) : size(pairs * bytes_of_pair(strips) + kTicket), pairs(pairs) {
+    bytes = arena.take<unsigned char>(size);
   }
   static int64_t bytes_of_pair(int64_t strips) { return sizeof(Seen<T>) + strips * static_cast<int64_t>(sizeof(int32_t)); }
 
@@ -168,12 +147,12 @@ struct ForwardVisitor {
         : std::clamp<int64_t>(kPortionBudget / (row_bytes + ChainMemory<T>::bytes_of_pair(strips)), 1, common.pairs);
     const int64_t blocks = resident_blocks(wanted_blocks(layout, portion, strips), 0, has_row ? groups * row_bytes : 0, device);
     ChainMemory<T> chain;
-    const auto carve = [&](Carver carver) {
-      arguments.rows = carver.take<T>(is_chain ? portion * row_numbers : has_row ? blocks * groups * row_numbers : 0);
-      if (is_chain) chain = ChainMemory<T>(carver, portion, strips);
-      return carver.bytes();
+    const auto carve = [&](DeviceArena arena) {
+      arguments.rows = arena.take<T>(is_chain ? portion * row_numbers : has_row ? blocks * groups * row_numbers : 0);
+      if (is_chain) chain = ChainMemory<T>(arena, portion, strips);
+      return arena.used();
     };
-    carve(Carver(device.allocate_numbers<unsigned char>(carve(Carver()))));
+    carve(DeviceArena(device.allocate_numbers<unsigned char>(carve(DeviceArena()))));
     for (int64_t first = 0; first < common.pairs; first += portion) {
       arguments.first_pair = first;
       arguments.pairs = std::min(portion, common.pairs - first);

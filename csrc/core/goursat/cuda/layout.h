@@ -1,6 +1,7 @@
-// How a GPU's threads are dealt to pairs: the one place that decides, by shape alone. Plain C++. The environment variable
-// SIGKERNEL_TF_GPU_LAYOUT asks for another way, to measure or test it: group, block or chain, then the lanes of a group, then
-// the rows of a lane, such as group:16:2; where a shape cannot be dealt like that, it is dealt as ever.
+// How a GPU's threads are dealt to pairs. This is the one place that decides it, and it looks only at a problem's shape
+// and the cost of its cell rule. Plain C++. The environment variable SIGKERNEL_TF_GPU_LAYOUT asks for another way, to
+// measure or test it: group, block or chain, then the lanes of a group, then the rows of a lane, such as group:16:2.
+// Where a shape cannot be dealt like that, the variable has no effect.
 //
 // A pair's rows are cut into strips of lanes × rows_per_lane. A lane sweeps rows of its own, one column behind the lane
 // before, so that each step of a strip is a piece of an antidiagonal. Rows that do not fill the strips up stand in front
@@ -12,6 +13,8 @@
 #include <cstdlib>
 #include <string>
 #include <vector>
+
+#include "core/arithmetic.h"
 
 namespace sigkernel {
 
@@ -26,7 +29,7 @@ struct GpuLayout {
   int warps = 1;          // of a block
 
   int64_t strip_rows() const { return int64_t{lanes} * rows_per_lane; }
-  int64_t strips(int64_t rows) const { return (rows + strip_rows() - 1) / strip_rows(); }
+  int64_t strips(int64_t rows) const { return parts_of(rows, strip_rows()); }
 };
 
 struct GpuShape {
@@ -52,8 +55,8 @@ inline double cell_issue(const GpuShape& shape) {
   return shape.degree == 0 ? 20 + 17 * is_double : 60 + 45 * is_double + 1.1 * (1 + is_double) * arithmetic;
 }
 
-// Cycles, for comparison only: what a multiprocessor issues, or where warps are too few to hide it, what one pair's steps
-// take one after the other.
+// A number of cycles that serves only to compare layouts: those that a multiprocessor takes to issue the instructions
+// or, where warps are too few to hide the wait for results, those that one pair's steps take one after the other.
 inline double predicted_cycles(const GpuShape& shape, const GpuLayout& layout) {
   constexpr double kIssuePerCycle = 4, kResidentWarps = 12, kShuffleAndWait = 60;
   const double strips = static_cast<double>(layout.strips(shape.rows));

@@ -1,9 +1,9 @@
-// Which degree and refinement each pair gets on a GPU: goursat_plan.h's rules on a ladder of its own, and the kernel that
-// looks at increments for them.
+// Which degree and refinement each pair gets on a GPU: core/goursat/plan.h's rules on a ladder of its own, and the
+// kernel that looks at increments for them.
 //
 // Nothing waits for the GPU, so the host does not know what a pair's power series needs: each degree of the ladder is
 // launched in turn, and takes the pairs whose plan asks for it. One that finds its tail too large raises its plan, and a
-// later launch takes it up. Pairs that need a refinement, of the last degree alone, are a launch of their own.
+// later launch takes it up. Pairs that need a refinement, which have the last degree, are a launch of their own.
 #pragma once
 
 #include <cmath>

@@ -1,9 +1,9 @@
 // A problem as kernels see it: its pairs, the increments of their cells, and where the gradient of those goes.
 #pragma once
 
+#include "core/device/launch.cuh"
 #include "core/goursat/goursat.h"
 #include "core/host_device.h"
-#include "core/device/launch.cuh"
 
 namespace sigkernel {
 

@@ -1,8 +1,9 @@
-// Which strips there are of a pair's grid, and who takes which of them next: goursat_gpu_layout.h's dealing, carried out.
+// Which strips there are of a pair's grid, and who takes which of them next: layout.h's dealing, carried out.
 #pragma once
 
-#include "core/goursat/cuda/tile.cuh"
+#include "core/arithmetic.h"
 #include "core/goursat/cuda/layout.h"
+#include "core/goursat/cuda/tile.cuh"
 
 namespace sigkernel {
 
@@ -14,7 +15,7 @@ struct StripCutter {
 
   __host__ __device__ StripCutter(int coarse_rows, int coarse_columns, int refinement, bool is_half, int strip_rows)
       : rows(coarse_rows << refinement), columns(coarse_columns << refinement), refinement(refinement), is_half(is_half),
-        strip_rows(strip_rows), strips((rows + strip_rows - 1) / strip_rows) {}
+        strip_rows(strip_rows), strips(parts_of(rows, strip_rows)) {}
 
   __device__ int first_column(int strip) const {
     const int first_row = strip * strip_rows - (strips * strip_rows - rows);

@@ -1,4 +1,4 @@
-// Sweeps over a pair's grid, strip by strip, forward and backward, for any cell rule of goursat_cell.h: what a group of
+// Sweeps over a pair's grid, strip by strip, forward and backward, for any cell rule of cell.h: what a group of
 // lanes does with one strip, tile by tile. A lane holds the edges of its own rows in registers and gets the row below from
 // the lane before, by a shuffle. Cells outside of the grid have p = 0 and pass U = 1 on, so that going forward no lane asks
 // where it is.
@@ -36,8 +36,6 @@ struct Seen {
   }
 };
 
-constexpr int kLook = 8;  // steps from one look at the edges to the next
-
 // For a rule that is not looked at.
 template <class Rule, class T>
 struct LaneInspection {
@@ -50,7 +48,7 @@ struct LaneInspection<PowerSeries<K>, T> {
   T along = 0, across = 0;
 
   __device__ void look(int step, const T* top, const T* right, T reach) {
-    if (step % kLook != 0) return;
+    if (step % kStepsToLook != 0) return;
     inspection.look_at(top, reach, &along);
     T dropped = 0;
     inspection.look_at(right, reach, &dropped);
@@ -58,7 +56,7 @@ struct LaneInspection<PowerSeries<K>, T> {
   }
   __device__ Seen<T> seen(const Lanes& lanes) const {
     return {largest_of_lanes(lanes, inspection.scale), largest_of_lanes(lanes, inspection.amplitude),
-            largest_of_lanes(lanes, along * T(kLook)), largest_of_lanes(lanes, across)};
+            largest_of_lanes(lanes, along * T(kStepsToLook)), largest_of_lanes(lanes, across)};
   }
 };
 
@@ -69,8 +67,8 @@ constexpr int tile_steps(int bytes, int most) {
   return steps > most ? most : steps < 4 ? 4 : steps;
 }
 
-// A row of edges between two strips, in global or shared memory, and how far those at work on it have come. One who
-// sweeps all strips alone needs no counters.
+// A row of edges between two strips, in global or shared memory, and how far those at work on it have come. A warp that
+// sweeps all strips of a pair by itself needs no counters.
 template <class T>
 struct SharedRow {
   const T* read = nullptr;        // of the strip before; null for the first
@@ -232,7 +230,7 @@ class BackwardStrip {
   }
   // What a warp saves of a strip.
   static int64_t saved_numbers(int64_t columns, int lanes) {
-    return ((columns + lanes - 1 + kSteps - 1) / kSteps) * Edges::kNumbers * kWarp;
+    return parts_of(columns + lanes - 1, kSteps) * Edges::kNumbers * kWarp;
   }
 
   // memory: of tile_numbers(), shared. saved: of saved_numbers().
@@ -249,7 +247,7 @@ class BackwardStrip {
   // gradient, which is kept where the group is live.
   __device__ void run(const T* entered, const SharedRow<T>& bars, int above_first_column, T scale, bool is_live,
                    const PairGradient<T>& gradient) {
-    const int begin = strip_.first_column, end = strip_.end_step(lanes_), tiles = (end - begin + kSteps - 1) / kSteps;
+    const int begin = strip_.first_column, end = strip_.end_step(lanes_), tiles = parts_of(end - begin, kSteps);
     save_starts_of_tiles(entered, tiles);
     T bar[kSize], right[R][kSize];
     Backward::boundary(bar);

@@ -1,5 +1,5 @@
-// What lets one source serve numbers and registers of them: an L, either of the two, read from and written to where V
-// stand, which are L too or numbers.
+// Functions that let one source serve both numbers and registers of them. L and V stand for either of the two: memory
+// that holds V is read and written as L, where V is the same type as L or the type of its lanes.
 #pragma once
 
 #include <type_traits>
@@ -9,13 +9,14 @@
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
 
+// How many lanes a number or a register has, and the type with half as many.
 template <class Number>
-struct Lanes {
+struct LanesOf {
   static constexpr int kCount = 1;
   using Half = Number;
 };
 template <class T, int W>
-struct Lanes<Pack<T, W>> {
+struct LanesOf<Pack<T, W>> {
   static constexpr int kCount = W;
   using Half = std::conditional_t<W == 2, T, Pack<T, W / 2>>;
 };
@@ -30,6 +31,23 @@ SIGKERNEL_INLINE L load(const V* from) {
 template <class L, class V>
 SIGKERNEL_INLINE void store(L number, V* to) {
   __builtin_memcpy(to, &number, sizeof(L));
+}
+
+template <class T>
+SIGKERNEL_INLINE void set_lane(T& value, int, T number) {
+  value = number;
+}
+template <class T, int W>
+SIGKERNEL_INLINE void set_lane(Pack<T, W>& value, int lane, T number) {
+  value.set(lane, number);
+}
+template <class T>
+SIGKERNEL_INLINE T get_lane(T value, int) {
+  return value;
+}
+template <class T, int W>
+SIGKERNEL_INLINE T get_lane(Pack<T, W> value, int lane) {
+  return value[lane];
 }
 
 // A number in all lanes.

@@ -1,31 +1,26 @@
-// What LaneKernels points to, for the instruction set that the including file is compiled for.
+// The functions of GoursatLoops (loops.h) over SIMD packs, for the instruction set that the including file is compiled
+// for.
 #pragma once
 
+#include "core/arena.h"
+#include "core/arithmetic.h"
 #include "core/goursat/degrees.h"
-#include "core/goursat/lanes.h"
+#include "core/goursat/loops.h"
+#include "core/goursat/reach.h"
 #include "core/goursat/skewed.h"
 #include "core/goursat/sweep.h"
 #include "core/simd/pack.h"
+#include "core/simd/registers.h"
 
 namespace sigkernel {
-namespace {
+namespace {  // nothing here may meet another instruction set's at link time
 
 template <class T, int W>
-class Kernels {
+class PackedGoursat {
   using V = Pack<T, W>;
 
   static Grid grid_of(const Block<T>& block, int refinement) {
     return {block.rows, block.columns, refinement, block.symmetric};
-  }
-
-  static V load(const T* numbers) {
-    V pack;
-    for (int lane = 0; lane < W; ++lane) pack.set(lane, numbers[lane]);
-    return pack;
-  }
-
-  static void store(V pack, T* numbers) {
-    for (int lane = 0; lane < W; ++lane) numbers[lane] = pack[lane];
   }
 
   // A block's increments, of whichever kind.
@@ -130,14 +125,12 @@ class Kernels {
       inspector.report(outcome);
       for (int lane = 0; lane < W; ++lane) outcome->value[lane] = value;
       for (int lane = 1; lane < W; ++lane) {  // what the lanes saw is of one problem
-        outcome->scale[0] = larger_of(outcome->scale[0], outcome->scale[lane]);
-        outcome->amplitude[0] = larger_of(outcome->amplitude[0], outcome->amplitude[lane]);
-        outcome->tail[0] = larger_of(outcome->tail[0], outcome->tail[lane]);
+        outcome->scale[0] = max(outcome->scale[0], outcome->scale[lane]);
+        outcome->amplitude[0] = max(outcome->amplitude[0], outcome->amplitude[lane]);
+        outcome->tail[0] = max(outcome->tail[0], outcome->tail[lane]);
       }
       return 0;
     }
-
-    static T larger_of(T a, T b) { return a < b ? b : a; }
   };
 
   struct Backward {
@@ -162,20 +155,22 @@ class Kernels {
       Sweep<typename Policy::Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), Policy::kTape, arena);
       sweep.template reserve<Policy>();
       if (scratch == nullptr) return arena.used();
-      sweep.template backward<Policy>(load(upstream));
+      sweep.template backward<Policy>(load<V>(upstream));
       return 0;
     }
   };
 
  public:
   static int64_t reach_scratch(const Block<T>& block) {
-    const int64_t tile = smaller(block.columns, kReachTile) * kReachTile;
-    return tile * static_cast<int64_t>(sizeof(V)) + block.columns * static_cast<int64_t>(sizeof(Range<V>)) + 128;
+    Arena arena;
+    BlockReach<V>(block, arena);
+    return arena.used();
   }
 
   static void reach(const Block<T>& block, void* scratch, T* ranges, Reach<T>* result) {
     const BlockIncrements increments(block, nullptr);
-    reach_of(increments.get(), block, scratch, reinterpret_cast<V*>(ranges), result);
+    Arena arena(scratch);
+    BlockReach<V>(block, arena).measure(increments.get(), reinterpret_cast<V*>(ranges), result);
   }
 
   static int64_t forward_scratch(const Block<T>& block, const Scheme& scheme) {
@@ -188,16 +183,7 @@ class Kernels {
   }
 
   static Reach<T> reach_alone(const PathPair<T>& pair, void* scratch) {
-    V* increments = static_cast<V*>(scratch);
-    LaneReach<V> lanes;
-    add_rows(pair, increments, &lanes);
-    add_rows(PathPair<T>{pair.y, pair.x, pair.columns, pair.rows, pair.channels}, increments, &lanes);
-    Reach<T> reach;
-    for (int lane = 0; lane < W; ++lane) {
-      reach.largest = ForwardAlone::larger_of(reach.largest, lanes.largest[lane]);
-      reach.moment += lanes.moment[lane];
-    }
-    return reach;
+    return reach_of_pair(pair, static_cast<V*>(scratch));
   }
 
   static int64_t forward_alone_scratch(const PathPair<T>& pair, const Scheme& scheme) {
@@ -217,43 +203,21 @@ class Kernels {
                        const BlockGradient<T>& gradient) {
     with_rule(scheme, Backward{block, scheme, upstream, scratch, &gradient});
   }
-
- private:
-  static constexpr int64_t kReachTile = 16;
-
-  // Of the whole grid also where half of it is swept.
-  static void reach_of(const Increments<V>& increments, const Block<T>& block, void* scratch, V* ranges,
-                       Reach<T>* result) {
-    Arena arena(scratch);
-    V* p = arena.take<V>(smaller(block.columns, kReachTile) * kReachTile);
-    Range<V>* columns = arena.take<Range<V>>(block.columns);
-    for (int64_t j = 0; j < block.columns; ++j) columns[j] = Range<V>();
-    for (int64_t i = 0; i < block.rows; i += kReachTile) {
-      const int64_t height = smaller(kReachTile, block.rows - i);
-      Range<V> rows[kReachTile];
-      for (int64_t j = 0; j < block.columns; j += kReachTile) {
-        const int64_t width = smaller(kReachTile, block.columns - j);
-        increments.read({i, height, j, width}, p);
-        for (int64_t a = 0; a < height; ++a)
-          for (int64_t b = 0; b < width; ++b) {
-            rows[a].add(p[a * width + b]);
-            columns[j + b].add(p[a * width + b]);
-          }
-      }
-      for (int64_t a = 0; a < height; ++a) ranges[i + a] = rows[a].width();
-    }
-    for (int64_t j = 0; j < block.columns; ++j) ranges[block.rows + j] = columns[j].width();
-    LaneReach<V> lanes;
-    for (int64_t i = 0; i < block.rows + block.columns; ++i) lanes.add(ranges[i]);
-    for (int lane = 0; lane < W; ++lane) result[lane] = {lanes.largest[lane], lanes.moment[lane]};
-  }
 };
 
 template <class T, int W>
-constexpr LaneKernels<T> make_lane_kernels(const char* name) {
-  using K = Kernels<T, W>;
-  return {name,       W, &K::reach,    &K::reach_scratch,   &K::forward, &K::forward_scratch,
-          &K::reach_alone, &K::forward_alone, &K::forward_alone_scratch, &K::backward, &K::backward_scratch};
+constexpr GoursatLoops<T> make_goursat_loops() {
+  using Packed = PackedGoursat<T, W>;
+  return {W,
+          &Packed::reach,
+          &Packed::reach_scratch,
+          &Packed::forward,
+          &Packed::forward_scratch,
+          &Packed::reach_alone,
+          &Packed::forward_alone,
+          &Packed::forward_alone_scratch,
+          &Packed::backward,
+          &Packed::backward_scratch};
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// The signature's inner kernels: stretches of paths side by side, one in each lane of a SIMD register, or one stretch
-// alone with its last letters in the lanes. Compiled once for each instruction set (signature_avx512.cc and its like),
-// chosen at run time. Plain data goes in and out.
+// The truncated signature's inner loops: stretches of paths side by side, one in each lane of a SIMD register, or one
+// stretch alone with its last letters in the lanes. simd/instruction_set.cc compiles them once for each instruction
+// set, and one set is chosen at run time. Only plain data goes in and out.
 #pragma once
 
 #include <cstdint>
@@ -32,10 +32,9 @@ struct StretchGradients {
 };
 
 template <class T>
-struct SignatureKernels {
-  const char* name;
+struct SignatureLoops {
   int lanes;
-  // Bytes of the scratch memory of the functions that follow, aligned to 64 bytes; alone: of one stretch at a time.
+  // How many bytes of scratch memory forward and backward need, aligned to 64 bytes. alone: for one stretch at a time.
   int64_t (*scratch)(const WordLevels& words, bool alone);
   // Overwrites result, for each stretch its signature [num_words], or with stream those of all its beginnings,
   // [steps + 1][num_words], where all have the same number of steps. Returns a bit for each stretch, by number: whether
@@ -53,8 +52,8 @@ struct SignatureKernels {
   void (*multiply_backward)(const WordLevels& words, T* bar, const T* b);
 };
 
-// The best for this machine, or what SIGKERNEL_TF_SIMD asks for: see instruction_sets.h.
+// Those of the instruction set that simd/dispatch.cc chooses.
 template <class T>
-const SignatureKernels<T>& signature_kernels();
+const SignatureLoops<T>& signature_loops();
 
 }  // namespace sigkernel

@@ -1,55 +1,20 @@
-// What SignatureKernels points to, for the instruction set that the including file is compiled for.
+// The functions of SignatureLoops (loops.h) over SIMD packs, for the instruction set that the including file is
+// compiled for.
 #pragma once
 
 #include "core/arena.h"
-#include "core/signature/lanes.h"
-#include "core/signature/registers.h"
+#include "core/signature/loops.h"
 #include "core/signature/tree.h"
 #include "core/simd/pack.h"
+#include "core/simd/registers.h"
 
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
 
-// rows[a] lane b becomes rows[b] lane a, by log2(W) rounds in which the first half is interleaved with the second.
-template <class T, int W>
-SIGKERNEL_INLINE void transpose(Pack<T, W> (&rows)[W]) {
-  using Index = typename Pack<std::conditional_t<sizeof(T) == 8, int64_t, int32_t>, W>::Register;
-  Index low, high;
-  for (int lane = 0; lane < W; ++lane) {
-    low[lane] = lane / 2 + lane % 2 * W;
-    high[lane] = low[lane] + W / 2;
-  }
-  SIGKERNEL_UNROLL for (int round = 1; round < W; round *= 2) {
-    Pack<T, W> mixed[W];
-    SIGKERNEL_UNROLL for (int a = 0; a < W / 2; ++a) {
-      mixed[2 * a] = __builtin_shuffle(rows[a].value, rows[a + W / 2].value, low);
-      mixed[2 * a + 1] = __builtin_shuffle(rows[a].value, rows[a + W / 2].value, high);
-    }
-    SIGKERNEL_UNROLL for (int a = 0; a < W; ++a) rows[a] = mixed[a];
-  }
-}
-
-template <class T>
-SIGKERNEL_INLINE void set_lane(T& value, int, T number) {
-  value = number;
-}
-template <class T, int W>
-SIGKERNEL_INLINE void set_lane(Pack<T, W>& value, int lane, T number) {
-  value.set(lane, number);
-}
-template <class T>
-SIGKERNEL_INLINE T get_lane(T value, int) {
-  return value;
-}
-template <class T, int W>
-SIGKERNEL_INLINE T get_lane(Pack<T, W> value, int lane) {
-  return value[lane];
-}
-
 // The first `count` numbers that source.template get<L>(lane, n) reads of each lane, L of them at once, side by side.
 template <class T, class V, class Source>
 void interleave(const Source& source, int64_t count, V* to) {
-  constexpr int kLanes = Lanes<V>::kCount;
+  constexpr int kLanes = LanesOf<V>::kCount;
   int64_t n = 0;
   if constexpr (kLanes > 1) {
     for (; n + kLanes <= count; n += kLanes) {
@@ -66,7 +31,7 @@ void interleave(const Source& source, int64_t count, V* to) {
 // Writes from[n] lane by lane to to[lane][n], n < count, for the first `lanes` of them.
 template <class T, class V>
 void deal(const V* from, int64_t count, int lanes, T* const* to, int64_t at) {
-  constexpr int kLanes = Lanes<V>::kCount;
+  constexpr int kLanes = LanesOf<V>::kCount;
   int64_t n = 0;
   if constexpr (kLanes > 1) {
     for (; n + kLanes <= count; n += kLanes) {
@@ -107,7 +72,8 @@ template <class T, int W>
 class SignatureWalks {
   using Packed = Pack<T, W>;
 
-  // Stretches side by side, or one alone. kSteps: at a time; one where every step's signature is wanted or given.
+  // Walks along stretches side by side, or along a single one. kSteps: how many steps are taken at a time; one where
+  // every step's signature is wanted or given.
   template <class V, int kSteps>
   class Walk {
    public:
@@ -148,7 +114,7 @@ class SignatureWalks {
     }
 
    private:
-    static constexpr int kLanes = Lanes<V>::kCount;
+    static constexpr int kLanes = LanesOf<V>::kCount;
 
     unsigned those_not_finite(int count) const {
       const int64_t numbers = words_.num_words * kLanes;
@@ -314,9 +280,9 @@ class SignatureWalks {
 };
 
 template <class T, int W>
-constexpr SignatureKernels<T> make_signature_kernels(const char* name) {
-  using K = SignatureWalks<T, W>;
-  return {name, W, &K::scratch, &K::forward, &K::backward, &K::multiply, &K::multiply_backward};
+constexpr SignatureLoops<T> make_signature_loops() {
+  using Walks = SignatureWalks<T, W>;
+  return {W, &Walks::scratch, &Walks::forward, &Walks::backward, &Walks::multiply, &Walks::multiply_backward};
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// The solver's inner kernels: one block of problems of the same shape, solved side by side, one in each lane of a SIMD
-// register. Compiled once for each instruction set (goursat_lanes_*.cc), chosen at run time. Plain data goes in and out.
+// The solver's inner loops: one block of problems of the same shape, solved side by side, one in each lane of a SIMD
+// register. simd/instruction_set.cc compiles them once for each instruction set, and one set is chosen at run time.
+// Only plain data goes in and out.
 #pragma once
 
 #include <cstdint>
@@ -29,14 +30,14 @@ struct Block {
   const T* given[kMaxLanes] = {};
 };
 
-// Two paths, [rows + 1][channels] and [columns + 1][channels].
+// The points of two paths, [rows + 1][channels] and [columns + 1][channels].
 template <class T>
 struct PathPair {
   const T *x = nullptr, *y = nullptr;
   int64_t rows = 0, columns = 0, channels = 0;
 };
 
-// Accumulated into.
+// Where a block's gradient goes. All of it is accumulated into.
 template <class T>
 struct BlockGradient {
   T *x = nullptr, *y = nullptr;      // as in Block
@@ -44,7 +45,7 @@ struct BlockGradient {
   T* given[kMaxLanes] = {};          // null for a lane without a problem
 };
 
-// How far the increments along a problem's rows and columns reach, for goursat_plan.h.
+// How far the increments along a problem's rows and columns reach: what plan.h chooses a degree by.
 template <class T>
 struct Reach {
   T largest = 0;  // range of the partial sums of p along a row or column
@@ -70,18 +71,17 @@ struct Outcome {
 };
 
 template <class T>
-struct LaneKernels {
-  const char* name;
+struct GoursatLoops {
   int lanes;
-  // At no refinement: for each lane, what its lines reach, and the ranges of the block's rows and then of its columns,
-  // [rows + columns][lanes]. scratch: reach_scratch(block) bytes.
+  // Overwrites ranges, [rows + columns][lanes], by the ranges of the block's rows and then of its columns at no
+  // refinement, and reach by what they come to in each lane. scratch: reach_scratch(block) bytes.
   void (*reach)(const Block<T>& block, void* scratch, T* ranges, Reach<T>* reach);
   int64_t (*reach_scratch)(const Block<T>& block);
-  // ranges: as reach leaves them; for a power series alone.
+  // ranges: as reach leaves them. Only a power series reads them.
   void (*forward)(const Block<T>& block, const Scheme& scheme, const T* ranges, void* scratch, Outcome<T>* outcome);
   int64_t (*forward_scratch)(const Block<T>& block, const Scheme& scheme);
-  // One pair over all lanes; scheme.refinement is 0. reach: the largest. What was seen stands in the first lane's place.
-  // scratch: forward_alone_scratch bytes.
+  // One pair is solved by all lanes together; scheme.refinement must be 0. reach: the largest range. The outcome stands
+  // in the first lane's place. scratch: forward_alone_scratch bytes.
   Reach<T> (*reach_alone)(const PathPair<T>& pair, void* scratch);
   void (*forward_alone)(const PathPair<T>& pair, const Scheme& scheme, T reach, void* scratch, Outcome<T>* outcome);
   int64_t (*forward_alone_scratch)(const PathPair<T>& pair, const Scheme& scheme);
@@ -91,9 +91,8 @@ struct LaneKernels {
   int64_t (*backward_scratch)(const Block<T>& block, const Scheme& scheme);
 };
 
-// The best for this machine, unless the environment variable SIGKERNEL_TF_SIMD asks for another: avx512, avx2 or
-// baseline. One that this machine does not have is not taken.
+// Those of the instruction set that simd/dispatch.cc chooses.
 template <class T>
-const LaneKernels<T>& lane_kernels();
+const GoursatLoops<T>& goursat_loops();
 
 }  // namespace sigkernel

@@ -1,0 +1,117 @@
+// How far the increments p along rows and columns reach: the range of their partial sums, by which plan.h chooses the
+// degree of a power series before a sweep. For the files that are compiled for an instruction set: it includes nothing
+// of the standard library.
+#pragma once
+
+#include "core/arena.h"
+#include "core/arithmetic.h"
+#include "core/goursat/increments.h"
+#include "core/goursat/loops.h"
+#include "core/simd/pack.h"
+
+namespace sigkernel {
+namespace {  // nothing here may meet another instruction set's at link time
+
+// The range of a running sum.
+template <class V>
+struct Range {
+  V sum{0.0}, low{0.0}, high{0.0};
+  SIGKERNEL_INLINE void add(V p) {
+    sum += p;
+    low = min(low, sum);
+    high = max(high, sum);
+  }
+  SIGKERNEL_INLINE V width() const { return high - low; }
+};
+
+// What Reach gathers, in every lane.
+template <class V>
+struct LaneReach {
+  V largest{0.0}, moment{0.0};
+  SIGKERNEL_INLINE void add(V range) {
+    largest = max(largest, range);
+    V power = range;
+    SIGKERNEL_UNROLL for (int k = 1; k < kReachMoment; ++k) power *= range;
+    moment += power;
+  }
+};
+
+// Of a block: the ranges of its rows and columns, and in each lane what they come to.
+template <class V>
+class BlockReach {
+  using T = typename V::Scalar;
+
+ public:
+  BlockReach(const Block<T>& block, Arena& arena)
+      : rows_(block.rows), columns_(block.columns), p_(arena.take<V>(smaller(columns_, kTile) * kTile)),
+        column_ranges_(arena.take<Range<V>>(columns_)) {}
+
+  // Measures the whole grid also where only half of it is swept. ranges: [rows + columns], overwritten by those of the
+  // rows and then of the columns. result: [lanes], overwritten.
+  void measure(const Increments<V>& increments, V* ranges, Reach<T>* result) const {
+    for (int64_t j = 0; j < columns_; ++j) column_ranges_[j] = Range<V>();
+    for (int64_t i = 0; i < rows_; i += kTile) {
+      const int64_t height = smaller(kTile, rows_ - i);
+      Range<V> row_ranges[kTile];
+      for (int64_t j = 0; j < columns_; j += kTile) {
+        const int64_t width = smaller(kTile, columns_ - j);
+        increments.read({i, height, j, width}, p_);
+        for (int64_t a = 0; a < height; ++a)
+          for (int64_t b = 0; b < width; ++b) {
+            row_ranges[a].add(p_[a * width + b]);
+            column_ranges_[j + b].add(p_[a * width + b]);
+          }
+      }
+      for (int64_t a = 0; a < height; ++a) ranges[i + a] = row_ranges[a].width();
+    }
+    for (int64_t j = 0; j < columns_; ++j) ranges[rows_ + j] = column_ranges_[j].width();
+    LaneReach<V> lanes;
+    for (int64_t i = 0; i < rows_ + columns_; ++i) lanes.add(ranges[i]);
+    for (int lane = 0; lane < V::kLanes; ++lane) result[lane] = {lanes.largest[lane], lanes.moment[lane]};
+  }
+
+ private:
+  static constexpr int64_t kTile = 16;
+
+  const int64_t rows_, columns_;
+  V* p_;
+  Range<V>* column_ranges_;
+};
+
+// Adds the rows of a pair's grid, one in each lane. Where a last register has more lanes than rows, the last row is
+// taken again. dx: scratch memory, [channels].
+template <class V>
+void add_rows(const PathPair<typename V::Scalar>& pair, V* dx, LaneReach<V>* reach) {
+  for (int64_t first = 0; first < pair.rows; first += V::kLanes) {
+    for (int64_t d = 0; d < pair.channels; ++d)
+      for (int lane = 0; lane < V::kLanes; ++lane) {
+        const auto* x = pair.x + smaller(first + lane, pair.rows - 1) * pair.channels + d;
+        dx[d].set(lane, x[pair.channels] - x[0]);
+      }
+    Range<V> row;
+    for (int64_t j = 0; j < pair.columns; ++j) {
+      const auto* y = pair.y + j * pair.channels;
+      V p(0);
+      for (int64_t d = 0; d < pair.channels; ++d) p += dx[d] * V(y[d + pair.channels] - y[d]);
+      row.add(p);
+    }
+    reach->add(row.width());
+  }
+}
+
+// Of a single pair, over all lanes. dx: scratch memory, [channels].
+template <class V>
+Reach<typename V::Scalar> reach_of_pair(const PathPair<typename V::Scalar>& pair, V* dx) {
+  LaneReach<V> lanes;
+  add_rows(pair, dx, &lanes);
+  add_rows({pair.y, pair.x, pair.columns, pair.rows, pair.channels}, dx, &lanes);  // the columns are the rows of (y, x)
+  Reach<typename V::Scalar> reach;
+  for (int lane = 0; lane < V::kLanes; ++lane) {
+    reach.largest = max(reach.largest, lanes.largest[lane]);
+    reach.moment += lanes.moment[lane];
+  }
+  return reach;
+}
+
+}  // namespace
+}  // namespace sigkernel
