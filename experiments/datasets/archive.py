@@ -1,20 +1,16 @@
 """
-Data sets of the UEA and UCR archive (timeseriesclassification.com), from a folder or by download.
+Data sets of the UEA and UCR archive (timeseriesclassification.com), read from a folder or downloaded.
 
 A data set NAME is looked for in the folder that the environment variable SIGKERNEL_TF_DATA names, and in its subfolder
-NAME, as NAME_TRAIN.ts and NAME_TEST.ts, as the same in .arff or .tsv, or as NAME.npz (X_train [N, L, D], y_train [N],
-X_test, y_test). Where it is not there, the archive's NAME.zip is downloaded once into the user's cache,
-$XDG_CACHE_HOME/sigkernel_tf (~/.cache/sigkernel_tf), and its SHA-256 recorded beside it; every later use is checked
-against that.
+NAME: as NAME_TRAIN.ts and NAME_TEST.ts, as the same two files in .arff or .tsv, or as NAME.npz (X_train [N, L, D],
+y_train [N], X_test, y_test). If it is not there, `pooch` downloads the archive's NAME.zip once into the user's cache,
+$XDG_CACHE_HOME/sigkernel_tf (on Linux ~/.cache/sigkernel_tf), and unpacks it there. The archive publishes no checksums,
+so the SHA-256 of the first download is recorded beside the file, and every later use is checked against it.
 """
 
-import hashlib
 import os
-import shutil
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pooch
 
 from .dataset import Where, nowhere
 from .delimited import read_rows
 
 VARIABLE = "SIGKERNEL_TF_DATA"
 URL = "https://timeseriesclassification.com/aeon-toolkit/{name}.zip"
-_TIMEOUT = 60  # seconds without an answer
 
 
 class DataNotFoundError(RuntimeError):
@@ -66,7 +62,7 @@ def load(name: str) -> RawData:
 
     :param name: the archive's, as in "PenDigits".
     :raises DataNotFoundError: where it is not in the folder and cannot be downloaded.
-    :raises ValueError: where a downloaded file is damaged.
+    :raises ValueError: where a file is damaged, or the archive's file is not the one that was downloaded before.
     """
     folder = os.environ.get(VARIABLE)
     if folder:
@@ -74,19 +70,7 @@ def load(name: str) -> RawData:
             found = _read_folder(place, name)
             if found is not None:
                 return found
-    archive = _cache() / f"{name}.zip"
-    if not archive.exists():
-        _download(name, archive, folder)
-    _check_sum(archive)
-    with tempfile.TemporaryDirectory() as extracted:
-        _extract(archive, Path(extracted), name)
-        found = _read_folder(Path(extracted), name, source=f"{URL.format(name=name)} (in {archive})")
-    if found is None:
-        raise ValueError(
-            f"{archive} holds no {name}_TRAIN.ts and {name}_TEST.ts: delete it, or set {VARIABLE} to a folder "
-            "that has them."
-        )
-    return found
+    return _download(name, folder)
 
 
 def nested_to_series(X: Any) -> list[np.ndarray]:
@@ -181,60 +165,36 @@ def _read_tsv(file: Path) -> _Split:
 _READERS: dict[str, Callable[[Path], _Split]] = {".ts": _read_ts, ".arff": _read_arff, ".tsv": _read_tsv}
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sigkernel_tf"
-
-
-def _download(name: str, target: Path, folder: str | None) -> None:
-    """Fetches the archive's file under a temporary name, records its checksum and gives it its name last."""
-    url = URL.format(name=name)
-    print(f"downloading {url}", file=sys.stderr)
+def _download(name: str, folder: str | None) -> RawData:
+    """The data set from the archive's file, which is downloaded only once."""
+    url, cache = URL.format(name=name), pooch.os_cache("sigkernel_tf")
+    archive, recorded = cache / f"{name}.zip", cache / f"{name}.zip.sha256"
+    known_hash = recorded.read_text().strip() if recorded.exists() else None
+    pooch.get_logger().setLevel("WARNING")  # else it asks the user to write the hash into the code
+    if not archive.exists():
+        print(f"downloading {url}", file=sys.stderr)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            urllib.request.urlopen(url, timeout=_TIMEOUT) as answer,
-            tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as part,
-        ):
-            partial = Path(part.name)
-            try:
-                shutil.copyfileobj(answer, part)
-                part.flush()
-                if not zipfile.is_zipfile(partial):
-                    raise OSError("the answer is no zip file")
-                _sum_file(target).write_text(_sha256(partial) + "\n")
-                os.replace(partial, target)
-            finally:
-                partial.unlink(missing_ok=True)
-    except (OSError, urllib.error.URLError) as error:
+        files = pooch.retrieve(url, known_hash, archive.name, cache, processor=pooch.Unzip())
+    except ValueError as error:
+        raise ValueError(
+            f"{url} has changed since it was first downloaded ({error}): delete {recorded} to use the new file."
+        ) from error
+    except (OSError, zipfile.BadZipFile) as error:
+        if isinstance(error, zipfile.BadZipFile):  # the answer was something else, such as a page, and was kept
+            archive.unlink()
         looked = f"{VARIABLE}={folder} has no" if folder else f"{VARIABLE} is not set to a folder with"
         raise DataNotFoundError(
             f"{name} was not found: {looked} {name}_TRAIN.ts and {name}_TEST.ts (or .arff, .tsv, or {name}.npz), and "
             f"{url} could not be downloaded ({error}). Download it elsewhere, unpack it, and set {VARIABLE} to the "
             "folder with the files."
         ) from error
-
-
-def _check_sum(archive: Path) -> None:
-    recorded = _sum_file(archive)
-    if not recorded.exists() or recorded.read_text().strip() != _sha256(archive):
-        raise ValueError(
-            f"{archive} has changed since it was downloaded (its SHA-256 differs): delete it to fetch it again."
-        )
-
-
-def _sum_file(archive: Path) -> Path:
-    return archive.with_suffix(".zip.sha256")
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _extract(archive: Path, folder: Path, name: str) -> None:
-    """The splits' files, whatever folder of the archive they are in."""
-    wanted = {f"{name}_{split}{suffix}" for split in ("TRAIN", "TEST") for suffix in _READERS}
-    with zipfile.ZipFile(archive) as content:
-        for member in content.namelist():
-            if Path(member).name in wanted:
-                with content.open(member) as source, open(folder / Path(member).name, "wb") as target:
-                    shutil.copyfileobj(source, target)
+    if known_hash is None:
+        recorded.write_text(pooch.file_hash(archive) + "\n")
+    for place in sorted({Path(file).parent for file in files}):
+        found = _read_folder(place, name, source=f"{url} (in {archive})")
+        if found is not None:
+            return found
+    raise ValueError(
+        f"{archive} holds no {name}_TRAIN.ts and {name}_TEST.ts: delete it and {recorded.name}, or set {VARIABLE} to a "
+        "folder that has them."
+    )
