@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.datasets import archive
+from experiments.datasets.folder import VARIABLE
 
 TRAIN_COUNTS = (780, 779, 780, 719, 780, 720, 720, 778, 719, 719)
 TEST_COUNTS = (363, 364, 364, 336, 364, 335, 336, 364, 336, 336)
@@ -48,7 +49,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        monkeypatch.delenv(archive.VARIABLE, raising=False)
+        monkeypatch.delenv(VARIABLE, raising=False)
         monkeypatch.setattr(archive, "URL", f"http://127.0.0.1:{running.server_port}/{{name}}.zip")
         yield folder
         running.shutdown()

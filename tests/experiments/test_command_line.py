@@ -64,7 +64,7 @@ def test_seeds_go_on_where_they_stopped(
     monkeypatch.setattr(protocol, "_run_seed", run_seed)
     command = ["run", "--iterations", "3", "--out", str(tmp_path)]
     assert main(command) == 130
-    assert "stopped after 7 of 9 iterations\nThe same command goes on" in capsys.readouterr().err
+    assert "stopped after 7 of 9 iterations\nGive the same command again to go on" in capsys.readouterr().err
     assert main(command) == 0
     assert started == [0, 1, 1, 2]
     printed = capsys.readouterr().out
