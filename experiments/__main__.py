@@ -3,27 +3,30 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeAlias
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on this machine; errors are still shown
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides TensorFlow's notes on this machine, but not its errors
 
 from .datasets import DESCRIPTIONS, DataNotFoundError, Dataset, load
 from .models import MODELS
 
 _DEFAULT = "japanese_vowels"
 _RESULTS = Path("results")
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; returns the exit status."""
+    """Run a command and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        options.action(options)
     except (DataNotFoundError, ValueError, FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
-        print(f"\n{interrupt or 'interrupted'}\nThe same command goes on from there.", file=sys.stderr)
+        print(f"\n{interrupt or 'interrupted'}\nGive the same command again to go on from there.", file=sys.stderr)
         return 130
     return 0
 
@@ -31,77 +34,88 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiments",
-        description="Train SigGPDE, Gaussian processes on signature features, and GPSig on real time series.",
+        description=(
+            "Compare Gaussian processes for time series on real data: SigGPDE, which has signature features as its "
+            "inducing variables, and GPSig with inducing tensors (IT) or inducing sequences (IS). These are the "
+            "experiments of the SigGPDE paper. Train models with `run` or `sweep`, time them with `time`, and show the "
+            "results with `tables` and `figures`. COMMAND --help explains a command."
+        ),
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_sweep(commands)
     _add_time(commands)
-    listing = commands.add_parser("list", help="the data sets", description="The data sets and their defaults.")
-    listing.set_defaults(command=_list)
-    tables = commands.add_parser(
-        "tables",
-        help="results beside the paper's, as Markdown",
-        description="Print a table for each data set of which there are results, beside the paper's, as Markdown.",
-    )
-    tables.add_argument("results", type=Path, metavar="RESULTS", help="the folder of `run`, `sweep` and `time`")
-    tables.set_defaults(command=_tables)
+    _command(
+        commands, "list", _list, "list the data sets",
+        "Print what each data set is, how it is preprocessed, and with which options it is trained on by default.",
+    )  # fmt: skip
+    _add_tables(commands)
     _add_figures(commands)
+    _add_figure(commands)
     return parser
 
 
-def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    run = commands.add_parser(
-        "run",
-        help="train and score on a data set",
-        description=(
-            "Train a model on a data set in three phases (variational parameters; these and the lengthscales; "
-            "variational parameters on all training data), once for each seed; print test accuracy, NLPP and seconds "
-            "per iteration beside the paper's, and write them to OUT/EXPERIMENT/result.json with all it takes to "
-            "repeat them. A run that was stopped or killed goes on when the same command is given again; seeds that "
-            "are finished are not run again: delete their folder to start anew."
-        ),
-        epilog="Defaults of numbers depend on the data set: see `list`.",
-    )
+def _command(
+    commands: _Commands,
+    name: str,
+    action: Callable[[argparse.Namespace], None],
+    summary: str,
+    description: str,
+    epilog: str | None = None,
+) -> argparse.ArgumentParser:
+    """Add a command that calls ``action``; return its parser, for its options."""
+    parser = commands.add_parser(name, help=summary, description=description, epilog=epilog)
+    parser.set_defaults(action=action)
+    return parser
+
+
+def _add_run(commands: _Commands) -> None:
+    run = _command(
+        commands, "run", _run, "train models on a data set and score them",
+        "Train a model on a data set once for each seed, and score it on the test set. Training has three phases: the "
+        "variational parameters; then these and the lengthscales; then the variational parameters on all training "
+        "data, the validation split included. The test accuracy, the NLPP (negative log predictive probability) and "
+        "the seconds per iteration are printed beside the paper's. They are written to DIR/EXPERIMENT/result.json, "
+        "with all that is needed to repeat the run. If a run was stopped or killed, the same command goes on from "
+        "there. Seeds that are finished are not trained again: delete the experiment's folder to start anew.",
+        epilog="The other defaults depend on the data set: `list` prints them.",
+    )  # fmt: skip
     _add_training_options(run, default=_DEFAULT)
     run.add_argument("--num-inducing", type=_positive, metavar="M", help="number of inducing variables")
-    run.set_defaults(command=_run)
 
 
-def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    sweep = commands.add_parser(
-        "sweep",
-        help="`run` for several numbers of inducing variables",
-        description="The command `run` for each number of inducing variables, smallest first: figure 3 of the paper.",
-    )
+def _add_sweep(commands: _Commands) -> None:
+    sweep = _command(
+        commands, "sweep", _sweep, "do `run` for several numbers of inducing variables",
+        "Do what `run` does for each of the given numbers of inducing variables, from the smallest to the largest, as "
+        "in figure 3 of the paper.",
+        epilog="The other defaults depend on the data set: `list` prints them.",
+    )  # fmt: skip
     _add_training_options(sweep)
     sweep.add_argument(
-        "--num-inducing", type=_positive_list, required=True, metavar="M,M,...", help="such as 50,100,200,400"
-    )
-    sweep.set_defaults(command=_sweep)
+        "--num-inducing", type=_positive_list, required=True, metavar="M,M,...",
+        help="numbers of inducing variables, such as 50,100,200,400",
+    )  # fmt: skip
 
 
 def _add_training_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     _add_dataset(parser, default)
     parser.add_argument(
         "--model", type=_models, default=["siggpde"], metavar="MODEL",
-        help=f"one of {', '.join(MODELS)}, several between commas, or all (default: siggpde)",
+        help=f"one of {', '.join(MODELS)}, or several with commas between them, or all (default: siggpde)",
     )  # fmt: skip
     parser.add_argument(
-        "--seeds", type=_positive, default=3, metavar="S", help="run seeds 0 to S-1 (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--iterations", type=_positive, metavar="N", help="minibatch steps in each of the three phases: 3 N in all"
-    )
-    parser.add_argument("--batch-size", type=_positive, metavar="B", help="series in a minibatch")
-    parser.add_argument(
-        "--lengthscale", type=_positive_number, metavar="L", help="where every channel's lengthscale starts"
-    )
-    parser.add_argument("--learning-rate", type=_positive_number, metavar="R", help="the optimizer's, Nadam")
-    parser.add_argument(
-        "--out", type=Path, default=_RESULTS, metavar="DIR",
-        help="where results and checkpoints go, each experiment in a folder of its own (default: %(default)s)",
+        "--seeds", type=_positive, default=3, metavar="S",
+        help="the number of seeds: train with seeds 0 to S-1 (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--iterations", type=_positive, metavar="N",
+        help="the number of minibatch steps in each of the three phases, so that there are 3 N in all",
+    )  # fmt: skip
+    parser.add_argument("--batch-size", type=_positive, metavar="B", help="the number of series in a minibatch")
+    parser.add_argument("--lengthscale", type=_positive_number, metavar="L", help="the initial value of lengthscales")
+    parser.add_argument("--learning-rate", type=_positive_number, metavar="R", help="the Nadam optimizer's")
+    _add_out(parser, "the folder for results and checkpoints; each experiment has a folder of its own in it")
 
 
 def _add_dataset(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -112,58 +126,80 @@ def _add_dataset(parser: argparse.ArgumentParser, default: str | None = None) ->
     )  # fmt: skip
 
 
-def _add_time(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    time = commands.add_parser(
-        "time",
-        help="seconds per iteration of the models, in one run",
-        description=(
-            "Time the minibatch steps of the models in turn, in one process, on a part of the data set, and write the "
-            "medians to OUT/time-DATASET-M-B.json; `tables` and `figures` show them."
-        ),
-    )
+def _add_out(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--out", type=Path, default=_RESULTS, metavar="DIR", help=f"{text} (default: %(default)s)")
+
+
+def _add_time(commands: _Commands) -> None:
+    time = _command(
+        commands, "time", _time, "measure the seconds per iteration of the models",
+        "Measure how long a minibatch step of each model takes. The models take turns in one process, on a part of the "
+        "data set, so that their times can be compared. The medians are written to DIR/time-DATASET-M-B.json, where "
+        "`tables` and `figures` find them.",
+    )  # fmt: skip
     _add_dataset(time)
-    time.add_argument("--model", type=_models, default=list(MODELS), metavar="MODEL", help="as in `run` (default: all)")
+    time.add_argument(
+        "--model", type=_models, default=list(MODELS), metavar="MODEL",
+        help=f"one of {', '.join(MODELS)}, or several with commas between them, or all (default: all)",
+    )  # fmt: skip
     time.add_argument("--num-inducing", type=_positive_list, metavar="M,M,...", help="numbers of inducing variables")
-    time.add_argument("--batch-size", type=_positive, metavar="B", help="series in a minibatch")
+    time.add_argument("--batch-size", type=_positive, metavar="B", help="the number of series in a minibatch")
     time.add_argument(
         "--iterations", type=_positive, default=26, metavar="N",
-        help="steps in each phase of a round (default: %(default)s); the first of a phase is not counted",
+        help="the number of steps in each phase of a round, of which the first is not timed (default: %(default)s)",
     )  # fmt: skip
-    time.add_argument("--rounds", type=_positive, default=3, metavar="R", help="rounds (default: %(default)s)")
-    time.add_argument("--out", type=Path, default=_RESULTS, metavar="DIR", help="(default: %(default)s)")
-    time.set_defaults(command=_time)
+    time.add_argument(
+        "--rounds", type=_positive, default=3, metavar="R",
+        help="how many times each model has a turn (default: %(default)s)",
+    )  # fmt: skip
+    _add_out(time, "the folder for the results")
 
 
-def _add_figures(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    figures = commands.add_parser(
-        "figures",
-        help="all pictures of a folder of results, PNG and PDF",
-        description=(
-            "Draw what there are results for: accuracy, ELBO and time against the number of inducing variables; for "
-            "two classes, a series and the posterior mean over the test set, the calibration, and the top words."
-        ),
-    )
-    figures.add_argument("results", type=Path, metavar="RESULTS", help="the folder of `run` and `sweep`")
-    figures.add_argument("--out", type=Path, metavar="DIR", help="where pictures go (default: RESULTS)")
-    figures.set_defaults(command=_figures)
-    figure = commands.add_parser(
-        "figure",
-        help="draw accuracy and NLPP against iterations",
-        description="Draw test accuracy, and NLPP of test set and validation split, against iterations.",
-    )
-    figure.add_argument("result", type=Path, metavar="RESULT.json", help="written by `run`")
-    figure.add_argument("--out", type=Path, default=Path("accuracy.png"), help="the picture (default: %(default)s)")
-    figure.set_defaults(command=_figure)
+def _add_tables(commands: _Commands) -> None:
+    tables = _command(
+        commands, "tables", _tables, "print all results beside the paper's, as Markdown",
+        "Print a Markdown table for each data set that has results, with the paper's scores beside them, the commands, "
+        "and the machines that they ran on.",
+    )  # fmt: skip
+    tables.add_argument("results", type=Path, metavar="RESULTS", help="the folder that `run`, `sweep`, `time` wrote to")
+
+
+def _add_figures(commands: _Commands) -> None:
+    figures = _command(
+        commands, "figures", _figures, "draw all pictures of the results, as PNG and PDF",
+        "Draw all pictures that there are results for. Results for several numbers of inducing variables give "
+        "accuracy, ELBO and time against that number. Results for two classes give a series and the posterior mean "
+        "over the test set, the calibration, and the most relevant words.",
+    )  # fmt: skip
+    figures.add_argument("results", type=Path, metavar="RESULTS", help="the folder that `run` and `sweep` wrote to")
+    figures.add_argument("--out", type=Path, metavar="DIR", help="the folder for the pictures (default: RESULTS)")
+
+
+def _add_figure(commands: _Commands) -> None:
+    figure = _command(
+        commands, "figure", _figure, "draw one experiment's accuracy and NLPP against iterations",
+        "Draw the test accuracy of one experiment, and the NLPP on its test set and its validation split, against "
+        "iterations.",
+    )  # fmt: skip
+    figure.add_argument("result", type=Path, metavar="RESULT.json", help="the file that `run` wrote")
+    figure.add_argument(
+        "--out", type=Path, default=Path("accuracy.png"), metavar="FILE",
+        help="the picture; its ending decides the format (default: %(default)s)",
+    )  # fmt: skip
+
+
+def _number(text: str, kind: Callable[[str], Any], smallest: float, expected: str) -> Any:
+    try:
+        number = kind(text)
+    except ValueError:
+        number = 0
+    if not smallest <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be {expected}, got {text!r}")
+    return number
 
 
 def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return number
+    return _number(text, int, 1, "a whole number of at least 1")
 
 
 def _positive_list(text: str) -> list[int]:
@@ -171,13 +207,7 @@ def _positive_list(text: str) -> list[int]:
 
 
 def _positive_number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0.0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}")
-    return number
+    return _number(text, float, sys.float_info.min, "a positive number")
 
 
 def _models(text: str) -> list[str]:
@@ -197,7 +227,7 @@ def _sweep(options: argparse.Namespace) -> None:
 
 
 def _train_all(options: argparse.Namespace, sizes: list[int]) -> None:
-    """Each number of inducing variables, each model."""
+    """Train each model with each number of inducing variables."""
     dataset = load(options.dataset)
     print(_heading(dataset, options.seeds), flush=True)
     for num_inducing in sizes:
@@ -206,8 +236,10 @@ def _train_all(options: argparse.Namespace, sizes: list[int]) -> None:
 
 
 def _train_one(options: argparse.Namespace, dataset: Dataset, num_inducing: int, model: str) -> None:
-    from .protocol import Protocol, run  # TensorFlow takes seconds to import: only where it is needed
-    from .results import Results, summary, table
+    from .measures import summary
+    from .protocol import Protocol, run  # TensorFlow takes seconds to import, so only the commands that need it do
+    from .results import Results
+    from .tables import table
 
     defaults = dataset.description.defaults
     protocol = Protocol(

@@ -1,6 +1,5 @@
 """Pictures of results, drawn from their files."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from matplotlib.figure import Figure
 from sigkernel_tf.gp.interpretation import RelevantWord, WordRelevance
 
 from .datasets import DESCRIPTIONS
-from .results import PREDICTIONS, summary
-from .tables import read_results, read_timings
+from .measures import Summary, summary
+from .results import PREDICTIONS, read_result, read_results, read_timings
 
 _TEST, _VALIDATION = "#1f5fa8", "#c0632c"
 _COLOURS = {"SigGPDE": "#1f5fa8", "GPSig-IT": "#c0632c", "GPSig-IS": "#4b8b3b"}
@@ -22,12 +21,14 @@ _FORMATS = (".png", ".pdf")
 
 def draw_all(folder: Path, out: Path) -> list[Path]:
     """
-    Every picture that a folder's results are enough for, as PNG and PDF.
+    Draw every picture that a folder has results for, as PNG and PDF.
 
-    Against the number of inducing variables, where there are two of them; and where predictions of two classes were
-    kept: a series and the posterior mean over the test set, the calibration, and SigGPDE's most relevant words.
+    A data set with results for several numbers of inducing variables gets accuracy, ELBO and time against that number.
+    A result for two classes gets a series and the posterior mean over the test set, the calibration, and SigGPDE's most
+    relevant words.
 
-    :raises ValueError: where there are no results, or none to draw, and for a damaged file.
+    :return: the pictures' files.
+    :raises ValueError: if there are no results, or nothing to draw from them, and for a damaged file.
     """
     results, drawn = read_results(folder), []
     out.mkdir(parents=True, exist_ok=True)
@@ -42,7 +43,7 @@ def draw_all(folder: Path, out: Path) -> list[Path]:
     if not drawn:
         raise ValueError(
             f"{folder} has nothing to draw: pictures need results for several numbers of inducing variables (`sweep`), "
-            "or for two classes."
+            "or for two classes. For accuracy against iterations use `figure`."
         )
     return drawn
 
@@ -71,9 +72,9 @@ def _title(result: dict[str, Any]) -> str:
 
 def against_num_inducing(results: Sequence[dict[str, Any]], timings: list[dict[str, Any]]) -> Figure:
     """
-    Accuracy, ELBO and seconds per iteration against M, a line for each model: figure 3 of the paper.
+    Draw accuracy, ELBO and seconds per iteration against M, with a line for each model: figure 3 of the paper.
 
-    :param timings: what ``time`` measured: its seconds, where there are any, are shown in place of the runs'.
+    :param timings: what ``time`` measured. If it timed a model, its seconds are shown instead of those of the runs.
     """
     figure = Figure(figsize=(11.0, 3.4), layout="constrained")
     figure.suptitle(f"{_title(results[0])}, 3 × {results[0]['options']['iterations']} steps")
@@ -97,9 +98,9 @@ def against_num_inducing(results: Sequence[dict[str, Any]], timings: list[dict[s
 
 
 def _seconds(
-    model: str, sizes: list[int], summaries: Sequence[dict[str, Any]], timings: list[dict[str, Any]]
+    model: str, sizes: list[int], summaries: Sequence[Summary], timings: list[dict[str, Any]]
 ) -> tuple[list[int], list[float]]:
-    """Numbers of inducing variables, and the seconds per iteration of a model."""
+    """The numbers of inducing variables for which a model's seconds per iteration are known, and these seconds."""
     timed = [(one["num_inducing"], one["seconds_per_iteration"].get(model)) for one in timings]
     of_runs = [(size, one["seconds_per_iteration"]["mean"]) for size, one in zip(sizes, summaries, strict=True)]
     known = [(size, seconds) for size, seconds in timed or of_runs if seconds is not None]
@@ -108,9 +109,10 @@ def _seconds(
 
 def series_and_predictions(result: dict[str, Any], values: dict[str, np.ndarray]) -> Figure:
     """
-    One preprocessed series, and the posterior mean over the test set against the rain: figure 2 of the paper.
+    Draw one preprocessed series, and the posterior mean over the test set against the rain: figure 2 of the paper.
 
-    :param values: what the file of predictions holds; without amounts, test series stand in the order of their mean.
+    :param values: what the file of predictions holds. If it has no amounts of rain, the test series are shown in the
+        order of their posterior mean.
     """
     figure = Figure(figsize=(10.0, 3.6), layout="constrained")
     figure.suptitle(f"{_title(result)}, {result['options']['model']}")
@@ -141,7 +143,7 @@ def series_and_predictions(result: dict[str, Any], values: dict[str, np.ndarray]
 
 
 def calibration(result: dict[str, Any]) -> Figure:
-    """How often class 1 came true among series of about the same probability; a line for each seed."""
+    """Draw how often class 1 came true among series of about the same probability, with a line for each seed."""
     figure = Figure(figsize=(4.2, 3.8), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.6", lw=0.8, ls=":")
@@ -157,11 +159,11 @@ def calibration(result: dict[str, Any]) -> Figure:
 
 
 def relevant_words(result: dict[str, Any]) -> Figure:
-    """The ten most relevant words of the first seed, by :func:`sigkernel_tf.gp.word_relevance`: figure 4."""
+    """Draw the ten most relevant words of the first seed (:func:`sigkernel_tf.gp.word_relevance`): figure 4."""
     rows = [RelevantWord(**{**row, "word": tuple(row["word"])}) for row in result["seeds"][0]["relevant_words"]]
     figure = Figure(figsize=(7.0, 3.6), layout="constrained")
     axes = WordRelevance(tuple(rows)).plot(ax=figure.subplots())
-    axes.set_xlabel("relevance: |m| times the spread of the feature; orange lowers the probability")
+    axes.set_xlabel("relevance: |m| times the spread of the feature; orange words lower the probability")
     axes.set_title(_title(result), fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -180,37 +182,30 @@ def _frame(axes: Axes) -> None:
 
 def accuracy_against_iterations(result_file: Path, picture: Path) -> None:
     """
-    Test accuracy, and NLPP of test set and validation split, as training went on; a line for each seed.
+    Draw test accuracy, and the NLPP of test set and validation split, against iterations, with a line for each seed.
 
-    The test set's scores were recorded on the way and chose nothing; the hyperparameters were chosen by the validation
-    split, in phases 1 and 2, and phase 3 trains on it.
+    The test set's scores were only recorded during training. The validation split chose the hyperparameters in phases
+    1 and 2; phase 3 trains on it, too.
 
     :param result_file: a ``result.json`` of ``python -m experiments run``.
-    :param picture: the file to write; its ending says in what format.
-    :raises ValueError: where the file holds no results.
+    :param picture: the file to write; its ending decides the format.
+    :raises ValueError: if the file holds no results.
     """
-    try:
-        result = json.loads(result_file.read_text(encoding="utf-8"))
-        histories = [seed["history"] for seed in result["seeds"]]
-        iterations = result["options"]["iterations"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{result_file} must be a result.json of `python -m experiments run`, but could not be read: {error!r}."
-        ) from error
+    result = read_result(result_file)
     figure = Figure(figsize=(9.0, 3.4), layout="constrained")
     accuracy, nlpp = figure.subplots(1, 2)
-    for history in histories:
+    for history in (seed["history"] for seed in result["seeds"]):
         _line(accuracy, history, lambda point: point["recorded"]["test_accuracy"], _TEST, "test set")
         _line(nlpp, history, lambda point: point["recorded"]["test_nlpp"], _TEST, "test set")
         held_out = [point for point in history if point["validation_nlpp"] is not None]
         _line(nlpp, held_out, lambda point: point["validation_nlpp"], _VALIDATION, "validation split")
-    last = result["summary"]["accuracy"]["mean"]
+    last = summary(result["seeds"])["accuracy"]["mean"]
     accuracy.set_title(f"{result['dataset']['name']}: accuracy {last:.4f} at the end")
     accuracy.set_ylabel("accuracy on the test set")
     nlpp.set_title("Negative log predictive probability")
     nlpp.set_ylabel("NLPP, nats")
     for axes in (accuracy, nlpp):
-        _dress(axes, iterations)
+        _dress(axes, result["options"]["iterations"])
     nlpp.legend(*_once(nlpp), frameon=False)
     figure.savefig(picture, dpi=150)
 
@@ -222,7 +217,7 @@ def _line(
 
 
 def _dress(axes: Axes, iterations: int) -> None:
-    """Axes in common, and the phases marked."""
+    """Label the axis of iterations, and mark the three phases of training."""
     axes.set_xlim(0, 3 * iterations)
     axes.set_xlabel("minibatch steps")
     _frame(axes)
@@ -236,6 +231,6 @@ def _dress(axes: Axes, iterations: int) -> None:
 
 
 def _once(axes: Axes) -> tuple[list[Any], list[str]]:
-    """Legend entries, each label once."""
+    """The entries of a legend, each label only once."""
     entries = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     return list(entries.values()), list(entries)

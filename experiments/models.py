@@ -1,6 +1,6 @@
-"""The models that are compared."""
+"""The models that the experiments compare."""
 
 MODELS = {"siggpde": "SigGPDE", "gpsig-it": "GPSig-IT", "gpsig-is": "GPSig-IS"}
-"""What the command line calls them, and the paper."""
+"""Their names on the command line and in the paper."""
 BY_SUMS = ", by sums"
-"""After the name of a model that is timed in its authors' way."""
+"""Added to the name of a model if it is timed as its authors compute it: see :mod:`.timing`."""

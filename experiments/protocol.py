@@ -1,4 +1,4 @@
-"""The paper's protocol: a model trained on a data set once for each seed, and scored on its test set."""
+"""The paper's protocol: train a model on a data set once for each seed, and score it on the test set."""
 
 import math
 import time
@@ -27,20 +27,23 @@ from sigkernel_tf.gp import (
 from sigkernel_tf.gp.prediction.evaluation import Evaluator
 
 from .datasets import Dataset, Series
+from .environment import peak_memory_gb
 from .models import MODELS
-from .results import PREDICTIONS, Results, peak_memory_gb
+from .results import PREDICTIONS, Results
 from .scores import binary_scores
 
 DEPTH, SEQUENCE_LENGTH = 4, 5  # GPSig's truncation level and inducing sequences (section 6, appendix B.2)
-_TOP_WORDS = 10  # figure 4's
-_LOOKS_PER_PHASE = 20
-_LOOKED_AT = 5000  # test series that are scored on the way, at the end all are; training series for words' spread
-_AT_ONCE = 500  # series in a prediction
+_TOP_WORDS = 10  # as many as in figure 4
+_EVALUATIONS_PER_PHASE = 20  # on the validation split and the test set, during training
+# At most so many test series are scored during training, and all of them at the end; and the spread of the words'
+# features is estimated from at most so many training series.
+_MOST_SERIES = 5000
+_AT_ONCE = 500  # series in one call of the model's prediction
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What is trained, and for how long."""
+    """Which model is trained, how and for how long."""
 
     num_inducing: int
     iterations: int
@@ -54,7 +57,7 @@ class Protocol:
     learning_rate: float = 1e-3
 
     def name(self, dataset: str) -> str:
-        """A folder name that tells one experiment from another."""
+        """The name of an experiment's folder, which tells it from others."""
         model = "" if self.model == "siggpde" else f"-{self.model}"
         rate = "" if self.learning_rate == 1e-3 else f"-r{self.learning_rate:g}"
         return (
@@ -62,20 +65,20 @@ class Protocol:
         )
 
     def training_options(self, seed: int, checkpoint_dir: Path | None, progress: bool) -> TrainingOptions:
-        """As in appendix B.2: Nadam, and a part of the training set for validation."""
+        """As in appendix B.2, Nadam trains the model, and a part of the training set is held out for validation."""
         return TrainingOptions(
             iterations=self.iterations,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             validation_fraction=self.validation_fraction,
-            monitor_every=math.ceil(self.iterations / _LOOKS_PER_PHASE),
+            monitor_every=math.ceil(self.iterations / _EVALUATIONS_PER_PHASE),
             seed=seed,
             checkpoint_dir=checkpoint_dir,
             progress=progress,
         )
 
     def as_json(self, dataset: Dataset) -> dict[str, Any]:
-        """All that decides a result, beside the data and the seed."""
+        """Everything that a result depends on beside the data and the seed."""
         training = self.training_options(seed=0, checkpoint_dir=None, progress=False)
         likelihood = type(likelihood_of(dataset)[0]).__name__
         model = {"model": MODELS[self.model], "likelihood": likelihood, "optimizer": "Nadam"}
@@ -83,28 +86,28 @@ class Protocol:
 
 
 def likelihood_of(dataset: Dataset) -> tuple[Likelihood, int]:
-    """For two classes ``Bernoulli`` with one latent process, for more ``MultiClass`` with one for each class."""
+    """``Bernoulli`` with one latent process for two classes, ``MultiClass`` with one per class for more."""
     if dataset.num_classes == 2:
         return Bernoulli(), 1
     return MultiClass(dataset.num_classes), dataset.num_classes
 
 
 def as_inputs(X: Series) -> np.ndarray:
-    """[N, L * D] for GPflow. One array is taken as it is, without a copy and in its dtype: a million series fit."""
+    """Series as rows [N, L * D] for GPflow. One array is not copied, and keeps its dtype: a million series fit."""
     return X.reshape(len(X), -1) if isinstance(X, np.ndarray) else flatten_paths(X)
 
 
 def some_rows(number: int, most: int) -> np.ndarray:
-    """At most so many of a number of rows, drawn at random, in their order; the same at every call."""
+    """At most ``most`` of the numbers below ``number``, drawn at random and sorted; the same ones at every call."""
     return np.sort(np.random.default_rng(0).permutation(number)[:most])
 
 
 def gpsig_kernel(dataset: Dataset, protocol: Protocol, explicit: bool | None = None) -> TruncatedSignatureKernel:
     """
-    GPSig's kernel, with strictly increasing indices, order 1, as in Toth & Oberhauser (2020).
+    GPSig's kernel with strictly increasing indices (order 1), as in Toth & Oberhauser (2020).
 
-    :param explicit: as :class:`~sigkernel_tf.gp.TruncatedSignatureKernel` takes it: None is the faster way, False
-        GPSig's own; both give the same numbers.
+    :param explicit: see :class:`~sigkernel_tf.gp.TruncatedSignatureKernel`. None chooses the faster computation, False
+        that of GPSig's authors; both give the same numbers.
     """
     lengthscales = np.full(dataset.num_channels, protocol.lengthscale)
     kernel = TruncatedSignatureKernel(
@@ -116,13 +119,13 @@ def gpsig_kernel(dataset: Dataset, protocol: Protocol, explicit: bool | None = N
 
 def build_model(dataset: Dataset, protocol: Protocol, seed: int = 0, *, explicit: bool | None = None) -> SVGP:
     """
-    SigGPDE, or GPSig's kernel with inducing tensors or sequences, which are initialised from the training set.
+    Build SigGPDE, or a model with GPSig's kernel and inducing tensors or sequences from the training set.
 
-    The hyperparameters are the lengthscales, one for each channel, and start alike in all models; variances stay 1
-    (appendix B.2: "the scaling factors for each channel").
+    The hyperparameters are the lengthscales, one for each channel (appendix B.2: "the scaling factors for each
+    channel"), and start at the same value in all models. Variances stay 1.
 
     :param seed: decides from which series inducing tensors and sequences are made.
-    :param explicit: how GPSig's kernel is computed, see :func:`gpsig_kernel`.
+    :param explicit: how GPSig's kernel is computed; see :func:`gpsig_kernel`.
     """
     likelihood, num_latent_gps = likelihood_of(dataset)
     if protocol.model == "siggpde":
@@ -155,10 +158,12 @@ def run(
     say: Callable[[str], None] = print,
 ) -> None:
     """
-    Train and score once for each seed from 0, which decides the validation split and the minibatches.
+    Train and score the model once for each of the seeds 0, 1, ..., ``num_seeds`` − 1.
 
-    Seeds that ``results`` already holds are left alone; a seed that was interrupted goes on from its checkpoint.
+    A seed decides the validation split and the minibatches. Seeds that ``results`` already holds are not trained
+    again, and a seed that was interrupted goes on from its checkpoint.
 
+    :param results: where the scores of each seed are added.
     :param progress: whether to show a progress bar.
     :param say: what prints a line for each seed.
     """
@@ -174,12 +179,12 @@ def _run_seed(dataset: Dataset, protocol: Protocol, seed: int, folder: Path, pro
     model = build_model(dataset, protocol, seed)
     X_test, y_test = as_inputs(dataset.X_test), dataset.y_test[:, None]
     on_test = Evaluator(model, (X_test, y_test))
-    chosen = some_rows(len(X_test), _LOOKED_AT)
-    on_the_way = on_test if len(X_test) <= _LOOKED_AT else Evaluator(model, (X_test[chosen], y_test[chosen]))
+    chosen = some_rows(len(X_test), _MOST_SERIES)
+    during_training = on_test if len(X_test) <= _MOST_SERIES else Evaluator(model, (X_test[chosen], y_test[chosen]))
 
     def record() -> dict[str, float]:
-        """For the figure; training takes no notice of it."""
-        scores = on_the_way()
+        """The test set's scores for the figure; they do not influence training."""
+        scores = during_training()
         named = {"test_accuracy": scores.accuracy, "test_nlpp": scores.nlpp}
         return {name: score for name, score in named.items() if score is not None}
 
@@ -196,7 +201,7 @@ def _run_seed(dataset: Dataset, protocol: Protocol, seed: int, folder: Path, pro
         **({"relevant_words": _relevant_words(model, dataset, data[0])} if protocol.model == "siggpde" else {}),
         "seconds_per_iteration": None if math.isnan(seconds) else seconds,
         "peak_memory_gb": peak_memory_gb(),
-        "wall_seconds": time.perf_counter() - start,  # of this process: less where a checkpoint was resumed
+        "wall_seconds": time.perf_counter() - start,  # only of this process, which may have gone on from a checkpoint
         "lengthscales": model.kernel.lengthscales.numpy().tolist(),
         "best_iteration": result.best_iteration,
         "history": [asdict(point) for point in result.history],
@@ -204,7 +209,7 @@ def _run_seed(dataset: Dataset, protocol: Protocol, seed: int, folder: Path, pro
 
 
 def _binary_scores(model: SVGP, dataset: Dataset, folder: Path) -> dict[str, Any]:
-    """Area under the ROC curve and calibration curve; and predictions in a file for the figures."""
+    """The area under the ROC curve and the calibration; also writes the predictions to a file for the figures."""
     X = as_inputs(dataset.X_test)
     probability = predict_in_batches(model, X)[0][:, 0]
     pieces = (X[start : start + _AT_ONCE] for start in range(0, len(X), _AT_ONCE))
@@ -218,7 +223,7 @@ def _binary_scores(model: SVGP, dataset: Dataset, folder: Path) -> dict[str, Any
 
 
 def _relevant_words(model: SVGP, dataset: Dataset, X: np.ndarray) -> list[dict[str, Any]]:
-    """The most relevant words by the spread of their features over some of the training set X."""
+    """The most relevant words, by their coefficients and the spread of their features over rows of the training set."""
     names = dataset.description.channels or None
-    relevance = word_relevance(model, names, X=X[some_rows(len(X), _LOOKED_AT)])
+    relevance = word_relevance(model, names, X=X[some_rows(len(X), _MOST_SERIES)])
     return [asdict(word) for word in relevance.rows[:_TOP_WORDS]]

@@ -1,4 +1,4 @@
-"""Seconds per iteration of several models, in turn, in one process."""
+"""Measure the seconds per iteration of several models, which take turns in one process."""
 
 import dataclasses
 import statistics
@@ -13,9 +13,9 @@ from sigkernel_tf.gp import train
 from .datasets import Dataset
 from .models import BY_SUMS, MODELS
 from .protocol import Protocol, as_inputs, build_model, gpsig_kernel, some_rows
-from .results import environment, write_json
+from .results import write_timing
 
-_BATCHES = 10  # series to time on, in minibatches: the time of a step does not depend on how many there are
+_BATCHES = 10  # the minibatches of series to time on; the time of a step does not depend on how many series there are
 
 
 def time_models(
@@ -30,12 +30,16 @@ def time_models(
     say: Callable[[str], None] = print,
 ) -> Path:
     """
-    Time the minibatch steps of models and write medians over rounds, with the machine, to a JSON file.
+    Time the minibatch steps of models, and write the medians over rounds, with the machine, to a JSON file.
 
-    Each round trains each model anew for a few steps of all three phases, a third of them with hyperparameters, as in
-    the protocol. Compiling, the first step of a phase, and scores are not counted. GPSig is timed as fast as we can
-    make it and, where that is by explicit signatures, by the sums over index tuples of its authors as well.
+    In each round each model is trained anew for a few steps of all three phases. As in the protocol, hyperparameters
+    are trained in a third of the steps. Compilation, the first step of a phase and scores are not counted. GPSig is
+    timed by our fastest computation. If that is the one by explicit signatures, GPSig is timed also by its authors'
+    computation, the sums over index tuples.
 
+    :param iterations: the number of steps in each phase of a round.
+    :param folder: where to write the file.
+    :param say: what prints a line for each model.
     :return: the file.
     """
     part = _part(dataset, _BATCHES * batch_size)
@@ -63,23 +67,20 @@ def time_models(
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     for name, median in medians.items():
         say(f"{name}, M = {num_inducing}: {median:.4f} seconds per iteration")
-    file = folder / f"time-{dataset.description.name}-M{num_inducing}-B{batch_size}.json"
-    content = {
+    timing = {
         "dataset": dataset.description.name,
         "num_inducing": num_inducing,
         "batch_size": batch_size,
         "rounds": rounds,
         "seconds_per_iteration": medians,
         "all_rounds": seconds,
-        "environment": environment(),
     }
-    write_json(file, content)
-    return file
+    return write_timing(folder, timing)
 
 
 def _part(dataset: Dataset, number: int) -> Dataset:
-    """Some of the training series, at random, of the same number of classes."""
+    """The data set with only some of its training series, drawn at random, and as many classes."""
     chosen = some_rows(len(dataset.X_train), number)
-    # One series of the last class, so that the model has as many as with all the data.
+    # One series of the last class, so that the model has as many classes as with all the data.
     chosen[0] = int(np.argmax(dataset.y_train))
     return dataclasses.replace(dataset, X_train=[dataset.X_train[i] for i in chosen], y_train=dataset.y_train[chosen])

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from . import crop, japanese_vowels, pendigits, right_whale_calls, satellite, weather
-from .archive import DataNotFoundError
 from .dataset import Dataset, Defaults, Description, PaperScore, Series
+from .folder import DataNotFoundError
 
 _ALL: list[tuple[Description, Callable[[], Dataset]]] = [
     (japanese_vowels.DESCRIPTION, japanese_vowels.load),
@@ -24,11 +24,11 @@ __all__ = ["DESCRIPTIONS", "DataNotFoundError", "Dataset", "Defaults", "Descript
 
 def load(name: str) -> Dataset:
     """
-    A data set, preprocessed and checked.
+    Read a data set, check that it is the published one, and preprocess it.
 
     :param name: one of ``DESCRIPTIONS``.
-    :raises ValueError: for another name, and for files that do not hold what they should.
-    :raises DataNotFoundError: where its files are neither here nor to be had.
+    :raises ValueError: for another name, and for files that do not hold the published data.
+    :raises DataNotFoundError: if its files are not on this machine and cannot be downloaded.
     """
     if name not in _LOADERS:
         raise ValueError(f"dataset must be one of {', '.join(_LOADERS)}, got {name!r}.")

@@ -1,4 +1,4 @@
-"""What a data set is to the experiments."""
+"""What the experiments know of a data set, and checks that its files are the published ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 
 Series = Sequence[np.ndarray] | np.ndarray
-"""Arrays [L_i, D], or one array [N, L, D], which is held once: see `protocol.as_inputs`."""
+"""Arrays [L_i, D] of any lengths; or one array [N, L, D], which `protocol.as_inputs` does not copy."""
 
 Where = Callable[[int], str]
-"""Where a series was read, by its number: file and line, for messages."""
+"""Gives the place that a series was read from, by its number: its file and line, for messages."""
 
 
 def nowhere(number: int) -> str:
-    """For series that are in no file."""
+    """The place of a series that was read from no file: only its number."""
     return f"series {number}"
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """How a data set is trained on unless asked otherwise; chosen on validation splits, never on the test set."""
+    """How a model is trained on a data set by default. Validation splits chose these values, never the test set."""
 
     num_inducing: int
     iterations: int
@@ -28,14 +28,14 @@ class Defaults:
     lengthscale: float
     """Where every channel's lengthscale starts."""
     validation_fraction: float = 0.2
-    """Of the training series, held out in phases 1 and 2 (appendix B.2: a fifth; 2% of the million series)."""
+    """The part of the training series held out in phases 1 and 2 (appendix B.2: 20%; 2% of the million series)."""
     learning_rate: float = 1e-3
-    """Nadam's; appendix B.2's, unless there are too few steps for it."""
+    """Nadam's. It is that of appendix B.2, unless there are too few steps for it."""
 
 
 @dataclass(frozen=True)
 class PaperScore:
-    """A row of the paper's tables: means and deviations over its runs."""
+    """A row of the paper's tables: the means and standard deviations over its runs."""
 
     model: str
     accuracy: tuple[float, float]
@@ -54,14 +54,14 @@ class Description:
     defaults: Defaults
     paper: tuple[PaperScore, ...] = ()
     channels: tuple[str, ...] = ()
-    """Names of the channels after preprocessing, time first; () where they have none."""
+    """Names of the channels after preprocessing, time first; () if they have none."""
     stands_in_for: str | None = None
-    """The data set that these synthetic series stand in for, said in every table; None for real data."""
+    """The data set that these synthetic series stand in for, which every table says; None for real data."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Preprocessed series with labels 0 to C − 1, split as published."""
+    """Preprocessed series with labels from 0 to C − 1, split into training and test set as published."""
 
     description: Description
     X_train: Series
@@ -70,28 +70,28 @@ class Dataset:
     X_test: Series
     y_test: np.ndarray
     source: str
-    """Where the files were read from."""
+    """Where the series were read from."""
     amounts_test: np.ndarray | None = None
-    """[N_test] What the label says is large or not, for pictures: millimetres of rain."""
+    """[N_test], the amount that the label says is large or small, for pictures: rain in mm. None if there is none."""
     validation: np.ndarray | None = None
-    """Rows of ``X_train`` that are held out in phases 1 and 2; None: a part drawn at random."""
+    """The rows of ``X_train`` held out in phases 1 and 2; None to draw them at random."""
 
     @property
     def num_classes(self) -> int:
-        """C."""
+        """The number of classes, C."""
         return int(self.y_train.max()) + 1
 
     @property
     def num_channels(self) -> int:
-        """D, after preprocessing."""
+        """The number of channels after preprocessing, D."""
         return self.X_train[0].shape[1]
 
 
 def labels_from(values: Any, classes: Sequence[str], where: Where = nowhere) -> np.ndarray:
     """
-    Numbers 0, 1, ... for labels in the order of ``classes``; "3" and "3.0" are the same label.
+    Number labels from 0 in the order of ``classes``; "3" and "3.0" are the same label.
 
-    :raises ValueError: for a label that is none of them, saying where it first occurs.
+    :raises ValueError: for a label that is not among ``classes``, saying where it first occurs.
     """
     number = {name: i for i, name in enumerate(classes)}
     names = [str(value).strip().removesuffix(".0") for value in values]
@@ -117,14 +117,15 @@ def check_split(
     where: Where = nowhere,
 ) -> None:
     """
-    That a split is what was published.
+    Check that a split is the published one.
 
-    :param lengths: the shortest and the longest series.
-    :param class_counts: how many series each class has; None where that is not published.
-    :param num_series: how many series there are, where ``class_counts`` does not say it.
+    :param split: what messages call it, such as "Crop, training".
+    :param lengths: the lengths of the shortest and the longest series.
+    :param class_counts: how many series each class has; None if that is not published.
+    :param num_series: how many series there are, if ``class_counts`` is None.
     :param missing: a number that stands for a missing value.
-    :param where: where each series was read, for the message.
-    :raises ValueError: naming what differs and where; the files are then others, or were cut short.
+    :param where: gives the place of a series, for the message.
+    :raises ValueError: naming what differs and where. The files are then other ones, or were cut short.
     """
     shapes = sorted({series.shape[1] for series in X})
     extent = (min(map(len, X), default=0), max(map(len, X), default=0))

@@ -1,4 +1,4 @@
-"""Text files with a series a line, its label first: the UCR archive's .tsv and the satellite series' .csv."""
+"""Text files that have on each line a label and a series: the UCR archive's .tsv and the satellite series' .csv."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -15,23 +15,24 @@ class Rows:
     """Some of a file's series."""
 
     labels: np.ndarray
-    """[n], as numbers."""
+    """[n], numbers."""
     values: np.ndarray
     """[n, L]."""
     lines: Sequence[int]
-    """The line of each, from 1."""
+    """The line of each series, counted from 1."""
 
 
 def read_rows(file: Path, delimiter: str, *, length: int | None = None, rows: int = _ROWS) -> Iterator[Rows]:
     """
-    A file's series, in pieces: no more than ``rows`` are held at a time.
+    Read a file's series in pieces, so that memory holds no more than ``rows`` of them at a time.
 
-    Blank lines are left out. NaN is a number here.
+    Blank lines are skipped. NaN counts as a number.
 
-    :param delimiter: what stands between label and values, "," or a tab.
-    :param length: how many values a line must have; None: as many as the first.
-    :param rows: the size of a piece.
-    :raises ValueError: for a line of another length, or with something that is no number, naming file and line.
+    :param delimiter: what stands between the label and the values, such as "," or a tab.
+    :param length: how many values a line must have; None for as many as the first line has.
+    :param rows: the number of series in a piece.
+    :raises ValueError: for a line with another number of values, or with something that is not a number, naming the
+        file and the line.
     """
     with file.open(encoding="utf-8") as text:
         lines = ((number, line) for number, line in enumerate(text, start=1) if line.strip())

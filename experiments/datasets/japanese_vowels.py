@@ -1,4 +1,4 @@
-"""JapaneseVowels: nine speakers by twelve LPC cepstrum coefficients of a vowel; in sktime's wheel."""
+"""JapaneseVowels, which ships with sktime: tell nine speakers by twelve LPC cepstrum coefficients of a vowel."""
 
 import numpy as np
 
@@ -25,12 +25,13 @@ def load() -> Dataset:
     """
     JapaneseVowels (Kudo, Toyama & Shimbo 1999; UCI, UEA archive), 270 training and 370 test series, 9 speakers.
 
-    Twelve channels of different lengths, 7 to 26 in training and 7 to 29 in testing. Preprocessing: a time channel,
-    0 to 1 over each series' own length; then all 13 channels less the training set's mean, over its deviation (over all
-    time steps of all series); then a base point at the origin, for where a series starts tells the speaker and
-    signatures see increments alone. Standardising each series by itself would lose just that.
+    The series have twelve channels, and lengths of 7 to 26 in training and 7 to 29 in testing. A time channel is added,
+    which goes from 0 to 1 over each series' own length. All 13 channels are then standardised by the training set's
+    mean and standard deviation over all time steps of all series. Last, each series is given a base point at the
+    origin: where a series starts tells the speaker, but signatures see only increments. Standardising each series by
+    itself would lose this level.
 
-    :raises ValueError: where sktime's copy is not the published one.
+    :raises ValueError: if sktime's copy is not the published one.
     """
     X_train, y_train = _read("train")
     X_test, y_test = _read("test")
@@ -41,7 +42,7 @@ def load() -> Dataset:
 
 
 def _read(split: str) -> tuple[Series, np.ndarray]:
-    from sktime.datasets import load_japanese_vowels  # slow to import: here, so that --help is not
+    from sktime.datasets import load_japanese_vowels  # imported here because it is slow, and --help should not be
 
     X, y = load_japanese_vowels(split=split, return_type="nested_univ")
     return nested_to_series(X), labels_from(y, _CLASSES)

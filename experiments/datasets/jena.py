@@ -1,10 +1,11 @@
 """
-The weather stations of the Max Planck Institute for Biogeochemistry in Jena: a row each ten minutes.
+Measurements of the weather stations of the Max Planck Institute for Biogeochemistry in Jena, one row every ten minutes.
 
-The institute's files, mpi_roof_2020a.csv (Beutenberg, on the roof) or mpi_saale_2020a.csv (Saaleaue): half a year each,
-Latin-1, names of columns in quotes ("p (mbar)", "T (degC)", ...), the time in "Date Time" as 31.12.2020 23:50:00, and
--9999 for what is missing. Or jena_roof_series.npz: `columns`, and for each year `time_2020` (minutes since 1970)
-and `series_2020` (rows, columns), NaN for what is missing.
+The institute's files hold half a year each, such as mpi_roof_2020a.csv (Beutenberg, on the roof) and
+mpi_saale_2020a.csv (Saaleaue). They are in Latin-1, with quoted column names ("p (mbar)", "T (degC)", ...), the time
+in the column "Date Time" as 31.12.2020 23:50:00, and -9999 for a missing value. A file jena_roof_series.npz is read as
+well: it holds `columns`, and for each year `time_2020` (minutes since 1970) and `series_2020` (rows, columns), with NaN
+for a missing value.
 """
 
 import re
@@ -17,8 +18,8 @@ import numpy as np
 INTERVAL = 10  # minutes between rows
 MISSING = -9999.0
 NPZ = "jena_roof_series.npz"
-# Column, what it measures, and the smallest and largest value that can be true in Jena (the records of Germany, and
-# more): what lies outside is an outlier and counts as missing.
+# For each column what it measures, and the smallest and the largest value that can be true in Jena: Germany's records,
+# with something to spare. A value outside these limits counts as missing.
 COLUMNS: dict[str, tuple[str, float, float]] = {
     "p": ("pressure", 850.0, 1100.0),  # mbar
     "T": ("temperature", -45.0, 45.0),  # degrees Celsius
@@ -38,19 +39,19 @@ class Station:
     """What one station measured."""
 
     minutes: np.ndarray
-    """[n], since 1970, increasing; where a row is missing, so is its time."""
+    """[n], since 1970, increasing. A missing row leaves a gap."""
     values: np.ndarray
-    """[n, 7], the columns of ``COLUMNS``; NaN for what is missing."""
+    """[n, 7], the columns of ``COLUMNS``; NaN for a missing value."""
 
 
 def read_stations(folder: Path) -> tuple[list[Station], str] | None:
     """
-    The stations of a folder, and what files they were read from; None where it has none.
+    Read the stations of a folder, and say what files they were read from; None if the folder has no such files.
 
-    Outliers are made missing. Rows are sorted by time, and of several of the same time the first is kept, for
-    half-years repeat each other's ends.
+    Outliers are made missing. Rows are sorted by time. Half-years repeat each other's ends: of several rows of the
+    same time only the first is kept.
 
-    :raises ValueError: for a damaged file, naming file and line.
+    :raises ValueError: for a damaged file, naming the file and the line.
     """
     stations: dict[str, list[Path]] = {}
     for file in sorted(folder.glob("*.csv")):
@@ -73,12 +74,12 @@ def _station(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Station:
 
 
 def _key(header: str) -> str:
-    """ "SWDR (W/m²)" is SWDR: stations and years write units differently."""
+    """The name of a column without its unit, which stations and years write differently: SWDR of "SWDR (W/m²)"."""
     return header.strip().partition(" (")[0]
 
 
 def _read_csv(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    import pandas as pd  # slow to import: here, so that --help is not
+    import pandas as pd  # imported here because it is slow, and --help should not be
 
     try:
         table = pd.read_csv(file, encoding="latin-1", dtype=str, keep_default_na=False, skip_blank_lines=False)
@@ -89,7 +90,7 @@ def _read_csv(file: Path) -> tuple[np.ndarray, np.ndarray]:
     if absent:
         raise ValueError(f"{file}, line 1: expected a column {absent[0]}, got {', '.join(table.columns)}.")
     blank = (table.isna() | (table == "")).all(axis=1).to_numpy()
-    lines = np.flatnonzero(~blank) + 2  # after the line of names
+    lines = np.flatnonzero(~blank) + 2  # counted from 1, after the line of names
     table = table[~blank]
     times = pd.to_datetime(table[_TIME].str.strip(), format=_TIME_FORMAT, errors="coerce")
     _check_known(file, lines, _TIME, table[_TIME], times.isna().to_numpy())

@@ -1,11 +1,9 @@
-"""PenDigits: handwritten digits as eight points of a pen's way; from the UEA archive."""
-
-from collections.abc import Sequence
+"""PenDigits, from the UEA archive: tell a handwritten digit by eight points of the pen's path."""
 
 import numpy as np
 
 from . import archive
-from .dataset import Dataset, Defaults, Description, PaperScore, Where, check_split, labels_from
+from .dataset import Dataset, Defaults, Description, PaperScore, check_split, labels_from
 from .preprocessing import prepare_each
 
 DESCRIPTION = Description(
@@ -28,24 +26,19 @@ def load() -> Dataset:
     """
     PenDigits (Alimoglu & Alpaydin 1996; UCI, UEA archive), 7494 training and 3498 test series, 10 digits.
 
-    Channels are x and y, 0 to 100, at 8 points. Preprocessing, as in the paper's appendix B.1: a time channel from
-    0 to 1 is put in front; then every series is standardised channel by channel by its own mean and deviation, which
-    is what tslearn's ``TimeSeriesScalerMeanVariance`` does.
+    The channels are x and y, from 0 to 100, at 8 points. They are preprocessed as in the paper's appendix B.1: a time
+    channel from 0 to 1 is put in front; then every channel of every series is standardised by its own mean and standard
+    deviation, as by tslearn's ``TimeSeriesScalerMeanVariance``.
 
-    Read from the folder in the environment variable SIGKERNEL_TF_DATA, else downloaded: see :mod:`.archive`.
+    They are read from the folder in the environment variable SIGKERNEL_TF_DATA, or downloaded: see :mod:`.archive`.
 
-    :raises DataNotFoundError: where neither is possible.
-    :raises ValueError: where the files are not the published ones.
+    :raises DataNotFoundError: if they are not in the folder and cannot be downloaded.
+    :raises ValueError: if the files are not the published ones; it names the file, and the line if one is at fault.
     """
-    raw = archive.load("PenDigits")
-    X_train, y_train = _prepared("PenDigits, training", raw.X_train, raw.y_train, _TRAIN_COUNTS, raw.where_train)
-    X_test, y_test = _prepared("PenDigits, testing", raw.X_test, raw.y_test, _TEST_COUNTS, raw.where_test)
-    return Dataset(DESCRIPTION, X_train, y_train, X_test, y_test, source=raw.source)
+    return archive.load_prepared(DESCRIPTION, "PenDigits", _prepared, _TRAIN_COUNTS, _TEST_COUNTS)
 
 
-def _prepared(
-    split: str, X: Sequence[np.ndarray], labels: np.ndarray, counts: tuple[int, ...], where: Where
-) -> tuple[list[np.ndarray], np.ndarray]:
-    y = labels_from(labels, _CLASSES, where)
-    check_split(split, X, y, channels=2, lengths=(8, 8), class_counts=counts, where=where)
-    return list(prepare_each(np.stack(X))), y
+def _prepared(name: str, split: archive.Split, counts: tuple[int, ...]) -> tuple[list[np.ndarray], np.ndarray]:
+    y = labels_from(split.labels, _CLASSES, split.where)
+    check_split(name, split.X, y, channels=2, lengths=(8, 8), class_counts=counts, where=split.where)
+    return list(prepare_each(np.stack(split.X))), y

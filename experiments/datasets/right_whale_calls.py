@@ -1,6 +1,6 @@
-"""RightWhaleCalls: right whales or noise, by spectrograms of two seconds; and a synthetic stand-in."""
+"""RightWhaleCalls, from the UEA archive: tell whether a whale calls in two seconds of sound; and a stand-in for it."""
 
-from collections.abc import Sequence
+import dataclasses
 
 import numpy as np
 
@@ -10,8 +10,9 @@ from .preprocessing import prepare_each
 from .synthetic import CALL_LENGTH, SAMPLE_RATE, up_calls
 
 NUM_TRAIN, NUM_TEST = 10_934, 5_885
-# 224 samples are 112 ms, and frequencies 8.93 Hz apart: 28 of them lie in the band. With an overlap of 96 samples a
-# window starts every 64 ms: 30 windows in 4000 samples. The paper states the band, the 28 and the 30 alone.
+# The paper states only the band, the 28 frequencies and the 30 steps. Windows of 224 samples, which are 112 ms, have
+# frequencies 8.93 Hz apart, of which 28 lie in the band. With an overlap of 96 samples a window starts every 64 ms, so
+# that 30 windows lie in 4000 samples.
 WINDOW, OVERLAP = 224, 96
 BAND = (50.0, 300.0)  # Hz
 NUM_FREQUENCIES, NUM_STEPS = 28, 30
@@ -21,26 +22,25 @@ _PREPROCESSING = (
     f"{NUM_FREQUENCIES} frequencies from 50 to 300 Hz as channels of {NUM_STEPS} steps; time channel from 0 to 1; then "
     "each channel of each series standardised by itself, as tslearn does"
 )
-_DEFAULTS = Defaults(num_inducing=700, iterations=5000, batch_size=50, lengthscale=10.0)
 DESCRIPTION = Description(
     name="right_whale_calls",
     summary="right whale or noise by 2 s of sound, 10934 + 5885 series (from the UEA archive, or SIGKERNEL_TF_DATA)",
     preprocessing=_PREPROCESSING,
-    defaults=_DEFAULTS,
+    defaults=Defaults(num_inducing=700, iterations=5000, batch_size=50, lengthscale=10.0),
     paper=(  # table 3
         PaperScore("GPSig-IS", accuracy=(0.8697, 0.0011), nlpp=(0.367, 0.005), seconds_per_iteration=0.438),
         PaperScore("GPSig-IT", accuracy=(0.8770, 0.0042), nlpp=(0.357, 0.003), seconds_per_iteration=0.048),
         PaperScore("SigGPDE", accuracy=(0.8676, 0.0036), nlpp=(0.382, 0.002), seconds_per_iteration=0.008),
     ),
 )
-STAND_IN = Description(
+STAND_IN = dataclasses.replace(
+    DESCRIPTION,
     name="right_whale_calls_stand_in",
     summary="STAND-IN for right_whale_calls: 10934 + 5885 synthetic up-calls in noise, of its shape; no download",
-    preprocessing=_PREPROCESSING,
-    defaults=_DEFAULTS,
+    paper=(),
     stands_in_for="right_whale_calls",
 )
-# Class 1 is a call. The archive's .arff has names, its .ts has numbers.
+# Class 1 is a call. The archive's .arff file has names for the classes, its .ts file has numbers.
 _CLASSES = (("NoWhale", "RightWhale"), ("0", "1"))
 _PIECE = 500  # recordings whose spectrograms are computed at a time
 
@@ -49,25 +49,22 @@ def load() -> Dataset:
     """
     RightWhaleCalls (Marinexplore and Cornell University 2013; UEA archive), 10,934 training and 5,885 test recordings.
 
-    Two seconds of sound at 2 kHz, with or without an up-call of a right whale. Preprocessing as in the paper's
-    appendix B.1: :func:`spectrogram`, then :func:`.preprocessing.prepare_each`.
+    A recording is two seconds of sound at 2 kHz, with or without an up-call of a right whale. It is preprocessed as in
+    the paper's appendix B.1: by :func:`spectrogram`, then by :func:`.preprocessing.prepare_each`.
 
-    Read from the folder in the environment variable SIGKERNEL_TF_DATA, else downloaded: see :mod:`.archive`.
+    They are read from the folder in the environment variable SIGKERNEL_TF_DATA, or downloaded: see :mod:`.archive`.
 
-    :raises DataNotFoundError: where neither is possible.
-    :raises ValueError: where the files are not the published ones, naming file and line where one line is at fault.
+    :raises DataNotFoundError: if they are not in the folder and cannot be downloaded.
+    :raises ValueError: if the files are not the published ones; it names the file, and the line if one is at fault.
     """
-    raw = archive.load("RightWhaleCalls")
-    X_train, y_train = _prepared("RightWhaleCalls, training", raw.X_train, raw.y_train, NUM_TRAIN, raw.where_train)
-    X_test, y_test = _prepared("RightWhaleCalls, testing", raw.X_test, raw.y_test, NUM_TEST, raw.where_test)
-    return Dataset(DESCRIPTION, X_train, y_train, X_test, y_test, source=raw.source)
+    return archive.load_prepared(DESCRIPTION, "RightWhaleCalls", _prepared, NUM_TRAIN, NUM_TEST)
 
 
 def load_stand_in() -> Dataset:
     """
-    As many synthetic recordings through the same preprocessing, where the archive's are not at hand.
+    Generate as many synthetic recordings, preprocessed in the same way, for runs without the archive's files.
 
-    See :func:`.synthetic.up_calls`. Scores on them say nothing of the real data: times and memory do.
+    See :func:`.synthetic.up_calls`. Times and memory are those of the real data; scores say nothing about it.
     """
     splits = []
     for seed, number in ((0, NUM_TRAIN), (1, NUM_TEST)):
@@ -83,7 +80,8 @@ def spectrogram(sounds: np.ndarray) -> np.ndarray:
     """
     The amplitudes of 28 frequencies, from 53.6 to 294.6 Hz, in 30 windows of 112 ms.
 
-    ``scipy.signal.spectrogram`` with Hann windows of 224 samples that overlap by 96, each less its mean.
+    They are computed by ``scipy.signal.spectrogram`` with Hann windows of 224 samples that overlap by 96; the mean of
+    each window is subtracted first.
 
     :param sounds: recordings [N, 4000] at 2 kHz.
     :return: [N, 30, 28], in the recordings' unit.
@@ -97,18 +95,16 @@ def spectrogram(sounds: np.ndarray) -> np.ndarray:
     return np.moveaxis(amplitudes[:, chosen], 1, 2)
 
 
-def _prepared(
-    split: str, X: Sequence[np.ndarray], labels: np.ndarray, number: int, where: Where
-) -> tuple[np.ndarray, np.ndarray]:
-    y = _labels(labels, where)
-    check_split(split, X, y, channels=1, lengths=(CALL_LENGTH, CALL_LENGTH), num_series=number, where=where)
+def _prepared(name: str, split: archive.Split, number: int) -> tuple[np.ndarray, np.ndarray]:
+    y, lengths = _labels(split.labels, split.where), (CALL_LENGTH, CALL_LENGTH)
+    check_split(name, split.X, y, channels=1, lengths=lengths, num_series=number, where=split.where)
     if len(np.unique(y)) < 2:
-        raise ValueError(f"{split}: expected recordings of both classes, got one: fetch the files again.")
-    pieces = (np.stack(X[start : start + _PIECE])[..., 0] for start in range(0, number, _PIECE))
+        raise ValueError(f"{name}: expected recordings of both classes, got one: fetch the files again.")
+    pieces = (np.stack(split.X[start : start + _PIECE])[..., 0] for start in range(0, number, _PIECE))
     return np.concatenate([prepare_each(spectrogram(sounds)) for sounds in pieces]), y
 
 
 def _labels(values: np.ndarray, where: Where) -> np.ndarray:
-    """1 for a whale, by either of the archive's pairs of labels."""
+    """1 for a whale and 0 for none, from either of the archive's pairs of labels."""
     first = str(values[0]).strip().removesuffix(".0") if len(values) else ""
     return labels_from(values, next((pair for pair in _CLASSES if first in pair), _CLASSES[0]), where)

@@ -1,39 +1,35 @@
-"""A million satellite image time series, of which Crop is a part, read in pieces; and synthetic ones of their shape."""
+"""A million satellite image time series, of which Crop is a part, read in pieces; and a stand-in for them."""
 
-import os
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from .archive import VARIABLE, DataNotFoundError
 from .crop import CLASSES, LENGTH, MISSING
 from .dataset import Dataset, Defaults, Description, labels_from
 from .delimited import read_rows
+from .folder import data_folders, not_found
 from .preprocessing import prepare_each
 from .synthetic import vegetation_indices
 
 NUM_TRAIN, NUM_TEST = 900_000, 100_000
 FOLD = "SITS1M_fold1"
-_CHANNELS = ("time", "vegetation index")
-_PREPROCESSING = (
-    "time channel from 0 to 1; then each channel of each series standardised by itself, as tslearn does; float32"
-)
-# Appendix B.2: minibatches of 200, and 2% of the training series for validation. Table 3 and figure 3 have no numbers.
-_DEFAULTS = Defaults(num_inducing=400, iterations=5000, batch_size=200, lengthscale=2.0, validation_fraction=0.02)
 DESCRIPTION = Description(
     name="satellite",
     summary="24 kinds of land by 46 satellite images, 900000 + 100000 series (Petitjean's, from SIGKERNEL_TF_DATA)",
-    preprocessing=_PREPROCESSING,
-    defaults=_DEFAULTS,
-    channels=_CHANNELS,
+    preprocessing=(
+        "time channel from 0 to 1; then each channel of each series standardised by itself, as tslearn does; float32"
+    ),
+    # Appendix B.2 has minibatches of 200, and holds out 2% of the training series for validation. The paper's table 3
+    # and figure 3 give no numbers for this data set.
+    defaults=Defaults(num_inducing=400, iterations=5000, batch_size=200, lengthscale=2.0, validation_fraction=0.02),
+    channels=("time", "vegetation index"),
 )
-STAND_IN = Description(
+STAND_IN = dataclasses.replace(
+    DESCRIPTION,
     name="satellite_stand_in",
     summary="STAND-IN for satellite: 900000 + 100000 synthetic curves of 24 kinds, of its shape; no download",
-    preprocessing=_PREPROCESSING,
-    defaults=_DEFAULTS,
-    channels=_CHANNELS,
     stands_in_for="satellite",
 )
 _PIECE = 20_000  # series that are prepared at a time
@@ -45,16 +41,16 @@ def load() -> Dataset:
 
     A vegetation index (NDVI) of pixels of 8 m by 8 m in 46 images of the FORMOSAT-2 satellite in 2006, 24 classes
     (Petitjean, Inglada & Gançarski 2012; Tan, Webb & Petitjean 2017). The files SITS1M_fold1_TRAIN.csv and
-    SITS1M_fold1_TEST.csv have no header; a line is a series: its class, 1 to 24, then 46 numbers, between commas. They
-    are looked for in the folder that SIGKERNEL_TF_DATA names, and in its subfolders SITS1M_fold1 and
-    SITS_2006_NDVI_C/SITS1M_fold1. The server that the paper names is closed, so nothing is downloaded.
+    SITS1M_fold1_TEST.csv have no header. A line has the class of a series, from 1 to 24, then its 46 values, with
+    commas between them. The files are looked for in the folder that SIGKERNEL_TF_DATA names, and in its subfolders
+    SITS1M_fold1 and SITS_2006_NDVI_C/SITS1M_fold1. The server that the paper names is closed, so nothing is downloaded.
 
-    The files are read in pieces into one array of float32, 331 MB for training; preprocessing as in the paper's
-    appendix B.1: see :func:`.preprocessing.prepare_each`.
+    They are read in pieces into one float32 array, 331 MB for training, and preprocessed as in the paper's appendix
+    B.1: see :func:`.preprocessing.prepare_each`.
 
-    :raises DataNotFoundError: where the files are not there.
-    :raises ValueError: for a line of another form, an unknown class or a missing value, naming file and line; and
-        where series are missing.
+    :raises DataNotFoundError: if the files are not there.
+    :raises ValueError: for a line of another form, an unknown class or a missing value, naming the file and the line;
+        and if series are missing.
     """
     train, test = _files()
     X_train, y_train = _gather(_read(train), NUM_TRAIN, str(train))
@@ -64,9 +60,9 @@ def load() -> Dataset:
 
 def load_stand_in() -> Dataset:
     """
-    As many synthetic series of the same shape, for runs at full size where the data are not at hand.
+    Generate as many synthetic series of the same shape, for runs at full size without the data.
 
-    See :func:`.synthetic.vegetation_indices`. Scores on them say nothing of the real data: times and memory do.
+    See :func:`.synthetic.vegetation_indices`. Times and memory are those of the real data; scores say nothing about it.
     """
     (X_train, y_train), (X_test, y_test) = (
         _gather(_generated(seed, number), number, "generated series")
@@ -76,21 +72,20 @@ def load_stand_in() -> Dataset:
 
 
 def _files() -> tuple[Path, Path]:
-    folder = os.environ.get(VARIABLE)
-    for place in (".", FOLD, f"SITS_2006_NDVI_C/{FOLD}") if folder else ():
-        train, test = (Path(folder or ".") / place / f"{FOLD}_{split}.csv" for split in ("TRAIN", "TEST"))
+    for place in data_folders(FOLD, f"SITS_2006_NDVI_C/{FOLD}"):
+        train, test = (place / f"{FOLD}_{split}.csv" for split in ("TRAIN", "TEST"))
         if train.is_file() and test.is_file():
             return train, test
-    looked = f"{VARIABLE}={folder} has no" if folder else f"{VARIABLE} is not set to a folder with"
-    raise DataNotFoundError(
-        f"satellite was not found: {looked} {FOLD}_TRAIN.csv and {FOLD}_TEST.csv. The server that published them is "
-        "closed: ask the authors of Tan, Webb & Petitjean (2017) for SITS_2006_NDVI_C, or run the data sets crop "
-        f"(a real part of it) and {STAND_IN.name} (synthetic)."
+    raise not_found(
+        "satellite",
+        f"{FOLD}_TRAIN.csv and {FOLD}_TEST.csv",
+        ". The server that published them is closed: ask the authors of Tan, Webb & Petitjean (2017) for "
+        f"SITS_2006_NDVI_C, or run the data sets crop (a real part of it) and {STAND_IN.name} (synthetic).",
     )
 
 
 def _read(file: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Series [n, 46] and their classes from 0, in pieces."""
+    """Read series [n, 46] and their classes, numbered from 0, in pieces."""
     for rows in read_rows(file, ",", length=LENGTH, rows=_PIECE):
         places = [f"{file}, line {line}" for line in rows.lines]
         labels = labels_from(rows.labels, CLASSES, places.__getitem__)
@@ -108,7 +103,7 @@ def _generated(seed: int, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]
 
 
 def _gather(pieces: Iterator[tuple[np.ndarray, np.ndarray]], number: int, source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Preprocessed series [number, 46, 2] in float32 and their classes; no more than a piece is held beside them."""
+    """Preprocess series into one float32 array [number, 46, 2]; besides it, memory holds only one piece at a time."""
     X, y, count = np.empty((number, LENGTH, 2), np.float32), np.empty(number, np.int64), 0
     for values, labels in pieces:
         if count + len(values) > number:

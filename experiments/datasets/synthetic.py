@@ -1,4 +1,4 @@
-"""Synthetic series that stand in for data that are not at hand: of the same shapes, not of the same difficulty."""
+"""Synthetic series that stand in for data not on this machine. They have its shapes, but not its difficulty."""
 
 import numpy as np
 
@@ -8,12 +8,12 @@ _NUM_LAND_CLASSES, _NUM_IMAGES = 24, 46
 
 def vegetation_indices(rng: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndarray]:
     """
-    Curves of a vegetation index over a year: growth, a plateau and decay, with noise, like those of Crop.
+    Generate curves like those of Crop: a vegetation index over a year, with growth, a plateau and decay, and noise.
 
-    A class is a level in winter, an amplitude, a time of growth and one of decay; a series shifts and scales its
-    class's curve at random.
+    A class has a level in winter, an amplitude, a time of growth and a time of decay. A series shifts and scales the
+    curve of its class at random.
 
-    :param number: how many series.
+    :param number: how many series to generate.
     :return: series [number, 46] and their classes [number], 0 to 23.
     """
     classes = np.random.default_rng(24)  # the classes are the same for every generator
@@ -29,18 +29,19 @@ def vegetation_indices(rng: np.random.Generator, number: int) -> tuple[np.ndarra
 
 
 def _rise(time: np.ndarray) -> np.ndarray:
-    """A logistic step that takes about a tenth of a year."""
+    """A logistic step from 0 to 1 at time 0, which takes about a tenth of a year."""
     return 1.0 / (1.0 + np.exp(-40.0 * time))
 
 
 def up_calls(rng: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndarray]:
     """
-    Two seconds of an underwater microphone at 2 kHz: noise that falls with frequency, in half of them an up-call.
+    Generate recordings like those of an underwater microphone, two seconds at 2 kHz, with an up-call in half of them.
 
-    An up-call is a tone that rises from 50-80 Hz to 150-210 Hz in 0.7 to 1.2 seconds, fading in and out. Half of the
-    others have a tone of constant pitch, as of a ship, in its place: loudness alone does not tell.
+    All have noise that falls with frequency. An up-call is a tone that rises from 50-80 Hz to 150-210 Hz in 0.7 to 1.2
+    seconds, fading in and out. Half of the recordings without a call have a tone of constant pitch instead, like that
+    of a ship, so that loudness is not enough to tell them apart.
 
-    :param number: how many recordings.
+    :param number: how many recordings to generate.
     :return: recordings [number, 4000] and their classes [number]: 1 for an up-call.
     """
     y = rng.integers(2, size=number)
@@ -53,7 +54,7 @@ def up_calls(rng: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndar
     constant = rng.uniform(60.0, 200.0, (number, 1))
     duration = rng.uniform(0.7, 1.2, (number, 1))
     start = rng.uniform(0.0, 2.0 - duration)
-    progress = (np.arange(CALL_LENGTH) / SAMPLE_RATE - start) / duration  # 0 to 1 in the call
+    progress = (np.arange(CALL_LENGTH) / SAMPLE_RATE - start) / duration  # from 0 to 1 in the call
     envelope = np.where((progress > 0.0) & (progress < 1.0), np.sin(np.pi * np.clip(progress, 0.0, 1.0)), 0.0)
     rising = low * progress + 0.5 * (high - low) * progress**2  # the phase, whose derivative is the frequency
     cycles = duration * np.where(y[:, None] == 1, rising, constant * progress)

@@ -1,15 +1,13 @@
-"""Weather: whether it will rain in the next hour, by six hours of a weather station's measurements in Jena."""
+"""Weather: foretell rain in the next hour from six hours of a weather station's measurements in Jena."""
 
 import itertools
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from . import jena
-from .archive import VARIABLE, DataNotFoundError
 from .dataset import Dataset, Defaults, Description
+from .folder import VARIABLE, data_folders, not_found
 from .preprocessing import prepare_by_training
 
 DESCRIPTION = Description(
@@ -24,10 +22,10 @@ DESCRIPTION = Description(
     defaults=Defaults(num_inducing=585, iterations=1500, batch_size=50, lengthscale=2.0),
     channels=("time", *(name for name, _, _ in jena.COLUMNS.values())),
 )
-STEPS, STEPS_AHEAD = 36, 6  # six hours to look at, one to foretell
+STEPS, STEPS_AHEAD = 36, 6  # rows of ten minutes: six hours to learn from, and one to foretell
 THRESHOLD = 1.0  # mm
-NEGATIVES = 3  # for each positive
-TEST_FRACTION = 0.25  # of the time, the last
+NEGATIVES = 3  # for each positive, in what is kept
+TEST_FRACTION = 0.25  # the last part of the time
 _SEED = 0
 
 
@@ -35,18 +33,18 @@ def load() -> Dataset:
     """
     Rain in Jena, from the stations Beutenberg ("roof") and Saaleaue ("saale") of the Max Planck Institute.
 
-    A series is six hours of pressure, temperature, humidity, air density, wind speed, radiation and rain; its class
-    is 1 where more than 1 mm of rain falls in the hour after. Windows begin at every row; one with a gap in time, a
-    missing value or an outlier (:data:`.jena.COLUMNS`) in it or in the rain after it is left out. The data are split
-    by time, for all stations at the same moments, into what is trained on, validated on and tested on, so that no
-    window shares a row or an hour of rain with one of another part. Then all positives and three times as many
-    negatives, drawn at random with a fixed seed, are kept of each.
+    A series is a window of six hours of pressure, temperature, humidity, air density, wind speed, radiation and rain.
+    Its class is 1 if more than 1 mm of rain falls in the hour after, otherwise 0. A window begins at every row, but is
+    left out if there is a gap in time, a missing value or an outlier (:data:`.jena.COLUMNS`) in it or in the rain
+    after it. The data are split by time into what is trained on, validated on and tested on, at the same moments for
+    all stations, so that no window shares a row or an hour of rain with a window of another part. Each part keeps all
+    its positives, and three times as many negatives, which are drawn at random with a fixed seed.
 
     The files, described in :mod:`.jena`, are looked for in the folder that SIGKERNEL_TF_DATA names, and in its
-    subfolder weather; the institute publishes them at https://www.bgc-jena.mpg.de/wetter/.
+    subfolder weather. The institute publishes them at https://www.bgc-jena.mpg.de/wetter/.
 
-    :raises DataNotFoundError: where there are none.
-    :raises ValueError: for a damaged file, naming file and line, and where there is too little rain to learn from.
+    :raises DataNotFoundError: if there are no files.
+    :raises ValueError: for a damaged file, naming the file and the line, and if there is too little rain to learn from.
     """
     stations, source = _stations()
     windows, rng = [windows_of(station) for station in stations], np.random.default_rng(_SEED)
@@ -76,51 +74,55 @@ def load() -> Dataset:
 
 @dataclass(frozen=True)
 class Windows:
-    """Pieces of a station's measurements, and the hours after; copied when asked for, for they overlap."""
+    """
+    Pieces of a station's measurements, with the hour after each.
+
+    Windows overlap, so only their first rows are held; their values are copied on request.
+    """
 
     station: jena.Station
     first: np.ndarray
-    """[n], the row that each begins with."""
+    """[n], the row that each window begins with."""
 
     @property
     def starts(self) -> np.ndarray:
-        """[n], minutes since 1970 of the first row."""
+        """[n], when the first row was measured, in minutes since 1970."""
         return self.station.minutes[self.first]
 
     @property
     def ends(self) -> np.ndarray:
-        """[n], minutes since 1970 of the last row, the end of the hour after."""
+        """[n], when the last row of the hour after was measured, in minutes since 1970."""
         return self.starts + (STEPS + STEPS_AHEAD - 1) * jena.INTERVAL
 
     @property
     def rain_after(self) -> np.ndarray:
-        """[n], mm in the hour after."""
+        """[n], rain in the hour after, in mm."""
         rows = self.first[:, None] + np.arange(STEPS, STEPS + STEPS_AHEAD)
-        # Rain is measured in tenths of a millimetre: rounding keeps ten of them from being more than 1 mm.
+        # Rain is measured in tenths of a millimetre: without rounding, ten of them could add up to more than 1 mm.
         return np.round(self.station.values[rows, jena.RAIN].sum(axis=1), 3)
 
     @property
     def labels(self) -> np.ndarray:
-        """[n], 1 for more than 1 mm."""
+        """[n], 1 for more than 1 mm of rain in the hour after."""
         return (self.rain_after > THRESHOLD).astype(np.int64)
 
     def values(self) -> np.ndarray:
-        """[n, 36, 7]."""
+        """[n, 36, 7], what was measured."""
         return self.station.values[self.first[:, None] + np.arange(STEPS)]
 
     def among(self, chosen: np.ndarray) -> "Windows":
-        """Some of them, by a mask or by numbers."""
+        """Some of the windows, chosen by a mask or by their numbers."""
         return Windows(self.station, self.first[chosen])
 
 
 def moment(stations: list[jena.Station], share: float) -> int:
-    """The moment, in minutes since 1970, before which a share of all rows lies."""
+    """The moment, in minutes since 1970, before which the given share of all rows lies."""
     minutes = np.sort(np.concatenate([station.minutes for station in stations]))
     return int(minutes[min(round(share * len(minutes)), len(minutes) - 1)]) if len(minutes) else 0
 
 
 def windows_of(station: jena.Station) -> Windows:
-    """All windows of a station that are complete, the hour after them included."""
+    """All windows of a station without a gap or a missing value, in them and in the rain of the hour after."""
     length = STEPS + STEPS_AHEAD
     if len(station.minutes) < length:
         return Windows(station, np.empty(0, np.int64))
@@ -131,12 +133,12 @@ def windows_of(station: jena.Station) -> Windows:
 
 
 def _all_of(mask: np.ndarray, length: int) -> np.ndarray:
-    """Whether all of ``length`` in a row are true, from each on that has so many."""
+    """For each place that ``length`` values follow, whether all of these are true."""
     return np.lib.stride_tricks.sliding_window_view(mask, length).all(axis=1)
 
 
 def _balanced(windows: Windows, rng: np.random.Generator) -> Windows:
-    """All positives and three times as many negatives (or all, where there are fewer), in the order they came."""
+    """All positives, and three times as many negatives or all if there are fewer, in their order."""
     positive, negative = np.flatnonzero(windows.labels == 1), np.flatnonzero(windows.labels == 0)
     kept = rng.choice(negative, min(NEGATIVES * len(positive), len(negative)), replace=False)
     return windows.among(np.sort(np.concatenate([positive, kept])))
@@ -153,14 +155,13 @@ def _labels(parts: list[Windows], split: str) -> np.ndarray:
 
 
 def _stations() -> tuple[list[jena.Station], str]:
-    folder = os.environ.get(VARIABLE)
-    for place in (Path(folder), Path(folder) / "weather") if folder else ():
+    for place in data_folders("weather"):
         found = jena.read_stations(place)
         if found is not None:
             return found
-    looked = f"{VARIABLE}={folder} has no" if folder else f"{VARIABLE} is not set to a folder with"
-    raise DataNotFoundError(
-        f"weather was not found: {looked} mpi_roof_2020a.csv or other half-years of the stations roof and saale, nor "
-        f"{jena.NPZ}. Download them from https://www.bgc-jena.mpg.de/wetter/weather_data.html, unpack them into one "
-        f"folder, and set {VARIABLE} to it."
+    raise not_found(
+        "weather",
+        f"mpi_roof_2020a.csv or other half-years of the stations roof and saale, nor {jena.NPZ}",
+        ". Download them from https://www.bgc-jena.mpg.de/wetter/weather_data.html, unpack them into one folder, and "
+        f"set {VARIABLE} to it.",
     )

@@ -1,9 +1,16 @@
-"""Stand-ins for data that are not shipped."""
+"""Stand-ins for data that are not shipped, and for the server that the archive's data sets are downloaded from."""
 
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from experiments.datasets import archive
+from experiments.datasets.folder import VARIABLE
 
 TRAIN_COUNTS = (780, 779, 780, 719, 780, 720, 720, 778, 719, 719)
 TEST_COUNTS = (363, 364, 364, 336, 364, 335, 336, 364, 336, 336)
@@ -23,3 +30,26 @@ def pendigits_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
     np.savez(folder / "PenDigits.npz", **arrays)
     monkeypatch.setenv("SIGKERNEL_TF_DATA", str(folder))
     return arrays
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """A server of files that does not log its requests."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder that a server on this machine serves in place of the archive's; an empty cache, and no data folder."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    handler = functools.partial(QuietHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.delenv(VARIABLE, raising=False)
+        monkeypatch.setattr(archive, "URL", f"http://127.0.0.1:{running.server_port}/{{name}}.zip")
+        yield folder
+        running.shutdown()

@@ -1,5 +1,6 @@
-"""Reading the archive's file formats, from a folder and by (pretended) download."""
+"""Reading the archive's file formats, from a folder and by download from a server on this machine."""
 
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.datasets import DataNotFoundError, archive
+from experiments.datasets.folder import VARIABLE
 
 HEADER = """#A comment on the data
 @problemName Toy
@@ -36,18 +38,10 @@ TRAIN_ARFF = """% A comment on the data
 TEST_ARFF = TRAIN_ARFF.partition("'1.0")[0] + "'0.5,1e-3\\n2,3',b\n"
 
 
-@pytest.fixture(autouse=True)
-def _no_folder_and_an_empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv(archive.VARIABLE, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(archive, "URL", (tmp_path / "server").as_uri() + "/{name}.zip")
-
-
 @pytest.fixture
-def server(tmp_path: Path) -> Path:
+def zipped(server: Path) -> Path:
     """Toy.zip as the archive has it, with more in it than is wanted."""
-    (tmp_path / "server").mkdir()
-    file = tmp_path / "server" / "Toy.zip"
+    file = server / "Toy.zip"
     with zipfile.ZipFile(file, "w") as content:
         content.writestr("Toy.txt", "About it.")
         content.writestr("__MACOSX/._Toy_TRAIN.ts", "rubbish")
@@ -57,6 +51,11 @@ def server(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "sigkernel_tf"
+
+
 def write(folder: Path, **contents: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in contents.items():
@@ -64,17 +63,17 @@ def write(folder: Path, **contents: str) -> None:
 
 
 def assert_toy_ts(raw: archive.RawData) -> None:
-    np.testing.assert_array_equal(raw.X_train[0], [[1, 4], [2, 5], [3, 6]])
-    np.testing.assert_array_equal(raw.X_train[1], [[7, 9], [8, -1.5]])
-    np.testing.assert_array_equal(raw.X_test[0], [[0.5, 2], [1e-3, 3]])
-    assert list(raw.y_train) == ["a", "b"]
-    assert list(raw.y_test) == ["b"]
+    np.testing.assert_array_equal(raw.train.X[0], [[1, 4], [2, 5], [3, 6]])
+    np.testing.assert_array_equal(raw.train.X[1], [[7, 9], [8, -1.5]])
+    np.testing.assert_array_equal(raw.test.X[0], [[0.5, 2], [1e-3, 3]])
+    assert list(raw.train.labels) == ["a", "b"]
+    assert list(raw.test.labels) == ["b"]
 
 
 @pytest.mark.parametrize("subfolder", ["", "Toy"])
 def test_ts_of_any_length_from_the_folder(tmp_path: Path, subfolder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "data" / subfolder, Toy_TRAIN__ts=TRAIN_TS, Toy_TEST__ts=TEST_TS)
-    monkeypatch.setenv(archive.VARIABLE, str(tmp_path / "data"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "data"))
     raw = archive.load("Toy")
     assert_toy_ts(raw)
     assert raw.source.startswith(str(tmp_path / "data" / subfolder / "Toy_TRAIN.ts"))
@@ -82,72 +81,87 @@ def test_ts_of_any_length_from_the_folder(tmp_path: Path, subfolder: str, monkey
 
 def test_arff_from_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, Toy_TRAIN__arff=TRAIN_ARFF, Toy_TEST__arff=TEST_ARFF)
-    monkeypatch.setenv(archive.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
     raw = archive.load("Toy")
-    np.testing.assert_array_equal(raw.X_train[0], [[1, 4], [2, 5]])
-    np.testing.assert_array_equal(raw.X_train[1], [[7, 9], [8, -1.5]])
-    np.testing.assert_array_equal(raw.X_test[0], [[0.5, 2], [1e-3, 3]])
-    assert list(raw.y_train) == ["a", "b"]
+    np.testing.assert_array_equal(raw.train.X[0], [[1, 4], [2, 5]])
+    np.testing.assert_array_equal(raw.train.X[1], [[7, 9], [8, -1.5]])
+    np.testing.assert_array_equal(raw.test.X[0], [[0.5, 2], [1e-3, 3]])
+    assert list(raw.train.labels) == ["a", "b"]
 
 
 def test_npz_from_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     X = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
     np.savez(tmp_path / "Toy.npz", X_train=X, y_train=[1, 0], X_test=X[:1], y_test=[1])
-    monkeypatch.setenv(archive.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
     raw = archive.load("Toy")
-    np.testing.assert_array_equal(np.stack(raw.X_train), X)
-    assert raw.X_train[0].dtype == np.float64
-    assert list(raw.y_train) == [1, 0]
+    np.testing.assert_array_equal(np.stack(raw.train.X), X)
+    assert raw.train.X[0].dtype == np.float64
+    assert list(raw.train.labels) == [1, 0]
 
 
-def test_download_is_kept_and_used_again(tmp_path: Path, server: Path, capsys: pytest.CaptureFixture) -> None:
+def test_download_is_kept_and_used_again(zipped: Path, cache: Path, capsys: pytest.CaptureFixture) -> None:
     raw = archive.load("Toy")
     assert_toy_ts(raw)
-    assert server.as_uri() in raw.source
-    assert "downloading" in capsys.readouterr().err
-    server.unlink()
+    assert archive.URL.format(name="Toy") in raw.source
+    assert capsys.readouterr().err == f"downloading {archive.URL.format(name='Toy')}\n"
+    zipped.unlink()
     assert_toy_ts(archive.load("Toy"))
-    cached = tmp_path / "cache" / "sigkernel_tf"
-    assert sorted(file.name for file in cached.iterdir()) == ["Toy.zip", "Toy.zip.sha256"]  # no partial files
+    assert capsys.readouterr().err == ""
+    assert sorted(file.name for file in cache.iterdir()) == ["Toy.zip", "Toy.zip.sha256", "Toy.zip.unzip"]
+    assert not list(cache.parent.glob("*EVIL*"))  # nothing is written outside the cache
+    assert (cache / "Toy.zip.sha256").read_text().strip() == hashlib.sha256(
+        (cache / "Toy.zip").read_bytes()
+    ).hexdigest()
 
 
-def test_folder_goes_before_the_download(tmp_path: Path, server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_goes_before_the_download(tmp_path: Path, zipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "data", Toy_TRAIN__ts=TRAIN_TS.replace("7.0", "70.0"), Toy_TEST__ts=TEST_TS)
-    monkeypatch.setenv(archive.VARIABLE, str(tmp_path / "data"))
-    assert archive.load("Toy").X_train[1][0, 0] == 70.0
-    monkeypatch.setenv(archive.VARIABLE, str(tmp_path / "elsewhere"))
-    assert archive.load("Toy").X_train[1][0, 0] == 7.0
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "data"))
+    assert archive.load("Toy").train.X[1][0, 0] == 70.0
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "elsewhere"))
+    assert archive.load("Toy").train.X[1][0, 0] == 7.0
 
 
-def test_damaged_download_is_refused(tmp_path: Path, server: Path) -> None:
+def test_a_damaged_download_is_fetched_again(zipped: Path, cache: Path) -> None:
     archive.load("Toy")
-    cached = tmp_path / "cache" / "sigkernel_tf" / "Toy.zip"
-    cached.write_bytes(cached.read_bytes()[:-1])
-    with pytest.raises(ValueError, match="has changed since it was downloaded .* delete it to fetch it again"):
+    whole = (cache / "Toy.zip").read_bytes()
+    (cache / "Toy.zip").write_bytes(whole[:-1])
+    assert_toy_ts(archive.load("Toy"))
+    assert (cache / "Toy.zip").read_bytes() == whole
+
+
+def test_another_file_than_the_first_download_is_refused(zipped: Path, cache: Path) -> None:
+    archive.load("Toy")
+    (cache / "Toy.zip").unlink()
+    with zipfile.ZipFile(zipped, "a") as content:
+        content.writestr("More.txt", "More.")
+    with pytest.raises(ValueError, match=r"Toy.zip has changed since .* delete .*Toy.zip.sha256 to use the new file"):
         archive.load("Toy")
+    (cache / "Toy.zip.sha256").unlink()
+    assert_toy_ts(archive.load("Toy"))
 
 
-def test_answer_that_is_no_zip_is_not_kept(tmp_path: Path, server: Path) -> None:
-    server.write_text("<html>Not found</html>")
-    with pytest.raises(DataNotFoundError, match="the answer is no zip file"):
+def test_answer_that_is_no_zip_is_not_kept(zipped: Path, cache: Path) -> None:
+    zipped.write_text("<html>Not found</html>")
+    with pytest.raises(DataNotFoundError, match=r"could not be downloaded \(File is not a zip file\)"):
         archive.load("Toy")
-    assert list((tmp_path / "cache" / "sigkernel_tf").iterdir()) == []
+    assert list(cache.iterdir()) == []
 
 
-def test_download_without_the_splits(server: Path) -> None:
-    with zipfile.ZipFile(server, "w") as content:
+def test_download_without_the_splits(zipped: Path) -> None:
+    with zipfile.ZipFile(zipped, "w") as content:
         content.writestr("Toy.txt", "About it.")
-    with pytest.raises(ValueError, match="holds no Toy_TRAIN.ts and Toy_TEST.ts: delete it, or set SIGKERNEL_TF_DATA"):
+    with pytest.raises(ValueError, match="holds no Toy_TRAIN.ts and Toy_TEST.ts: delete it and Toy.zip.sha256"):
         archive.load("Toy")
 
 
 @pytest.mark.parametrize("folder", [None, "elsewhere"])
-def test_not_found_anywhere_names_both_ways(folder: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_found_anywhere_names_both_ways(server: Path, folder: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if folder:
-        monkeypatch.setenv(archive.VARIABLE, folder)
+        monkeypatch.setenv(VARIABLE, folder)
     with pytest.raises(DataNotFoundError) as error:
         archive.load("Toy")
     message = str(error.value)
     assert ("SIGKERNEL_TF_DATA=elsewhere has no" if folder else "SIGKERNEL_TF_DATA is not set") in message
-    assert "server/Toy.zip could not be downloaded" in message
+    assert "/Toy.zip could not be downloaded (404 Client Error" in message
     assert "set SIGKERNEL_TF_DATA to the folder" in message

@@ -64,7 +64,7 @@ def test_seeds_go_on_where_they_stopped(
     monkeypatch.setattr(protocol, "_run_seed", run_seed)
     command = ["run", "--iterations", "3", "--out", str(tmp_path)]
     assert main(command) == 130
-    assert "stopped after 7 of 9 iterations\nThe same command goes on" in capsys.readouterr().err
+    assert "stopped after 7 of 9 iterations\nGive the same command again to go on" in capsys.readouterr().err
     assert main(command) == 0
     assert started == [0, 1, 1, 2]
     printed = capsys.readouterr().out
@@ -146,13 +146,13 @@ def test_bad_arguments(arguments: list[str], message: str, capsys: pytest.Captur
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_errors_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_errors_are_one_line(
+    tmp_path: Path, server: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     assert main(["run", "--batch-size", "217", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("error: batch_size must be at most 216")
     assert main(["figure", str(tmp_path / "nothing.json")]) == 1
     assert capsys.readouterr().err.startswith("error: ")
     monkeypatch.setenv("SIGKERNEL_TF_DATA", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("experiments.datasets.archive.URL", (tmp_path / "none").as_uri() + "/{name}.zip")
     assert main(["run", "pendigits"]) == 1
     assert "error: PenDigits was not found" in capsys.readouterr().err

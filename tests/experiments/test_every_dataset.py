@@ -123,7 +123,7 @@ def test_sweep_of_two_models_and_times(
     capsys.readouterr()
     assert main(["tables", str(out)]) == 0
     text = capsys.readouterr().out
-    assert "all models of a line in turn in one process, in batches of 8, 1 round" in text
+    assert "took turns in one process, with batches of 8; the numbers come from 1 round" in text
     assert "\n| M | SigGPDE | GPSig-IT |" in text
 
 

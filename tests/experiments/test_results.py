@@ -8,9 +8,14 @@ import pytest
 
 from experiments.datasets import Dataset, Defaults, Description, PaperScore
 from experiments.figures import accuracy_against_iterations
-from experiments.results import Results, summary, table
+from experiments.measures import summary
+from experiments.results import Results
+from experiments.tables import table
 
 PAPER = PaperScore("SigGPDE", accuracy=(0.9773, 0.0013), nlpp=(0.085, 0.001), seconds_per_iteration=0.022)
+
+
+OPTIONS = {"model": "SigGPDE", "num_inducing": 3, "iterations": 4}
 
 
 def toy_dataset(value: float = 0.0) -> Dataset:
@@ -63,13 +68,13 @@ def test_table_without_the_paper_and_without_times() -> None:
 
 def test_file_holds_what_it_takes_to_repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.orig_argv", ["python", "experiments/__main__.py", "run", "toy"])
-    results = Results(tmp_path / "toy", toy_dataset(), {"iterations": 4})
+    results = Results(tmp_path / "toy", toy_dataset(), OPTIONS)
     results.add(scores(1, 0.9, 0.1, 0.02))
     results.add(scores(0, 0.8, 0.2, 0.02))
     content = json.loads(results.file.read_text())
     assert [seed["seed"] for seed in content["seeds"]] == [0, 1]
     assert content["summary"]["accuracy"]["mean"] == pytest.approx(0.85)
-    assert content["options"] == {"iterations": 4}
+    assert content["options"] == OPTIONS
     assert content["dataset"]["source"] == "nowhere"
     assert len(content["dataset"]["sha256"]) == 64
     assert content["paper"][0]["accuracy"] == [0.9773, 0.0013]
@@ -81,23 +86,23 @@ def test_file_holds_what_it_takes_to_repeat(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_finished_seeds_are_read_again(tmp_path: Path) -> None:
-    Results(tmp_path, toy_dataset(), {"iterations": 4}).add(scores(1, 0.9, 0.1, 0.02))
-    again = Results(tmp_path, toy_dataset(), {"iterations": 4})
+    Results(tmp_path, toy_dataset(), OPTIONS).add(scores(1, 0.9, 0.1, 0.02))
+    again = Results(tmp_path, toy_dataset(), OPTIONS)
     assert again.seeds[1]["accuracy"] == 0.9
 
 
 def test_results_of_other_data_or_options_are_refused(tmp_path: Path) -> None:
-    Results(tmp_path, toy_dataset(), {"iterations": 4}).add(scores(0, 0.9, 0.1, 0.02))
-    with pytest.raises(ValueError, match="holds results of another dataset: .* take another --out"):
-        Results(tmp_path, toy_dataset(value=1.0), {"iterations": 4})
+    Results(tmp_path, toy_dataset(), OPTIONS).add(scores(0, 0.9, 0.1, 0.02))
+    with pytest.raises(ValueError, match="holds results of another dataset: .* Choose another folder with --out"):
+        Results(tmp_path, toy_dataset(value=1.0), OPTIONS)
     with pytest.raises(ValueError, match="holds results of another options"):
-        Results(tmp_path, toy_dataset(), {"iterations": 5})
+        Results(tmp_path, toy_dataset(), {**OPTIONS, "iterations": 5})
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text('{"dataset"')
     with pytest.raises(ValueError, match=r"result.json is damaged .* delete it"):
-        Results(tmp_path, toy_dataset(), {"iterations": 4})
+        Results(tmp_path, toy_dataset(), OPTIONS)
 
 
 def test_table_of_another_model_and_of_a_stand_in() -> None:
@@ -109,7 +114,7 @@ def test_table_of_another_model_and_of_a_stand_in() -> None:
 
 
 def test_picture_is_drawn(tmp_path: Path) -> None:
-    results = Results(tmp_path, toy_dataset(), {"iterations": 4})
+    results = Results(tmp_path, toy_dataset(), OPTIONS)
     for seed in range(2):
         results.add(scores(seed, 0.9, 0.1, 0.02))
     accuracy_against_iterations(results.file, tmp_path / "picture.svg")
@@ -122,5 +127,5 @@ def test_picture_is_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["not json", "{}", "[]"])
 def test_picture_of_something_else(tmp_path: Path, content: str) -> None:
     (tmp_path / "other.json").write_text(content)
-    with pytest.raises(ValueError, match=r"other.json must be a result.json of `python -m experiments run`"):
+    with pytest.raises(ValueError, match=r"other.json must be a result of `python -m experiments run`"):
         accuracy_against_iterations(tmp_path / "other.json", tmp_path / "picture.png")

@@ -35,8 +35,6 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rng: np.random.Genera
     monkeypatch.setattr(satellite, "NUM_TRAIN", 2 * CLASSES)
     monkeypatch.setattr(satellite, "NUM_TEST", 3 * CLASSES)
     monkeypatch.setenv("SIGKERNEL_TF_DATA", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("experiments.datasets.archive.URL", (tmp_path / "none").as_uri() + "/{name}.zip")
     return {"TRAIN": series(rng, 2), "TEST": series(rng, 3)}
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from experiments.figures import draw_all, relevant_words
+from experiments.results import read_results
 from experiments.scores import binary_scores
-from experiments.tables import read_results, tables
+from experiments.tables import tables
 
 MACHINE = {"cores": 2, "cpu": "Some CPU", "gpus": []}
 
@@ -74,7 +75,7 @@ def test_table_beside_the_paper(results: Path) -> None:
     assert not_run[7:] == ["97.42 ± 0.17", "0.096 ± 0.005", "0.1860"]
     assert "Hardware: 2 cores of Some CPU, TensorFlow 2.21.0." in text
     assert "- `python -m a`: 4.5 minutes" in text
-    assert "Peak resident memory of a process: 3.00 GB." in text
+    assert "Peak memory of a process: 3.00 GB." in text
     assert "- `python -m b`: 1.5 minutes" in text
 
 
@@ -82,7 +83,7 @@ def test_a_stand_in_says_so(results: Path) -> None:
     text = tables(results)
     section = text[text.index("### satellite") :]
     assert "### satellite_stand_in: STAND-IN for satellite" in section
-    assert "say nothing of satellite" in section
+    assert "say nothing about satellite" in section
     assert "paper" not in section
     assert [row[1] for row in rows(section)[2:]] == ["50", "100"]
     assert rows(section)[0][6:] == ["ELBO, nats", "seconds per iteration"]  # of a sweep, figure 3's three measures
@@ -138,17 +139,17 @@ def test_calibration_and_words_of_two_classes(tmp_path: Path) -> None:
     result["dataset"]["classes"] = 2
     (place / "result.json").write_text(json.dumps(result))
     text = tables(tmp_path)
-    assert "Calibration of SigGPDE (M = 30, seed 0), probabilities of class 1" in text
+    assert "Calibration of SigGPDE (M = 30, seed 0): predicted probabilities of class 1" in text
     found = rows(text)
     assert found[0][4:7] == ["accuracy, %", "NLPP", "area under ROC"]
     assert found[-3:] == [["predicted", "0.12", "0.75"], ["---"] * 3, ["observed", "0.25", "1.00"]]
-    assert "raises class 1's probability: rain → wind (+), wind (−)." in text
+    assert "raises the probability of class 1: rain → wind (+), wind (−)." in text
 
 
 def test_several_machines_are_told(results: Path) -> None:
     other = seed(0, 0.9, 0.3, "python -m d") | {"environment": environment("python -m d", {**MACHINE, "cores": 64})}
     write(results, "pendigits", "GPSig-IS", 500, [other])
-    assert "Hardware (several: compare times with care)" in tables(results)
+    assert "Hardware (several machines: compare times with care)" in tables(results)
 
 
 @pytest.mark.parametrize("content", ["not json", "{}", '{"dataset": {"name": "a"}, "options": {"model": "SVM"}}'])
