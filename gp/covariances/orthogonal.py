@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable
-from typing import NoReturn
 
 import tensorflow as tf
 from check_shapes import check_shapes
@@ -14,7 +13,6 @@ from gpflow.inducing_variables import (
     SharedIndependentInducingVariables,
 )
 from gpflow.kernels import (
-    Kernel,
     LinearCoregionalization,
     MultioutputKernel,
     SeparateIndependent,
@@ -28,6 +26,7 @@ from ..inducing_variables import (
     unsuitable_kernel,
 )
 from ..kernels import SignatureKernel
+from .unsuitable import refuse_other_kernels
 
 # Dispatch sees the types of GPflow's wrappers and not what they wrap: each of these pairs needs a look inside.
 MULTIOUTPUT_PAIRS = tuple(
@@ -83,13 +82,4 @@ for _pair in MULTIOUTPUT_PAIRS:
     Kuu.register(*_pair)(_kuu_multioutput(Kuu.dispatch_or_raise(*_pair)))
 
 
-@Kuu.register(OrthogonalSignatureFeatures, Kernel)
-def _kuu_unsuitable(inducing_variable: OrthogonalSignatureFeatures, kernel: Kernel, *, jitter: float = 0.0) -> NoReturn:
-    """:raises TypeError: always: the features are orthonormal for the signature kernel alone."""
-    raise unsuitable_kernel(kernel)
-
-
-@Kuf.register(OrthogonalSignatureFeatures, Kernel, object)
-def _kuf_unsuitable(inducing_variable: OrthogonalSignatureFeatures, kernel: Kernel, Xnew: TensorType) -> NoReturn:
-    """:raises TypeError: always: the features are orthonormal for the signature kernel alone."""
-    raise unsuitable_kernel(kernel)
+refuse_other_kernels(OrthogonalSignatureFeatures, unsuitable_kernel)

@@ -1,15 +1,13 @@
 """Kuu and Kuf of inducing sequences, on GPflow's dispatchers."""
 
-from typing import NoReturn
-
 import tensorflow as tf
 from check_shapes import check_shapes
 from gpflow.base import TensorType
 from gpflow.covariances import Kuf, Kuu
-from gpflow.kernels import Kernel
 
 from ..inducing_variables.sequences import InducingSequences, unsuitable_for_sequences
 from ..kernels import PathKernel
+from .unsuitable import refuse_other_kernels
 
 
 @Kuu.register(InducingSequences, PathKernel)
@@ -33,13 +31,4 @@ def _kuf_sequences(inducing_variable: InducingSequences, kernel: PathKernel, Xne
     return kernel(inducing_variable.flat(kernel), X, presliced=True)
 
 
-@Kuu.register(InducingSequences, Kernel)
-def _kuu_unsuitable(inducing_variable: InducingSequences, kernel: Kernel, *, jitter: float = 0.0) -> NoReturn:
-    """:raises TypeError: always."""
-    raise unsuitable_for_sequences(kernel)
-
-
-@Kuf.register(InducingSequences, Kernel, object)
-def _kuf_unsuitable(inducing_variable: InducingSequences, kernel: Kernel, Xnew: TensorType) -> NoReturn:
-    """:raises TypeError: always."""
-    raise unsuitable_for_sequences(kernel)
+refuse_other_kernels(InducingSequences, unsuitable_for_sequences)

@@ -9,6 +9,8 @@ import pytest
 import tensorflow as tf
 from gpflow.covariances import Kuf, Kuu
 from gpflow.inducing_variables import InducingVariables, SharedIndependentInducingVariables
+from gpflow.kullback_leiblers import prior_kl
+from gpflow.posteriors import get_posterior_class
 from oracles import central_differences, discretized_levels, inner_product, rank_one
 
 from sigkernel_tf.gp import (
@@ -435,6 +437,19 @@ def test_kernels_that_sequences_refuse(kernel: gpflow.kernels.Kernel) -> None:
     refuses(InducingSequences(np.ones((3, 5, 2))), kernel, "kernels of paths, .* got the kernel")
     with pytest.raises(TypeError, match=f"got the kernel {type(kernel).__name__}.*InducingPoints"):
         InducingSequences.from_data(np.ones((3, 4)), 2, kernel)
+
+
+@pytest.mark.parametrize("Z", [InducingTensors(np.ones((3, 3, 2))), InducingSequences(np.ones((3, 5, 2)))])
+@pytest.mark.parametrize("kernel", UNSUITABLE)
+def test_unsuitable_kernels_have_neither_a_posterior_nor_a_divergence(
+    Z: InducingVariables, kernel: gpflow.kernels.Kernel
+) -> None:
+    message = f"got the kernel {type(kernel).__name__}"
+    with pytest.raises(TypeError, match=message):
+        get_posterior_class(kernel, Z)
+    for whiten in (True, False):
+        with pytest.raises(TypeError, match=message):
+            prior_kl(Z, kernel, np.zeros((3, 1)), np.eye(3)[None], whiten=whiten)
 
 
 def refuses(Z: InducingVariables, kernel: gpflow.kernels.Kernel, message: str) -> None:
