@@ -1,4 +1,4 @@
-"""Kuu and Kuf of orthogonal signature features, on GPflow's dispatchers."""
+"""Kuu and Kuf of orthogonal signature features, registered with GPflow's dispatchers."""
 
 import itertools
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from ..inducing_variables import (
 from ..kernels import SignatureKernel
 from .unsuitable import refuse_other_kernels
 
-# Dispatch sees the types of GPflow's wrappers and not what they wrap: each of these pairs needs a look inside.
+# GPflow dispatches on the types of its wrappers, not on what they hold: for each of these pairs we look inside.
 MULTIOUTPUT_PAIRS = tuple(
     itertools.product(
         (SharedIndependentInducingVariables, SeparateIndependentInducingVariables),
@@ -45,7 +45,7 @@ MULTIOUTPUT_PAIRS = tuple(
 def _kuu_orthogonal(
     inducing_variable: OrthogonalSignatureFeatures, kernel: SignatureKernel, *, jitter: float = 0.0
 ) -> tf.Tensor:
-    """The identity (eq. 27); ``jitter`` is ignored, for nothing is factorised."""
+    """The identity (eq. 27). ``jitter`` is ignored, for nothing is factorised."""
     latent_kernels(kernel, inducing_variable)
     return tf.eye(inducing_variable.num_inducing, dtype=kernel.variance.dtype)
 
@@ -65,7 +65,7 @@ def _kuf_orthogonal(
 
 
 def _kuu_multioutput(by_gpflow: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-    """Kuu of wrapped inducing variables; GPflow's adds the jitter, which orthogonal features do without."""
+    """Kuu of wrapped inducing variables. GPflow adds jitter to it, which orthogonal features do not need."""
 
     def kuu(
         inducing_variable: MultioutputInducingVariables, kernel: MultioutputKernel, *, jitter: float = 0.0

@@ -1,4 +1,4 @@
-"""Kuu and Kuf of inducing sequences, on GPflow's dispatchers."""
+"""Kuu and Kuf of inducing sequences, registered with GPflow's dispatchers."""
 
 import tensorflow as tf
 from check_shapes import check_shapes
@@ -27,7 +27,7 @@ def _kuu_sequences(inducing_variable: InducingSequences, kernel: PathKernel, *, 
     "return: [M, N]",
 )
 def _kuf_sequences(inducing_variable: InducingSequences, kernel: PathKernel, Xnew: TensorType) -> tf.Tensor:
-    X, _ = kernel.slice(Xnew, None)  # the active columns: sequences hold nothing else
+    X, _ = kernel.slice(Xnew, None)  # the active columns, which are all that the sequences hold
     return kernel(inducing_variable.flat(kernel), X, presliced=True)
 
 

@@ -1,4 +1,4 @@
-"""Kuu and Kuf of inducing tensors, on GPflow's dispatchers."""
+"""Kuu and Kuf of inducing tensors, registered with GPflow's dispatchers."""
 
 import tensorflow as tf
 from check_shapes import check_shapes

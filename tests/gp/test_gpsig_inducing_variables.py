@@ -354,7 +354,7 @@ def test_sequences_serve_the_untruncated_kernel(walks: Callable) -> None:
     ("shape", "message"),
     [
         ((5, 3), r"shape \[M, depth \* \(depth \+ 1\) / 2, D\].*got \(5, 3\)"),
-        ((0, 3, 2), "all of them positive"),
+        ((0, 3, 2), "sizes that are positive"),
         ((5, 4, 2), r"1, 3, 6, 10, \.\.\., got 4"),
         ((5, 0, 2), "got 0"),
     ],
@@ -395,7 +395,7 @@ def test_kernels_that_tensors_refuse(kernel: gpflow.kernels.Kernel) -> None:
     refuses(
         InducingTensors(np.ones((3, 3, 2))),
         kernel,
-        "TruncatedSignatureKernel with a linear static kernel alone, got the kernel",
+        "only for TruncatedSignatureKernel with a linear static kernel, got the kernel",
     )
     with pytest.raises(TypeError, match=f"got the kernel {type(kernel).__name__}.*OrthogonalSignatureFeatures"):
         InducingTensors.from_data(np.ones((3, 4)), 2, kernel)

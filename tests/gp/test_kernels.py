@@ -266,7 +266,7 @@ def test_refuses_widths_unknown_while_tracing(width: int) -> None:
 
 def test_refuses_a_diagonal_between_two_sets(walks: Callable) -> None:
     X = flatten_paths(walks(3, 4, 2))
-    with pytest.raises(ValueError, match="diagonal for X alone, got X2 as well"):
+    with pytest.raises(ValueError, match="diagonal of K\\(X, X\\), got X2 as well"):
         SignatureKernel(2)(X, X, full_cov=False)
 
 

@@ -222,7 +222,7 @@ def test_a_linear_static_kernel_scales_points(walks: Callable) -> None:
     np.testing.assert_allclose(linear.K_tensors_paths(Z, X), plain.K_tensors_paths(Z, X), rtol=1e-12)
     lifted = TruncatedSignatureKernel(2, 3, static_kernel=gpflow.kernels.RBF())
     for call in (lambda: lifted.features(X), lambda: lifted.K_tensors(Z), lambda: lifted.K_tensors_paths(Z, X)):
-        with pytest.raises(TypeError, match="linear static kernel alone, got static_kernel=SquaredExponential"):
+        with pytest.raises(TypeError, match="only for the linear static kernel, got static_kernel=SquaredExponential"):
             call()
 
 
