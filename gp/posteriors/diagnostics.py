@@ -18,17 +18,17 @@ RESIDUAL_TOLERANCE = 1e-6  # relative to k(x, x)
 
 def check_residual(kernel: Kernel, inducing_variable: InducingVariables, X: TensorType) -> float:
     r"""
-    Warns where a coarse solver breaks the posterior's variance: \|S_M(x)\|² <= k(x, x) must hold (eq. 29).
+    Warns where a coarse solver makes the posterior's variance wrong: \|S_M(x)\|² <= k(x, x) must hold (eq. 29).
 
-    The features are exact; the kernel is as good as its solver. Where it falls short by more than 1e-6 k(x, x),
-    clamping hides a real error, and the solver is too coarse for these paths and lengthscales. Run it on concrete
-    data, before training; it is no part of the traced bound. Level variances change nothing here: the signature kernel
-    without them is looked at, and at least the words that have one each.
+    The features are exact, whereas the kernel is only as accurate as its solver. Where k(x, x) falls short by more than
+    1e-6 k(x, x), clamping hides a real error: the solver is too coarse for these paths and lengthscales. Run this check
+    on concrete data before training; it is not part of the traced bound. Level variances change nothing here: the
+    check looks at the signature kernel without them, and at no fewer words than those that have a level variance.
 
     :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or a multioutput kernel of such.
     :param inducing_variable: the features, or GPflow's Shared- or SeparateIndependentInducingVariables of them.
     :param X: rows [N, ...] as the kernel takes them.
-    :return: the largest (\|S_M(x)\|² − k(x, x)) / k(x, x) of the paths; minus infinity for no paths.
+    :return: the largest (\|S_M(x)\|² − k(x, x)) / k(x, x) of the paths; minus infinity if there are no paths.
     :raises RuntimeError: inside tf.function, where there are no values to look at.
     """
     _must_be_eager("check_residual")
@@ -59,10 +59,10 @@ def residual_share(kernel: Kernel, inducing_variable: InducingVariables, X: Tens
     r"""
     The share of each path's prior variance that lies beyond the features, 1 − \|S_M(x)\|² / k(x, x) (eq. 29).
 
-    The features cannot explain it: it stays in the posterior's variance as it is in the prior's, whatever the data.
-    A classifier with shares close to 1 predicts next to nothing. Longer lengthscales, more features or level variances
-    (:class:`~sigkernel_tf.gp.SignatureKernel`) lower it; training does so by itself where they are trainable, but may
-    start far off. ``np.median(residual_share(model.kernel, model.inducing_variable, X))`` is one number for a set.
+    The features cannot explain this part: it stays in the posterior's variance, whatever the data. A classifier with
+    shares close to 1 predicts almost nothing. Longer lengthscales, more features or level variances
+    (:class:`~sigkernel_tf.gp.SignatureKernel`) lower the share. Training lowers it too where these are trainable, but
+    may start far away. ``np.median(residual_share(model.kernel, model.inducing_variable, X))`` sums up a data set.
 
     :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or a multioutput kernel of such.
     :param inducing_variable: the features, or GPflow's Shared- or SeparateIndependentInducingVariables of them.
@@ -79,4 +79,4 @@ def residual_share(kernel: Kernel, inducing_variable: InducingVariables, X: Tens
 
 def _must_be_eager(name: str) -> None:
     if not tf.executing_eagerly():
-        raise RuntimeError(f"{name} looks at values and works eagerly only: call it outside tf.function.")
+        raise RuntimeError(f"{name} looks at values and works only eagerly: call it outside tf.function.")

@@ -36,16 +36,16 @@ from .residual import features_and_residual
 
 class OrthogonalPosterior(IndependentPosterior):
     r"""
-    The posterior process of eq. 29, for independent latent processes with one kernel or one each.
+    The posterior process of eq. 29, for independent latent processes that share a kernel or have one each.
 
-    With q(u) = N(m, L Lᵀ) and S_M(X) the features, the mean is S_M(X)ᵀ m and the variance
+    With q(u) = N(m, L Lᵀ) and the features S_M(X), the mean is S_M(X)ᵀ m and the variance is
     k(x, x) − \|S_M(x)\|² + \|Lᵀ S_M(x)\|². The first difference, the prior's variance beyond the features, is not
-    negative; where rounding (or a coarse solver: see :func:`check_residual`) makes it so, it is clamped at zero.
-    Whitened or not is the same here.
+    negative. Where rounding, or a coarse solver (see :func:`check_residual`), makes it negative, it is clamped at zero.
+    Whitening changes nothing, for Kuu is the identity.
     """
 
     def _precompute(self) -> tuple[PrecomputedValue, ...]:
-        """m [M, L] and the factor of q(u)'s covariance, as it is kept: there is nothing else to compute."""
+        """m [M, L] and the factor of q(u)'s covariance, in the form in which it is stored; nothing else is cached."""
         packed = as_packed_factor(self.q_sqrt)  # [L, M (M + 1) / 2]; else [M, L] or [L, M, M]
         factor = self.q_sqrt if packed is None else packed
         tensors = [tf.convert_to_tensor(value) for value in (self.q_mu, factor) if value is not None]
@@ -88,7 +88,7 @@ class OrthogonalPosterior(IndependentPosterior):
 
 
 class MixedOrthogonalPosterior(OrthogonalPosterior, LinearCoregionalizationPosterior):
-    """The posterior process of eq. 29 for each latent process, mixed linearly into the outputs by GPflow's."""
+    """The posterior process of eq. 29 for each latent process. GPflow's class mixes them linearly into the outputs."""
 
 
 @check_shapes(
@@ -97,7 +97,7 @@ class MixedOrthogonalPosterior(OrthogonalPosterior, LinearCoregionalizationPoste
     "return: [L, M, N]",
 )
 def _factor_times_features(q_sqrt: tf.Tensor, S: tf.Tensor) -> tf.Tensor:
-    """Lᵀ S_M(X) of each latent process, of S [M, N] for all or [L, M, N]."""
+    """Lᵀ S_M(X) of each latent process, for S [M, N] that all share or S [L, M, N]."""
     if q_sqrt.shape.rank == 2:
         return tf.transpose(q_sqrt)[:, :, None] * S
     return tf.matmul(tf.linalg.band_part(q_sqrt, -1, 0), S, transpose_a=True)
@@ -125,7 +125,7 @@ def _prior_kl_orthogonal(
     q_sqrt: TensorType,
     whiten: bool = False,
 ) -> tf.Tensor:
-    """KL[q(u) || N(0, I)], whitened or not."""
+    """KL[q(u) || N(0, I)], whether whitened or not."""
     latent_kernels(kernel, inducing_variable)
     return white_kl(q_mu, q_sqrt)
 
@@ -133,7 +133,7 @@ def _prior_kl_orthogonal(
 def _posterior_multioutput(
     by_gpflow: Callable[..., type[BasePosterior]], orthogonal: type[OrthogonalPosterior]
 ) -> Callable[..., type[BasePosterior]]:
-    """The class for wrapped inducing variables; for others than orthogonal features GPflow's own choice stands."""
+    """Chooses the class for wrapped inducing variables; where these are not orthogonal features, as GPflow does."""
 
     def posterior(kernel: MultioutputKernel, inducing_variable: MultioutputInducingVariables) -> type[BasePosterior]:
         if not has_orthogonal_features(inducing_variable):
@@ -148,11 +148,11 @@ def _conditional_multioutput(
     by_gpflow: Callable[..., MeanAndVariance], orthogonal: type[OrthogonalPosterior]
 ) -> Callable[..., MeanAndVariance]:
     """
-    ``gpflow.conditionals.conditional`` for wrapped inducing variables, where GPflow has a function for each pair and
-    asks for no class of posterior; for others than orthogonal features GPflow's own stands.
+    ``gpflow.conditionals.conditional`` for wrapped inducing variables. For these GPflow registers a function for each
+    pair, which does not look for a class of posterior. Where they are not orthogonal features, GPflow's own is called.
 
-    The class is the registered pair's and not that of the arguments: to draw from a LinearCoregionalization GPflow
-    calls the function for SeparateIndependent with it, for the latent processes before they are mixed.
+    The class is that of the registered pair and not that of the arguments: to draw from a LinearCoregionalization,
+    GPflow calls the function for SeparateIndependent with it, for the latent processes before they are mixed.
     """
 
     def conditional_multioutput(
@@ -177,7 +177,7 @@ def _conditional_multioutput(
 
 
 def _prior_kl_multioutput(by_gpflow: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-    """The divergence for wrapped inducing variables; for others than orthogonal features GPflow's own stands."""
+    """The divergence for wrapped inducing variables; where these are not orthogonal features, GPflow's own."""
 
     @check_shapes(
         "inducing_variable: [M, D, broadcast L]",

@@ -13,9 +13,11 @@ def features_and_residual(
     kernel: Kernel, inducing_variable: InducingVariables, X: TensorType, full_cov: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """
-    S_M(X)ᵀ and the prior's (co)variance beyond it, of each latent process or, without that axis, of all.
+    The features S_M(X)ᵀ and the prior's (co)variance beyond them, for each latent process.
 
-    :return: [L, N, M] or [N, M], and with ``full_cov`` [L, N, N] or [N, N], without [L, N] or [N].
+    Where all latent processes share one kernel, the results have no axis L.
+
+    :return: [L, N, M] or [N, M]; and [L, N, N] or [N, N] with ``full_cov``, else [L, N] or [N].
     """
     kernels, num_inducing = latent_kernels(kernel, inducing_variable), num_features(inducing_variable)
     found = {}
@@ -37,7 +39,7 @@ def features_and_residual(
     "return: [N] if not full_cov",
 )
 def _residual(Kff: tf.Tensor, features: tf.Tensor, full_cov: bool) -> tf.Tensor:
-    """The prior's (co)variance beyond the features, its diagonal clamped at zero."""
+    """The prior's (co)variance beyond the features, with its diagonal clamped at zero."""
     if not full_cov:
         return tf.maximum(Kff - tf.reduce_sum(tf.square(features), axis=1), 0.0)
     residual = Kff - tf.matmul(features, features, transpose_b=True)
