@@ -81,8 +81,9 @@ def test_equation_29(walks: Callable, numpy_signature: Callable, rng: np.random.
 
 
 @pytest.mark.parametrize("whiten", [True, False])
-@pytest.mark.parametrize("q_diag", [True, False])
-@pytest.mark.parametrize(("num_latent_gps", "shared_independent"), [(1, False), (3, False), (3, True)])
+@pytest.mark.parametrize(
+    ("q_diag", "num_latent_gps", "shared_independent"), [(False, 1, False), (True, 3, False), (False, 3, True)]
+)
 def test_nothing_is_factorised(
     whiten: bool,
     q_diag: bool,

@@ -87,17 +87,17 @@ def test_matches_the_goursat_problem_of_its_increments(
 def test_linear_and_rbf_enter_the_compiled_sweep(name: str) -> None:
     kernel = SignatureKernel(2, static_kernel=STATIC[name][0]())
     spec = tf.TensorSpec([5, 8], tf.float64)
-    graph = tf.function(lambda X: kernel(X)).get_concrete_function(spec).graph.as_graph_def()
+    graph = tf.function(lambda X: kernel(X), autograph=False).get_concrete_function(spec).graph.as_graph_def()
     operations = {node.op for node in graph.node}
     assert ("SigkernelTfSignatureKernel" in operations) == (name in FUSED)
 
 
-@pytest.mark.parametrize(("name", "numbers_at_once"), [("combined", 400), ("matern12", 1), ("matern12", 2**22)])
+@pytest.mark.parametrize(("name", "numbers_at_once"), [("combined", 400), ("matern12", 1)])
 def test_tiles_change_nothing(
     name: str, numbers_at_once: int, walks: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Values and gradients, of paths and parameters, traced with unknown shapes and not."""
-    X, Y = (tf.constant(flatten_paths(walks(number, length, 2))) for number, length in ((7, 4), (5, 3)))
+    X, Y = (tf.constant(flatten_paths(walks(number, length, 2))) for number, length in ((5, 4), (3, 3)))
     kernel = SignatureKernel(2, static_kernel=STATIC[name][0]())
 
     def results(X: tf.Tensor, Y: tf.Tensor) -> list[tf.Tensor]:
@@ -109,12 +109,12 @@ def test_tiles_change_nothing(
 
     expected = results(X, Y)
     monkeypatch.setattr(tiles, "NUMBERS_AT_ONCE", numbers_at_once)
-    traced = tf.function(results, input_signature=[tf.TensorSpec([None, None], tf.float64)] * 2)
+    traced = tf.function(results, input_signature=[tf.TensorSpec([None, None], tf.float64)] * 2, autograph=False)
     for found in (results(X, Y), traced(X, Y)):
         for result, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(result, other, rtol=1e-11, atol=1e-12)
     nothing = traced(X[:0], Y)
-    assert nothing[0].shape == (0, 5)
+    assert nothing[0].shape == (0, 3)
     assert nothing[1].shape == (0, 0)
     assert nothing[2].shape == (0,)
 
