@@ -12,9 +12,9 @@ from .kernels import SignatureKernel, TruncatedSignatureKernel, flatten_paths
 from .models import SigGPDE
 from .posteriors import check_residual, residual_share
 
-_library.ops()  # so that a SavedModel that holds the operations can be loaded
+_library.ops()  # needed to load a SavedModel that holds the operations
 
-# Where the names live that models do without.
+# Names that a model does not need, and the package where each is defined.
 _HOME = {
     "Evaluation": "prediction",
     "MonitorPoint": "training",

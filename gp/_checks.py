@@ -1,9 +1,10 @@
-"""Argument checks that several modules of this package share."""
+"""Argument checks, and names for their errors, that several modules of this package share."""
 
 from typing import Any
 
 import numpy as np
 from gpflow.base import Parameter, TensorData
+from gpflow.kernels import Kernel
 from gpflow.utilities import positive
 
 
@@ -25,7 +26,7 @@ def positive_parameter(value: TensorData, name: str) -> Parameter:
     """
     A trainable parameter of positive numbers, of any shape.
 
-    :raises TypeError: for what are no numbers.
+    :raises TypeError: for anything but numbers.
     :raises ValueError: for numbers that are not positive and finite.
     """
     numbers = value.numpy() if hasattr(value, "numpy") else np.asarray(value)
@@ -34,3 +35,15 @@ def positive_parameter(value: TensorData, name: str) -> Parameter:
     if not (np.isfinite(numbers) & (numbers > 0)).all():
         raise ValueError(f"{name} must be positive and finite, got {numbers.tolist()}: for instance {name}=1.0.")
     return Parameter(value, transform=positive())
+
+
+def described(kernel: Any) -> str:
+    """The name of a kernel, for an error: its class, what it is made of, and its static kernel if it has one."""
+    if not isinstance(kernel, Kernel):
+        return repr(kernel)
+    name = type(kernel).__name__
+    if hasattr(kernel, "kernels"):
+        return f"{name} of {', '.join(type(part).__name__ for part in kernel.kernels)}"
+    if getattr(kernel, "static_kernel", None) is not None:
+        return f"{name} with static_kernel={described(kernel.static_kernel)}"
+    return name

@@ -8,13 +8,13 @@ import tensorflow as tf
 
 
 def row_parts(array: Any, size: int = 4096) -> Iterator[np.ndarray]:
-    """The rows of an array, or of what is like one, in their order: ``size`` of them at a time, in memory."""
+    """The rows of an array-like in their order, ``size`` of them at a time, in memory."""
     for start in range(0, array.shape[0], size):
         yield np.asarray(array[start : start + size])
 
 
 def size_of(tensor: tf.Tensor, axis: int) -> int | tf.Tensor:
-    """The size of an axis, as an int where it is known while tracing."""
+    """The size of an axis: an int where it is known while tracing, else a tensor."""
     return tf.shape(tensor)[axis] if tensor.shape[axis] is None else tensor.shape[axis]
 
 
@@ -25,10 +25,10 @@ def in_chunks(
     """
     The rows ``function(start, stop, *tensors)`` for all of 0, ..., count − 1, at most ``chunk`` of them at a time.
 
-    The gradient computes each chunk anew, so that nothing of a chunk is kept but its rows. Where one chunk holds all,
-    which must be known while tracing, the function is called as it is.
+    The gradient computes each chunk again, so that only the rows of a chunk are kept. Where it is known while tracing
+    that one chunk holds all rows, the function is called directly.
 
-    :param function: may read variables, too; the gradient reaches these and ``tensors``, and nothing else.
+    :param function: may also read variables. The gradient reaches these and ``tensors``, and nothing else.
     :param count: the number of rows, an int or a scalar tensor.
     :param chunk: an int or a scalar tensor, at least 1.
     :return: [count, ...].
@@ -39,7 +39,7 @@ def in_chunks(
 
     @tf.custom_gradient
     def run(*tensors: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        num_chunks = tf.maximum((count + chunk - 1) // chunk, 1)  # of no rows at all, one of none
+        num_chunks = tf.maximum((count + chunk - 1) // chunk, 1)  # where there are no rows, one chunk without rows
 
         def rows(k: tf.Tensor, *tensors: tf.Tensor) -> tf.Tensor:
             return function(k * chunk, tf.minimum((k + 1) * chunk, count), *tensors)
@@ -48,7 +48,7 @@ def in_chunks(
             return k + 1, found.write(k, rows(k, *tensors))
 
         def gradient(upstream: tf.Tensor, variables: Any = None) -> Any:
-            inputs = [tf.identity(tensor) for tensor in tensors]  # a tensor given twice is two inputs
+            inputs = [tf.identity(tensor) for tensor in tensors]  # so that a tensor given twice is two inputs
             sources = [*inputs, *(variables or ())]
 
             def add(k: tf.Tensor, *sums: tf.Tensor) -> list[tf.Tensor]:

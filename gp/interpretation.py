@@ -29,14 +29,14 @@ _BATCH = 500
 @dataclass(frozen=True)
 class RelevantWord:
     """
-    A word of the signature, and how much one latent process leans on it.
+    A word of the signature, and how much one latent process depends on it.
 
     :param word: channels in the order of their increments, counted from 0.
     :param name: the channels' names in that order, as "humidity → pressure → humidity".
     :param process: the latent process: the class, where each class has one.
-    :param coefficient: the variational mean m of the word's feature: its sign is the direction in which the feature
+    :param coefficient: the variational mean m of the word's feature; its sign is the direction in which the feature
         moves f.
-    :param spread: standard deviation of the feature over the data; 1 where there were none.
+    :param spread: the standard deviation of the feature over the data; 1 where no data were given.
     """
 
     word: tuple[int, ...]
@@ -52,12 +52,12 @@ class RelevantWord:
 
     @property
     def relevance(self) -> float:
-        """abs(coefficient) · spread, in units of f: how far f moves when the feature does by its spread."""
+        """abs(coefficient) · spread, in units of f: how far f moves when the feature moves by its spread."""
         return abs(self.coefficient) * self.spread
 
     @property
     def sign(self) -> int:
-        """1 where more of the pattern raises f, −1 where it lowers f, 0 where it does neither."""
+        """1 where more of the pattern raises f, −1 where it lowers f, and 0 where it does neither."""
         return int(np.sign(self.coefficient))
 
 
@@ -77,7 +77,7 @@ class WordRelevance:
         return self.rows[place]
 
     def of_process(self, process: int) -> "WordRelevance":
-        """The words of one latent process (of one class) alone."""
+        """Only the words of one latent process (of one class)."""
         return WordRelevance(tuple(row for row in self.rows if row.process == process))
 
     def __str__(self) -> str:
@@ -93,9 +93,9 @@ class WordRelevance:
 
     def plot(self, top: int = 10, ax: "Axes | None" = None) -> "Axes":
         """
-        Bars of the most relevant words, as in figure 4: blue where more of a pattern raises f, orange for less.
+        Bars of the most relevant words, as in figure 4: blue where more of a pattern raises f, orange where less.
 
-        :param top: how many.
+        :param top: how many words to draw.
         :param ax: matplotlib's axes to draw on; None: new ones.
         :raises ImportError: without matplotlib.
         """
@@ -122,15 +122,16 @@ def word_relevance(model: SVGP, channel_names: Sequence[str] | None = None, *, X
     The words of a model's orthogonal signature features, ranked by relevance (section 6.4, figure 4).
 
     The posterior mean is f(x) = sum_m m_m S^m(x) (eq. 29). A word's relevance is \|m_m\| times the standard deviation
-    of its feature S^m over the data X: what of f's variation over the data the word accounts for by itself. Words whose
-    features hardly vary then count for little, whatever their coefficient. The empty word, a constant, is left out.
+    of its feature S^m over the data X: the variation of f over the data that the word accounts for by itself. So a word
+    whose feature hardly varies counts for little, whatever its coefficient. The empty word, a constant, is left out.
 
-    Without X the spread counts as 1, and words are ranked by \|m_m\| alone, the shift of the inducing variable u_m in
-    units of its deviation under the prior, which is 1 for every word. High levels, whose features are small, come out
-    too high: give X where you have it.
+    Without X the spread counts as 1, and words are ranked only by \|m_m\|, the shift of the inducing variable u_m in
+    units of its standard deviation under the prior, which is 1 for every word. This ranks high levels, whose features
+    are small, too high: give X where you have it.
 
     Names are read in the direction of time: "humidity → pressure" is large where a change of humidity comes before one
-    of pressure. Features of overlapping words are correlated; relevance does not share out what they have in common.
+    of pressure. Features of overlapping words are correlated, and relevance does not divide between them what they have
+    in common.
 
     .. code-block:: python
 
@@ -142,8 +143,8 @@ def word_relevance(model: SVGP, channel_names: Sequence[str] | None = None, *, X
     :param channel_names: a name for each channel of the paths, a time channel and those that the kernel does not see
         included; None: "channel 0" and so on.
     :param X: flattened paths [N, L * D], the training set for instance; an array, a memory-mapped file or its like.
-    :raises TypeError: for a model with other inducing variables, and names that are no strings.
-    :raises ValueError: where there are not as many names as channels, and for an X without paths.
+    :raises TypeError: for a model with other inducing variables, and for names that are no strings.
+    :raises ValueError: where the numbers of names and of channels differ, and for an X without paths.
     """
     processes = _processes(model)
     means = model.q_mu.numpy()  # [M, L]
@@ -193,7 +194,7 @@ def _checked_names(channel_names: Sequence[str] | None, num_channels: int) -> li
             f"included), got {len(channel_names)}: {list(channel_names)}."
         )
     if len(set(channel_names)) < num_channels:
-        raise ValueError(f"channel_names must differ, got {list(channel_names)}: else words cannot be told apart.")
+        raise ValueError(f"channel_names must differ, got {list(channel_names)}: words could not be told apart.")
     return list(channel_names)
 
 

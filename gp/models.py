@@ -1,4 +1,4 @@
-"""SigGPDE, ready made."""
+"""SigGPDE as one class."""
 
 from collections.abc import Sequence
 
@@ -17,8 +17,9 @@ class SigGPDE(SVGP):
     """
     Sparse variational Gaussian process on paths (section 3.4), with a signature kernel and orthogonal features.
 
-    Exactly ``gpflow.models.SVGP(SignatureKernel(D, ...), likelihood, OrthogonalSignatureFeatures(M), ...)``; take that
-    for what is not offered here. Inputs are flattened paths [N, L * D] (:func:`~sigkernel_tf.gp.flatten_paths`).
+    It is exactly ``gpflow.models.SVGP(SignatureKernel(D, ...), likelihood, OrthogonalSignatureFeatures(M), ...)``;
+    write that for options that are not offered here. Inputs are flattened paths [N, L * D]
+    (:func:`~sigkernel_tf.gp.flatten_paths`).
     """
 
     def __init__(
@@ -45,15 +46,15 @@ class SigGPDE(SVGP):
         :param likelihood: GPflow's; for classes ``MultiClass`` or ``Softmax``.
         :param num_latent_gps: the number of processes: one for each class, or 1.
         :param num_data: the size of the training set, which scales a minibatch's bound; None: each batch is all data.
-        :param channels: those the kernel sees, counted from 0; None: all.
-        :param lengthscales: a scalar shared by the channels, or a vector [D].
-        :param variance: the kernel's variance.
+        :param channels: the channels that the kernel sees, counted from 0; None: all of them.
+        :param lengthscales: positive: a scalar for all channels, or a vector [D] with one for each (ARD).
+        :param variance: σ², the kernel's variance, positive.
         :param level_variances: the kernel's [w_0, ..., w_n, w_rest], or an integer n for n + 2 ones.
         :param normalize: whether the kernel is normalized.
         :param solver: how the kernel is computed.
-        :param whiten: has no effect on any result, for Kuu is the identity; GPflow's default.
-        :param q_diag: whether the covariance of q(u) is diagonal, [M, L] numbers in place of [L, M, M].
-        :param mean_function: None is zero.
+        :param whiten: has no effect on any result, for Kuu is the identity.
+        :param q_diag: whether the covariance of q(u) is diagonal: [M, L] numbers instead of [L, M, M].
+        :param mean_function: the prior's mean; None is zero.
         """
         super().__init__(
             SignatureKernel(

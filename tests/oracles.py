@@ -152,12 +152,17 @@ def central_differences(function, array: np.ndarray, step: float = 1e-5) -> np.n
     """The gradient of ``function(array) -> float``, by fourth-order central differences."""
     gradient = np.zeros_like(array)
     for index in np.ndindex(array.shape):
-
-        def shifted(by: float, index=index) -> float:
-            moved = array.copy()
-            moved[index] += by
-            return float(function(moved))
-
-        near, far = shifted(step) - shifted(-step), shifted(2 * step) - shifted(-2 * step)
-        gradient[index] = (8 * near - far) / (12 * step)
+        direction = np.zeros_like(array)
+        direction[index] = 1.0
+        gradient[index] = slope(function, array, direction, step)
     return gradient
+
+
+def slope(function, array: np.ndarray, direction: np.ndarray, step: float = 1e-5) -> float:
+    """The derivative of ``function(array) -> float`` along a direction, by fourth-order central differences."""
+
+    def shifted(by: float) -> float:
+        return float(function(array + by * direction))
+
+    near, far = shifted(step) - shifted(-step), shifted(2 * step) - shifted(-2 * step)
+    return (8 * near - far) / (12 * step)

@@ -65,6 +65,52 @@ def test_a_backward_import_would_be_seen(tmp_path: Path) -> None:
     assert any(layer_of(module) == "sigkernel_tf" for module in kernels)
 
 
+# gp: each package may import those above it, and nothing below.
+GP_LAYERS = [
+    {"_checks", "_chunks"},
+    {"kernels"},
+    {"inducing_variables"},
+    {"covariances"},
+    {"posteriors", "data"},
+    {"models", "prediction", "interpretation"},
+    {"training"},
+    {"estimators"},
+]
+
+
+def gp_part(module: str) -> str:
+    """The package or module directly under gp that an absolute module name belongs to; "" for another module."""
+    parts = module.split(".")
+    return parts[2] if parts[:2] == ["sigkernel_tf", "gp"] and len(parts) > 2 else ""
+
+
+def test_imports_between_gps_packages_go_one_way() -> None:
+    allowed: set[str] = set()
+    known = set().union(*GP_LAYERS)
+    for names in GP_LAYERS:
+        for name in names:
+            allowed_here = {*allowed, name}
+            folder = ROOT / "gp" / name
+            for path in sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]:
+                found = {gp_part(module) for module in imported_modules(path)} & known
+                assert found <= allowed_here, f"{path.relative_to(ROOT)} imports {sorted(found - allowed_here)}"
+        allowed |= names
+
+
+def test_every_part_of_gp_has_its_place() -> None:
+    parts = {path.stem for path in (ROOT / "gp").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert parts - {"__init__"} == set().union(*GP_LAYERS)
+    imported = [gp_part(module) for module in imported_modules(ROOT / "gp" / "covariances" / "tensors.py")]
+    assert {"kernels", "inducing_variables"} <= set(imported)
+    assert gp_part("sigkernel_tf.paths.pad_ragged") == ""
+
+
+def test_no_module_of_gp_is_long() -> None:
+    for path in sorted((ROOT / "gp").rglob("*.py")):
+        lines = len(path.read_text().splitlines())
+        assert lines <= 400, f"{path.relative_to(ROOT)} has {lines} lines: split it by subject."
+
+
 def included(path: Path) -> list[str]:
     return re.findall(r'#include\s+[<"]([^>"]+)[>"]', path.read_text())
 

@@ -1,4 +1,4 @@
-"""Kuu and Kuf of the inducing variables, on GPflow's dispatchers: importing this registers them."""
+"""Kuu and Kuf of the inducing variables. Importing this package registers them with GPflow's dispatchers."""
 
 from . import orthogonal as orthogonal
 from . import sequences as sequences

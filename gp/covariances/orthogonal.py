@@ -1,8 +1,7 @@
-"""Kuu and Kuf of orthogonal signature features, on GPflow's dispatchers."""
+"""Kuu and Kuf of orthogonal signature features, registered with GPflow's dispatchers."""
 
 import itertools
 from collections.abc import Callable
-from typing import NoReturn
 
 import tensorflow as tf
 from check_shapes import check_shapes
@@ -14,7 +13,6 @@ from gpflow.inducing_variables import (
     SharedIndependentInducingVariables,
 )
 from gpflow.kernels import (
-    Kernel,
     LinearCoregionalization,
     MultioutputKernel,
     SeparateIndependent,
@@ -28,8 +26,9 @@ from ..inducing_variables import (
     unsuitable_kernel,
 )
 from ..kernels import SignatureKernel
+from .unsuitable import refuse_other_kernels
 
-# Dispatch sees the types of GPflow's wrappers and not what they wrap: each of these pairs needs a look inside.
+# GPflow dispatches on the types of its wrappers, not on what they hold: for each of these pairs we look inside.
 MULTIOUTPUT_PAIRS = tuple(
     itertools.product(
         (SharedIndependentInducingVariables, SeparateIndependentInducingVariables),
@@ -46,7 +45,7 @@ MULTIOUTPUT_PAIRS = tuple(
 def _kuu_orthogonal(
     inducing_variable: OrthogonalSignatureFeatures, kernel: SignatureKernel, *, jitter: float = 0.0
 ) -> tf.Tensor:
-    """The identity (eq. 27); ``jitter`` is ignored, for nothing is factorised."""
+    """The identity (eq. 27). ``jitter`` is ignored, for nothing is factorised."""
     latent_kernels(kernel, inducing_variable)
     return tf.eye(inducing_variable.num_inducing, dtype=kernel.variance.dtype)
 
@@ -66,7 +65,7 @@ def _kuf_orthogonal(
 
 
 def _kuu_multioutput(by_gpflow: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-    """Kuu of wrapped inducing variables; GPflow's adds the jitter, which orthogonal features do without."""
+    """Kuu of wrapped inducing variables. GPflow adds jitter to it, which orthogonal features do not need."""
 
     def kuu(
         inducing_variable: MultioutputInducingVariables, kernel: MultioutputKernel, *, jitter: float = 0.0
@@ -83,13 +82,4 @@ for _pair in MULTIOUTPUT_PAIRS:
     Kuu.register(*_pair)(_kuu_multioutput(Kuu.dispatch_or_raise(*_pair)))
 
 
-@Kuu.register(OrthogonalSignatureFeatures, Kernel)
-def _kuu_unsuitable(inducing_variable: OrthogonalSignatureFeatures, kernel: Kernel, *, jitter: float = 0.0) -> NoReturn:
-    """:raises TypeError: always: the features are orthonormal for the signature kernel alone."""
-    raise unsuitable_kernel(kernel)
-
-
-@Kuf.register(OrthogonalSignatureFeatures, Kernel, object)
-def _kuf_unsuitable(inducing_variable: OrthogonalSignatureFeatures, kernel: Kernel, Xnew: TensorType) -> NoReturn:
-    """:raises TypeError: always: the features are orthonormal for the signature kernel alone."""
-    raise unsuitable_kernel(kernel)
+refuse_other_kernels(OrthogonalSignatureFeatures, unsuitable_kernel)

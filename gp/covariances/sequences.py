@@ -1,15 +1,13 @@
-"""Kuu and Kuf of inducing sequences, on GPflow's dispatchers."""
-
-from typing import NoReturn
+"""Kuu and Kuf of inducing sequences, registered with GPflow's dispatchers."""
 
 import tensorflow as tf
 from check_shapes import check_shapes
 from gpflow.base import TensorType
 from gpflow.covariances import Kuf, Kuu
-from gpflow.kernels import Kernel
 
 from ..inducing_variables.sequences import InducingSequences, unsuitable_for_sequences
 from ..kernels import PathKernel
+from .unsuitable import refuse_other_kernels
 
 
 @Kuu.register(InducingSequences, PathKernel)
@@ -29,17 +27,8 @@ def _kuu_sequences(inducing_variable: InducingSequences, kernel: PathKernel, *, 
     "return: [M, N]",
 )
 def _kuf_sequences(inducing_variable: InducingSequences, kernel: PathKernel, Xnew: TensorType) -> tf.Tensor:
-    X, _ = kernel.slice(Xnew, None)  # the active columns: sequences hold nothing else
+    X, _ = kernel.slice(Xnew, None)  # the active columns, which are all that the sequences hold
     return kernel(inducing_variable.flat(kernel), X, presliced=True)
 
 
-@Kuu.register(InducingSequences, Kernel)
-def _kuu_unsuitable(inducing_variable: InducingSequences, kernel: Kernel, *, jitter: float = 0.0) -> NoReturn:
-    """:raises TypeError: always."""
-    raise unsuitable_for_sequences(kernel)
-
-
-@Kuf.register(InducingSequences, Kernel, object)
-def _kuf_unsuitable(inducing_variable: InducingSequences, kernel: Kernel, Xnew: TensorType) -> NoReturn:
-    """:raises TypeError: always."""
-    raise unsuitable_for_sequences(kernel)
+refuse_other_kernels(InducingSequences, unsuitable_for_sequences)

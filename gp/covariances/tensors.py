@@ -1,15 +1,13 @@
-"""Kuu and Kuf of inducing tensors, on GPflow's dispatchers."""
-
-from typing import NoReturn
+"""Kuu and Kuf of inducing tensors, registered with GPflow's dispatchers."""
 
 import tensorflow as tf
 from check_shapes import check_shapes
 from gpflow.base import TensorType
 from gpflow.covariances import Kuf, Kuu
-from gpflow.kernels import Kernel
 
 from ..inducing_variables.tensors import InducingTensors, check_tensors, unsuitable_for_tensors
 from ..kernels import TruncatedSignatureKernel
+from .unsuitable import refuse_other_kernels
 
 
 @Kuu.register(InducingTensors, TruncatedSignatureKernel)
@@ -36,13 +34,4 @@ def _kuf_tensors(inducing_variable: InducingTensors, kernel: TruncatedSignatureK
     return kernel.K_tensors_paths(inducing_variable.Z, Xnew)
 
 
-@Kuu.register(InducingTensors, Kernel)
-def _kuu_unsuitable(inducing_variable: InducingTensors, kernel: Kernel, *, jitter: float = 0.0) -> NoReturn:
-    """:raises TypeError: always."""
-    raise unsuitable_for_tensors(kernel)
-
-
-@Kuf.register(InducingTensors, Kernel, object)
-def _kuf_unsuitable(inducing_variable: InducingTensors, kernel: Kernel, Xnew: TensorType) -> NoReturn:
-    """:raises TypeError: always."""
-    raise unsuitable_for_tensors(kernel)
+refuse_other_kernels(InducingTensors, unsuitable_for_tensors)

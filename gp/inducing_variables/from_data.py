@@ -1,21 +1,21 @@
-"""What inducing variables that are made from data share: the draw of paths, and the name of a kernel that fails."""
+"""The draw of paths from which inducing variables are made."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from gpflow.kernels import Kernel
 
 from ..kernels import PathKernel, flatten_paths
-from ..kernels.static import describe
 
 
 def drawn_paths(X: Any, num_paths: int, kernel: PathKernel, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """
-    Paths [L_i, num_channels] drawn at random, without their padding; each that moves once, before any is drawn again.
+    Paths [L_i, num_channels] drawn at random from those that move, without their padding.
+
+    No path is drawn twice before each has been drawn once.
 
     :param X: rows with flattened paths in the kernel's active columns, or what :func:`flatten_paths` takes.
-    :raises ValueError: for a width that is no multiple of D, a NaN, and data without a path that moves.
+    :raises ValueError: for a width that is no multiple of D, for a NaN, and for data in which no path moves.
     """
     is_flat = not isinstance(X, (list, tuple)) and len(X.shape) == 2
     flat = np.asarray(kernel.slice(np.asarray(X), None)[0] if is_flat else flatten_paths(X))
@@ -31,17 +31,9 @@ def drawn_paths(X: Any, num_paths: int, kernel: PathKernel, rng: np.random.Gener
     moves = np.any(paths[:, 1:] != paths[:, :-1], axis=-1)  # [N, L - 1]
     moving = np.flatnonzero(moves.any(axis=1))
     if not moving.size:
-        raise ValueError(f"X must hold at least one path that moves, got {len(paths)} paths, constant all of them.")
+        raise ValueError(
+            f"X must hold at least one path that moves, got {len(paths)} paths, constant all of them: give other data."
+        )
     for first in range(0, num_paths, len(moving)):
         for chosen in rng.permutation(moving)[: num_paths - first]:
             yield paths[chosen, : np.flatnonzero(moves[chosen])[-1] + 2]
-
-
-def described(kernel: Any) -> str:
-    """The kernel's name, for an error."""
-    found = type(kernel).__name__
-    if isinstance(kernel, Kernel) and hasattr(kernel, "kernels"):
-        return f"{found} of {', '.join(type(part).__name__ for part in kernel.kernels)}"
-    if getattr(kernel, "static_kernel", None) is not None:
-        return f"{found} with static_kernel={describe(kernel.static_kernel)}"
-    return found

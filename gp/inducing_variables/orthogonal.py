@@ -6,24 +6,23 @@ from check_shapes import Shape
 from gpflow.inducing_variables import InducingVariables, MultioutputInducingVariables
 from gpflow.kernels import Kernel, MultioutputKernel
 
-from .._checks import as_positive_int
+from .._checks import as_positive_int, described
 from ..kernels import SignatureKernel
-from .from_data import described
 
 
 class OrthogonalSignatureFeatures(InducingVariables):
     r"""
     The projections u_m = ⟨f, S^m⟩ of the process on the first M signature features (eq. 26).
 
-    Features are ordered by level and within a level lexicographically (:func:`sigkernel_tf.words`); M may cut a level
-    midway. They are orthonormal in the kernel's Hilbert space (eq. 24), so Kuu is the identity and nothing is ever
-    inverted (eq. 27). They depend on the kernel alone: there are no parameters and nothing to initialise.
+    The features are ordered by level, and within a level lexicographically (:func:`sigkernel_tf.words`); M may cut a
+    level midway. They are orthonormal in the kernel's Hilbert space (eq. 24), so Kuu is the identity and no matrix is
+    inverted (eq. 27). They depend only on the kernel: there are no parameters and there is nothing to initialise.
 
-    They are a basis for :class:`~sigkernel_tf.gp.SignatureKernel` alone, with a linear static kernel; with its
-    ``channels``, words are over those. Levels of D channels hold 1, D, D², ... words: M = 1 + D + D² takes the first
-    three. For several outputs GPflow's SharedIndependent, SeparateIndependent and LinearCoregionalization of such
-    kernels go with SharedIndependentInducingVariables or SeparateIndependentInducingVariables of these; nothing is
-    inverted there either.
+    They are a basis only for :class:`~sigkernel_tf.gp.SignatureKernel` with a linear static kernel. If the kernel has
+    ``channels``, the words are over those. The levels of D channels hold 1, D, D², ... words, so that M = 1 + D + D²
+    takes the first three levels. For several outputs take GPflow's SharedIndependent, SeparateIndependent or
+    LinearCoregionalization of such kernels, with SharedIndependentInducingVariables or
+    SeparateIndependentInducingVariables of these features; nothing is inverted there either.
     """
 
     def __init__(self, num_inducing: int, *, name: str | None = None) -> None:
@@ -42,25 +41,26 @@ class OrthogonalSignatureFeatures(InducingVariables):
 
     @property
     def shape(self) -> Shape:
-        """[M, ., 1]: features have no width of their own, and serve paths of any length."""
+        """[M, ., 1]: the features have no width of their own, for they serve paths of any length."""
         return (self._num_inducing, None, 1)
 
 
 def latent_kernels(kernel: Kernel, inducing_variable: InducingVariables) -> list[SignatureKernel]:
     """
-    The kernel of each latent process whose inducing variables are orthogonal features, or the one that all share.
+    The kernel of each latent process whose inducing variables are orthogonal features, or the kernel that all share.
 
-    A multioutput kernel goes with Shared- or SeparateIndependentInducingVariables. Separate features of one number are
-    the same features: only kernels can differ.
+    A multioutput kernel goes with Shared- or SeparateIndependentInducingVariables. Separate features are the same
+    features where their numbers are equal, so that only the kernels can differ.
 
-    :raises TypeError: where there are other inducing variables among them, and for a kernel without such features.
-    :raises ValueError: where there are not as many inducing variables as kernels.
+    :raises TypeError: where other inducing variables are among them, and for a kernel without such features.
+    :raises ValueError: where the numbers of inducing variables and of kernels differ.
     """
     features = features_of(inducing_variable)
     if not all(isinstance(each, OrthogonalSignatureFeatures) for each in features):
         found = ", ".join(type(each).__name__ for each in features)
         raise TypeError(
-            f"all inducing variables of a model must be OrthogonalSignatureFeatures where one is, got {found}."
+            f"all inducing variables of a model must be OrthogonalSignatureFeatures if one is, got {found}: take the "
+            "same kind for all outputs."
         )
     is_multioutput = isinstance(kernel, MultioutputKernel)
     if is_multioutput != isinstance(inducing_variable, MultioutputInducingVariables):
@@ -72,31 +72,31 @@ def latent_kernels(kernel: Kernel, inducing_variable: InducingVariables) -> list
     if len(features) > 1 and len(kernels) > 1 and len(features) != len(kernels):
         raise ValueError(
             f"there must be as many inducing variables as kernels, or one for all, got {len(features)} and "
-            f"{len(kernels)} kernels."
+            f"{len(kernels)} kernels: SharedIndependentInducingVariables takes one for all."
         )
     return kernels[:1] if all(each is kernels[0] for each in kernels) else kernels
 
 
 def features_of(inducing_variable: InducingVariables) -> tuple[InducingVariables, ...]:
-    """The inducing variables inside GPflow's wrappers, or those given."""
+    """The inducing variables inside one of GPflow's wrappers, or those given where there is no wrapper."""
     if isinstance(inducing_variable, MultioutputInducingVariables):
         return tuple(inducing_variable.inducing_variables)
     return (inducing_variable,)
 
 
 def num_features(inducing_variable: InducingVariables) -> int:
-    """M, known while tracing; GPflow's wrappers, where all have the same, give a tensor."""
+    """M as an int, which is known while tracing; from GPflow's wrappers it would be a tensor."""
     numbers = {int(each.num_inducing) for each in features_of(inducing_variable)}
     if len(numbers) > 1:
         raise ValueError(
             f"all latent processes must have the same number of features, got {sorted(numbers)}: take the largest for "
-            "all; q_mu has a row for each."
+            "all, for q_mu has one row for each feature."
         )
     return numbers.pop()
 
 
 def has_orthogonal_features(inducing_variable: InducingVariables) -> bool:
-    """Whether any of the inducing variables, inside GPflow's wrappers or not, are orthogonal signature features."""
+    """Whether orthogonal signature features are among the inducing variables, in one of GPflow's wrappers or not."""
     return any(isinstance(each, OrthogonalSignatureFeatures) for each in features_of(inducing_variable))
 
 
@@ -118,6 +118,5 @@ def unsuitable_kernel(kernel: Any) -> TypeError:
             "on flattened paths"
         )
     return TypeError(
-        "OrthogonalSignatureFeatures are a basis for SignatureKernel alone, got the kernel "
-        f"{described(kernel)}: {cure}."
+        f"OrthogonalSignatureFeatures are a basis only for SignatureKernel, got the kernel {described(kernel)}: {cure}."
     )

@@ -1,4 +1,4 @@
-"""Inducing sequences, those of GPSig-IS."""
+"""Inducing sequences, the inducing variables of GPSig-IS."""
 
 from typing import Any
 
@@ -9,27 +9,29 @@ from gpflow.base import Parameter, TensorData
 from gpflow.config import default_float
 from gpflow.inducing_variables import InducingVariables
 
-from .._checks import as_positive_int
+from .._checks import as_positive_int, described
 from ..kernels import PathKernel
-from .from_data import described, drawn_paths
+from .from_data import drawn_paths
 
 
 class InducingSequences(InducingVariables):
     r"""
     Values of the process at M short sequences, which are parameters: inducing points for kernels of paths.
 
-    The inducing variables of GPSig-IS (Toth & Oberhauser 2020), whose kernel is
-    :class:`~sigkernel_tf.gp.TruncatedSignatureKernel`; :class:`~sigkernel_tf.gp.SignatureKernel` does as well. Kuu and
-    Kuf are the kernel of the sequences with one another and with the data: a dense matrix with an inverse, GPflow's
-    ordinary one. Their costs are the kernel's, for M² and M N pairs. By sums over index tuples those are GPSig's, over
-    the cells of each pair; where the kernel takes explicit signatures, they are one signature for each sequence and
-    path, and matrix products over the words.
+    They are the inducing variables of GPSig-IS (Toth & Oberhauser 2020), whose kernel is
+    :class:`~sigkernel_tf.gp.TruncatedSignatureKernel`; :class:`~sigkernel_tf.gp.SignatureKernel` works as well. Kuu
+    and Kuf hold the kernel of the sequences with one another and with the data. Kuu is a dense matrix, which GPflow
+    factorises as usual.
+
+    The cost is that of evaluating the kernel on M² and M N pairs. By sums over index tuples it is GPSig's, over the
+    cells of each pair of paths. Where the kernel computes explicit signatures, it is one signature for each sequence
+    and path, and matrix products over the words.
     """
 
     def __init__(self, Z: TensorData, *, name: str | None = None) -> None:
         """
-        :param Z: [M, length, num_channels], all channels of the data; of length 5 in GPSig's experiments.
-        :raises ValueError: for another rank, and empty sequences.
+        :param Z: [M, length, num_channels], with all channels of the data; GPSig's experiments have length 5.
+        :raises ValueError: for another rank, and for empty sequences.
         """
         super().__init__(name=name)
         if not isinstance(Z, (tf.Variable, Parameter)):
@@ -37,7 +39,7 @@ class InducingSequences(InducingVariables):
         shape = tf.TensorShape(Z.shape)
         if shape.rank != 3 or not all(shape):
             raise ValueError(
-                f"Z must have shape [M, length, D], all of them positive and in advance known, got {shape}: "
+                f"Z must have shape [M, length, D], with sizes that are positive and known in advance, got {shape}: "
                 "InducingSequences.from_data(X, M, kernel) makes them from data."
             )
         self.Z = Z
@@ -54,18 +56,18 @@ class InducingSequences(InducingVariables):
         name: str | None = None,
     ) -> "InducingSequences":
         """
-        Stretches of so many consecutive points of paths of the data, one of each, drawn at random.
+        Sequences cut from the data: from each of M random paths, ``length`` consecutive points at a random place.
 
-        A shorter path is taken whole, and padded with its last value.
+        A path that is shorter is taken whole, and padded with its last value.
 
         :param X: rows with flattened paths in the kernel's active columns, or paths as
             :func:`~sigkernel_tf.gp.flatten_paths` takes them.
         :param num_inducing: M.
-        :param kernel: whose number of channels counts.
-        :param length: points in a sequence, at least 2.
+        :param kernel: the kernel of the model; its number of channels is used.
+        :param length: the number of points in a sequence, at least 2.
         :param seed: decides the draws.
-        :raises ValueError: for data that do not fit the kernel, data without a path that moves, and a length of 1.
-        :raises TypeError: for a kernel that is none of paths.
+        :raises ValueError: for data that do not fit the kernel, for data in which no path moves, and for a length of 1.
+        :raises TypeError: for a kernel that is not a kernel of paths.
         """
         num_inducing, length = as_positive_int(num_inducing, "num_inducing"), as_positive_int(length, "length")
         if length == 1:
@@ -87,14 +89,14 @@ class InducingSequences(InducingVariables):
 
     @property
     def shape(self) -> Shape:
-        """[M, ., 1]: sequences serve paths of any length."""
+        """[M, ., 1]: the width is left open, for sequences serve paths of any length."""
         return (self.num_inducing, None, 1)
 
     def flat(self, kernel: PathKernel) -> tf.Tensor:
         """
         The sequences as the kernel takes them, [M, length * num_channels].
 
-        :raises ValueError: where their number of channels is not the kernel's.
+        :raises ValueError: where the sequences have another number of channels than the kernel.
         """
         num_inducing, length, num_channels = self.Z.shape
         if num_channels != kernel.num_channels:
@@ -106,10 +108,10 @@ class InducingSequences(InducingVariables):
 
 
 def unsuitable_for_sequences(kernel: Any) -> TypeError:
-    """The error for inducing sequences with a kernel that is none of paths."""
+    """The error for inducing sequences with a kernel that is not a kernel of paths."""
     return TypeError(
         "InducingSequences are for kernels of paths, TruncatedSignatureKernel or SignatureKernel, got the kernel "
-        f"{described(kernel)}: take one of these by itself, or keep this kernel and take InducingPoints of GPflow on "
+        f"{described(kernel)}: take one of these by itself, or keep this kernel and take GPflow's InducingPoints on "
         "flattened paths; for several outputs wrap both, in gpflow.kernels.SharedIndependent and "
         "gpflow.inducing_variables.SharedIndependentInducingVariables, or take num_latent_gps."
     )

@@ -1,4 +1,4 @@
-"""Inducing tensors, those of GPSig-IT."""
+"""Inducing tensors, the inducing variables of GPSig-IT."""
 
 import math
 from typing import Any
@@ -10,32 +10,33 @@ from gpflow.base import Parameter, TensorData
 from gpflow.config import default_float
 from gpflow.inducing_variables import InducingVariables
 
-from .._checks import as_positive_int
+from .._checks import as_positive_int, described
 from ..kernels import TruncatedSignatureKernel, flatten_paths
 from ..kernels.rank_one import vectors_of_levels
-from .from_data import described, drawn_paths
+from .from_data import drawn_paths
 
-_PATHS_FOR_NORMS = 20  # of which the norms of the levels are taken
+_PATHS_FOR_NORMS = 20  # the number of paths over which the norms of the levels are averaged
 
 
 class InducingTensors(InducingVariables):
     r"""
     Projections of the process on tensors of rank one, for :class:`~sigkernel_tf.gp.TruncatedSignatureKernel`.
 
-    The inducing variables of GPSig-IT (Toth & Oberhauser 2020). Each has level 0 equal to 1 and for each level
-    k = 1, ..., n a tensor z_k = z_k1 ⊗ ... ⊗ z_kk, whose vectors are parameters; they are in the units of paths and
-    scaled by the kernel's lengthscales as these are, over the D channels that the kernel sees. Then
-    Kuu = σ² Σ_k w_k Π_i ⟨z_ki, z'_ki⟩ and Kuf = σ² Σ_k w_k ⟨z_k, S_k(x)⟩, a dense matrix with an inverse, GPflow's
-    ordinary one.
+    They are the inducing variables of GPSig-IT (Toth & Oberhauser 2020). Each consists of a 1 at level 0 and, for each
+    level k = 1, ..., n, a tensor z_k = z_k1 ⊗ ... ⊗ z_kk whose vectors are parameters. The vectors are in the units of
+    the paths, over the D channels that the kernel sees, and the kernel's lengthscales scale them as they scale the
+    paths. Then Kuu = σ² Σ_k w_k Π_i ⟨z_ki, z'_ki⟩ and Kuf = σ² Σ_k w_k ⟨z_k, S_k(x)⟩. Kuu is a dense matrix, which
+    GPflow factorises as usual.
 
-    Kuu costs O(n² M² D) and Kuf O(n² N M L D) by the sums over index tuples that never form a tensor. Where the kernel
-    takes explicit signatures (see there), tensors are written out too, and both become matrix products over the words.
+    By sums over index tuples, which never form a tensor, Kuu costs O(n² M² D) and Kuf O(n² N M L D). Where the kernel
+    computes explicit signatures (see there), the tensors are written out too, and both become matrix products over the
+    words.
     """
 
     def __init__(self, Z: TensorData, *, name: str | None = None) -> None:
         """
         :param Z: [M, n (n + 1) / 2, D], the vectors level after level: z_11, z_21, z_22, z_31, and so on.
-        :raises ValueError: for another rank, and a number of vectors that no depth has.
+        :raises ValueError: for another rank, and for a number of vectors that fits no depth.
         """
         super().__init__(name=name)
         if not isinstance(Z, (tf.Variable, Parameter)):
@@ -43,14 +44,14 @@ class InducingTensors(InducingVariables):
         shape = tf.TensorShape(Z.shape)
         if shape.rank != 3 or not shape[0] or not shape[2]:
             raise ValueError(
-                "Z must have shape [M, depth * (depth + 1) / 2, D], all of them positive and in advance known, got "
-                f"{shape}: InducingTensors.from_data(X, M, kernel) makes them from data."
+                "Z must have shape [M, depth * (depth + 1) / 2, D], with sizes that are positive and known in advance, "
+                f"got {shape}: InducingTensors.from_data(X, M, kernel) makes them from data."
             )
         self._depth = (math.isqrt(8 * shape[1] + 1) - 1) // 2
         if not shape[1] or self._depth * (self._depth + 1) // 2 != shape[1]:
             raise ValueError(
-                f"Z must hold depth * (depth + 1) / 2 vectors an element, 1, 3, 6, 10, ..., got {shape[1]} "
-                f"(shape {shape}): k for each level k."
+                f"Z must hold depth * (depth + 1) / 2 vectors for each tensor, 1, 3, 6, 10, ..., got {shape[1]} "
+                f"(shape {shape}): give k vectors for each level k."
             )
         self.Z = Z
 
@@ -61,17 +62,18 @@ class InducingTensors(InducingVariables):
         r"""
         Tensors made of increments of the data.
 
-        Each element takes a path of its own at random; level k has k of its increments, in the order in which the path
-        has them, at sorted times drawn uniformly of those at which it moves. Each level is scaled to the norm that the
-        paths' own have, \|θ z_k\| = \|S_k(θ x)\| in the mean square of some paths, by the kernel's lengthscales as they
-        are: so Kuu is of the size of Kff, whatever the length of the paths.
+        Each inducing variable takes a random path. Its level k consists of k increments of this path, at times drawn
+        uniformly from those at which the path moves, in their order. Each level is then scaled to the norm that it has
+        in the data: \|θ z_k\| is the root mean square of \|S_k(θ x)\| over some paths, with the kernel's present
+        lengthscales. So Kuu is about as large as Kff, whatever the length of the paths.
 
         :param X: rows with flattened paths in the kernel's active columns, or paths as
             :func:`~sigkernel_tf.gp.flatten_paths` takes them.
         :param num_inducing: M.
-        :param kernel: whose depth, number of channels, discretization order and lengthscales count.
+        :param kernel: the kernel of the model; its depth, number of channels, discretization order and lengthscales are
+            used.
         :param seed: decides the draws.
-        :raises ValueError: for data that do not fit the kernel, and data without a path that moves.
+        :raises ValueError: for data that do not fit the kernel, and for data in which no path moves.
         :raises TypeError: for another kernel.
         """
         num_inducing = as_positive_int(num_inducing, "num_inducing")
@@ -101,12 +103,12 @@ class InducingTensors(InducingVariables):
 
     @property
     def shape(self) -> Shape:
-        """[M, ., 1]: tensors serve paths of any length."""
+        """[M, ., 1]: the width is left open, for tensors serve paths of any length."""
         return (self.num_inducing, None, 1)
 
 
 def _factors(Z: np.ndarray, norms: np.ndarray, kernel: TruncatedSignatureKernel) -> np.ndarray:
-    """By what to multiply each vector so that levels have these norms [n], where neither norm is 0: [M, K, 1]."""
+    """The factor of each vector, [M, K, 1], that gives the levels these norms [n]; 1 where a norm is 0."""
     factors = []
     for norm, vectors in zip(norms, vectors_of_levels(kernel.scaled_tensors(Z), kernel.depth), strict=True):
         own = np.prod(np.linalg.norm(np.stack(vectors, axis=1), axis=2), axis=1, keepdims=True)  # [M, 1]
@@ -117,8 +119,8 @@ def _factors(Z: np.ndarray, norms: np.ndarray, kernel: TruncatedSignatureKernel)
 
 def check_tensors(inducing_variable: InducingTensors, kernel: TruncatedSignatureKernel) -> None:
     """
-    :raises TypeError: where the kernel's static kernel is not linear.
-    :raises ValueError: where the tensors are not of the kernel's depth and number of channels.
+    :raises TypeError: where the static kernel is not linear.
+    :raises ValueError: where the tensors have another depth or number of channels than the kernel.
     """
     if not kernel.is_linear:
         raise unsuitable_for_tensors(kernel)
@@ -140,6 +142,6 @@ def unsuitable_for_tensors(kernel: Any) -> TypeError:
     if isinstance(kernel, TruncatedSignatureKernel):
         cure = "leave static_kernel out, or keep it and take InducingSequences"
     return TypeError(
-        f"InducingTensors are for TruncatedSignatureKernel with a linear static kernel alone, got the kernel "
+        "InducingTensors are only for TruncatedSignatureKernel with a linear static kernel, got the kernel "
         f"{described(kernel)}: {cure}."
     )

@@ -1,11 +1,13 @@
 r"""
 Sums over index tuples: the truncated signature kernel without the signature (Király & Oberhauser 2019).
 
-Level k of a path's discretized signature sums dx_{i_1} ⊗ ... ⊗ dx_{i_k} over i_1 <= ... <= i_k, where no index is
-repeated more often than the discretization order says, and each that is repeated r times divides by r!. Of order 1 the
-indices increase strictly; of order k it is the signature's own level k, for a segment's signature is the exponential
-of its increment. Inner products of such levels, with one another or with tensors of rank one, are sums of products of
-inner products of increments, and follow letter by letter from those of the tuples that are shorter by one.
+Level k of a path's discretized signature sums dx_{i_1} ⊗ ... ⊗ dx_{i_k} over i_1 <= ... <= i_k. No index may occur
+more often than the discretization order says, and an index that occurs r times divides its summand by r!. At order 1
+the indices increase strictly. At order k the sum is level k of the signature itself, for the signature of a segment is
+the exponential of its increment.
+
+Inner products of such levels, with one another or with tensors of rank one, are sums of products of inner products of
+increments. They are computed letter by letter: the sums over tuples of k indices follow from those over k − 1 indices.
 """
 
 import tensorflow as tf
@@ -17,8 +19,8 @@ def kernel_of_increments(p: tf.Tensor, weights: tf.Tensor, order: int) -> tf.Ten
 
     ``ends[r, s]`` holds for each cell (i, j) the sum over tuples that end there, i the r-th time and j the s-th.
 
-    :param p: ⟨dx_i, dy_j⟩, [T1, T2, P], pairs of paths last: all operations then run over long rows.
-    :param weights: [n], n known.
+    :param p: ⟨dx_i, dy_j⟩, [T1, T2, P]. The pairs of paths come last, so that all operations run over long rows.
+    :param weights: [n], where n is known while tracing.
     :param order: the discretization order, from 1 to n.
     :return: [P].
     """
@@ -26,11 +28,11 @@ def kernel_of_increments(p: tf.Tensor, weights: tf.Tensor, order: int) -> tf.Ten
     ends, everything = {(1, 1): p}, p
     total = weights[0] * tf.reduce_sum(p, axis=[0, 1])
     for level in range(2, depth + 1):
-        repeats = range(1, min(order, level))  # of the tuples before, those that may repeat their last index once more
+        repeats = range(1, min(order, level))  # of the last index in tuples that may repeat it once more
         same_i = {r: tf.add_n([ends[key] for key in ends if key[0] == r]) for r in repeats}
         same_j = {s: tf.add_n([ends[key] for key in ends if key[1] == s]) for s in repeats}
         before_i = _sums_before_rows(everything)
-        if level == depth:  # the cells' sum alone is wanted: the cases are added before they are multiplied
+        if level == depth:  # only the sum over the cells is needed, so the cases are added before they are multiplied
             cases = _sums_before_columns(tf.add_n([before_i, *(same_i[r] / (r + 1) for r in repeats)]))
             if repeats:
                 cases += _sums_before_rows(tf.add_n([same_j[s] / (s + 1) for s in repeats]))
@@ -44,7 +46,7 @@ def kernel_of_increments(p: tf.Tensor, weights: tf.Tensor, order: int) -> tf.Ten
         )
         everything = tf.add_n(list(ends.values()))
         total += weights[level - 1] * tf.reduce_sum(everything, axis=[0, 1])
-    return total  # of one level
+    return total  # here the depth is 1
 
 
 def tensors_on_increments(v: list[list[tf.Tensor]], weights: tf.Tensor, order: int) -> tf.Tensor:
@@ -53,7 +55,7 @@ def tensors_on_increments(v: list[list[tf.Tensor]], weights: tf.Tensor, order: i
 
     ``ends[r - 1]`` holds for each step i the sum over tuples that end there, i the r-th time.
 
-    :param v: for each level k its ⟨z_k1, dx_i⟩, ..., ⟨z_kk, dx_i⟩, each [T, ...].
+    :param v: for each level k the tensors ⟨z_k1, dx_i⟩, ..., ⟨z_kk, dx_i⟩, each [T, ...].
     :param weights: [n].
     :param order: the discretization order, from 1 to n.
     :return: [...].
@@ -70,11 +72,11 @@ def tensors_on_increments(v: list[list[tf.Tensor]], weights: tf.Tensor, order: i
 
 def words_on_increments(dx: tf.Tensor, depth: int, order: int) -> tf.Tensor:
     r"""
-    The discretized levels 0 to n themselves, word by word.
+    The discretized levels 0 to n, word by word.
 
     ``ends[r - 1]`` holds for each step the sum over tuples that end there for the r-th time.
 
-    :param dx: [N, T, D], D known.
+    :param dx: [N, T, D], where D is known while tracing.
     :param depth: n.
     :param order: the discretization order, from 1 to n.
     :return: [N, 1 + D + ... + D^n], in the order of :func:`sigkernel_tf.words`.
@@ -83,7 +85,7 @@ def words_on_increments(dx: tf.Tensor, depth: int, order: int) -> tf.Tensor:
     for level in range(2, depth + 1):
         before = tf.matmul(_strictly_lower(tf.shape(dx)[1], dx.dtype), tf.add_n(ends))
         cases = [before, *(end / (r + 1) for r, end in enumerate(ends[: order - 1], start=1))]
-        sums = tf.matmul(tf.add_n(cases), dx, transpose_a=True)  # over all steps, of outer products
+        sums = tf.matmul(tf.add_n(cases), dx, transpose_a=True)  # outer products, summed over all steps
         levels.append(tf.reshape(sums, [-1, dx.shape[2] ** level]))
         if level < depth:
             ends = [_outer(case, dx) for case in cases]
@@ -96,7 +98,7 @@ def _outer(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     return tf.reshape(a[:, :, :, None] * b[:, :, None, :], [shape[0], shape[1], a.shape[2] * b.shape[2]])
 
 
-# Products with a triangular matrix take a fraction of tf.cumsum's time, up to hundreds of steps.
+# Up to hundreds of steps, a product with a triangular matrix takes a fraction of the time of tf.cumsum.
 
 
 def _sums_before_rows(x: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""What kernels of paths share: the shape in which paths enter GPflow, their scaling and normalizing."""
+"""What kernels of paths share: the shape in which paths enter GPflow, their options, scaling and normalization."""
 
 import abc
 from collections.abc import Sequence
@@ -9,25 +9,25 @@ import tensorflow as tf
 from check_shapes import check_shapes
 from gpflow.base import TensorData, TensorType
 from gpflow.config import default_float
-from gpflow.kernels import Kernel
+from gpflow.kernels import Kernel, Linear
 
 from sigkernel_tf.paths import pad_ragged
 
-from .._checks import as_positive_int, positive_parameter
+from .._checks import as_positive_int, described, positive_parameter
+from .points import PointKernel, check_static_kernel, is_linear
 
 
 def flatten_paths(X: Any) -> Any:
     """
-    Paths in the shape GPflow takes, [N, L * D]: time-major, x_1 (all channels), x_2, and so on.
+    Paths in the shape that GPflow takes, [N, L * D]: first x_1 with all channels, then x_2, and so on.
 
     Shorter paths are padded on the right with their last value, which changes neither their signature nor their
-    kernel. NumPy in, NumPy out; a tensor in, a tensor out.
+    kernel. An array gives an array, and a tensor gives a tensor.
 
     :param X: paths [N, L, D] as an array or a tensor, where NaNs after a path's end count as padding; a list of paths
         [L_i, D]; or a ragged tensor [N, (L_i), D].
-    :return: [N, L * D] in GPflow's default float, L the largest length.
-    :raises ValueError: for what :func:`sigkernel_tf.paths.pad_ragged` refuses: another rank, a NaN inside a path (an
-        InvalidArgumentError where X is a tensor).
+    :return: [N, L * D] in GPflow's default float, where L is the largest length.
+    :raises ValueError: for another rank, and for a NaN inside a path (an InvalidArgumentError where X is a tensor).
     """
     padded = pad_ragged(X)
     if isinstance(padded, np.ndarray):
@@ -42,13 +42,13 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
     r"""
     A kernel of paths on flattened paths [N, L * D], k(x, y) = σ² κ(θ x, θ y), with θ = 1 / lengthscales (eq. 15).
 
-    A subclass gives κ of pairs and of a path with itself. X and X2 may differ in width: paths of any length have a
-    kernel with one another.
+    A subclass computes κ of pairs of paths and of a path with itself. X and X2 may differ in width, for paths of
+    different lengths can be compared.
 
     ``channels`` are the channels that the kernel sees, so that kernels of different channels can be added and
-    multiplied. ``active_dims`` are, as everywhere in GPflow, the columns that it sees: those of a flattened path, where
-    other covariates stand beside it in one row. As in GPflow, calling the kernel picks them, and ``K`` and ``K_diag``
-    take them picked.
+    multiplied. ``active_dims`` are, as everywhere in GPflow, the columns of X that the kernel sees: those of a
+    flattened path, where a row also holds other covariates. As in GPflow, calling the kernel selects these columns,
+    whereas ``K`` and ``K_diag`` expect only these columns.
     """
 
     def __init__(
@@ -58,23 +58,27 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         channels: Sequence[int] | None = None,
         lengthscales: TensorData = 1.0,
         variance: TensorData = 1.0,
+        static_kernel: PointKernel | None = None,
         normalize: bool = False,
         active_dims: slice | Sequence[int] | None = None,
         name: str | None = None,
     ) -> None:
         """
         :param num_channels: the number of channels of every path in the data.
-        :param channels: those D that the kernel sees, counted from 0; None: all, D = ``num_channels``.
-        :param lengthscales: a scalar is one parameter for all channels, a vector [D] has one for each (ARD); positive,
-            in the channels' units.
-        :param variance: σ², multiplies last, after normalizing; positive.
-        :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path.
+        :param channels: the D channels that the kernel sees, counted from 0; None: all, D = ``num_channels``.
+        :param lengthscales: a scalar is one parameter for all channels, a vector [D] has one for each (ARD). They are
+            positive, in the units of the channels.
+        :param variance: σ², positive. It multiplies last, after normalizing.
+        :param static_kernel: lifts the points of the paths first; None is the linear one. Either a kernel of
+            :mod:`gpflow.kernels` on points of D channels, whose parameters are trained too, or a function of
+            :mod:`sigkernel_tf.static_kernels` (or one like it), whose parameters ``functools.partial`` fixes.
+        :param normalize: whether to divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path.
         :param active_dims: the columns of X that hold the flattened path, a slice or their indices; None: all.
-        :raises ValueError: for no channels, channels that the paths have not, lengthscales that are neither a scalar
-            nor [D], lengthscales or a variance that are not positive, and indices of columns whose number is no
-            multiple of ``num_channels``.
-        :raises TypeError: for a ``num_channels`` that is no integer, ``channels`` that are no sequence of them, and
-            lengthscales or a variance that are no numbers.
+        :raises ValueError: for less than one channel, channels that the paths do not have, lengthscales that are
+            neither a scalar nor [D], lengthscales or a variance that are not positive, a number of active columns that
+            is no multiple of ``num_channels``, and a static kernel of other channels than the points have.
+        :raises TypeError: for a ``num_channels`` that is no integer, ``channels`` that are no sequence of integers,
+            lengthscales or a variance that are no numbers, and what is no static kernel.
         """
         super().__init__(active_dims=active_dims, name=name)
         self.num_channels = as_positive_int(num_channels, "num_channels")
@@ -94,10 +98,13 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
             )
         self.variance = positive_parameter(variance, "variance")
         self.normalize = normalize
+        if static_kernel is not None:
+            check_static_kernel(static_kernel, self.num_channels_seen)
+        self.static_kernel = static_kernel
 
     @abc.abstractmethod
     def _gram(self, x: tf.Tensor, y: tf.Tensor | None) -> tf.Tensor:
-        """κ of scaled paths x [N, L1, D] and y [N2, L2, D]: [N, N2]; None stands for x, and gives symmetry exactly."""
+        """κ of scaled paths x [N, L1, D] and y [N2, L2, D]: [N, N2]. None stands for x and gives exact symmetry."""
 
     @abc.abstractmethod
     def _squared_norm(self, x: tf.Tensor) -> tf.Tensor:
@@ -108,20 +115,29 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         """D, the number of channels that the kernel sees."""
         return self.num_channels if self.channels is None else len(self.channels)
 
-    # GPflow's own __call__ asks for X and X2 of one width.
+    @property
+    def is_linear(self) -> bool:
+        """
+        Whether the static kernel is linear, None or a ``gpflow.kernels.Linear``.
+
+        Only then does the kernel have signature features and inducing tensors.
+        """
+        return is_linear(self.static_kernel)
+
+    # GPflow's own __call__ demands the same width of X and X2.
     def __call__(
         self, X: TensorType, X2: TensorType | None = None, *, full_cov: bool = True, presliced: bool = False
     ) -> tf.Tensor:
         """
-        K(X, X2), or the diagonal of K(X, X) where not ``full_cov``, of the columns ``active_dims``.
+        K(X, X2) of the columns ``active_dims``, or the diagonal of K(X, X) where ``full_cov`` is False.
 
         :param X: rows [N, ...] that hold flattened paths in their active columns.
         :param X2: rows [N2, ...]; None stands for X.
-        :param presliced: the columns are picked already.
+        :param presliced: whether the columns have been selected already.
         :raises ValueError: for a diagonal with X2.
         """
         if not full_cov and X2 is not None:
-            raise ValueError("full_cov=False gives the diagonal for X alone, got X2 as well: leave X2 out.")
+            raise ValueError("full_cov=False gives the diagonal of K(X, X), got X2 as well: leave X2 out.")
         if not presliced:
             X, X2 = self._active(X, "X"), None if X2 is None else self._active(X2, "X2")
         return self.K(X, X2) if full_cov else self.K_diag(X)
@@ -139,9 +155,9 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         :param X: flattened paths [N, L1 * num_channels].
         :param X2: flattened paths [N2, L2 * num_channels]; None stands for X, and gives a matrix symmetric to the last
             bit.
-        :raises ValueError: for another rank, and a width that is no multiple of ``num_channels``, where known; else the
-            InvalidArgumentError of running it.
-        :raises TypeError: for another dtype than the parameters'.
+        :raises ValueError: for another rank, and for a width that is no multiple of ``num_channels``. A width that is
+            unknown while tracing raises an InvalidArgumentError when the graph runs.
+        :raises TypeError: for another dtype than that of the parameters.
         """
         x = self._scaled_paths(X, "X")
         y = None if X2 is None else self._scaled_paths(X2, "X2")
@@ -168,7 +184,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         return self.variance * self._squared_norm(x)
 
     def _normalized(self, k: tf.Tensor, of_rows: tf.Tensor, of_columns: tf.Tensor | None = None) -> tf.Tensor:
-        """σ² κ(x, y) / sqrt(κ(x, x) κ(y, y)), of κ [N, N2] and both squared norms [N] and [N2], None for the same."""
+        """σ² κ(x, y) / sqrt(κ(x, x) κ(y, y)), from κ [N, N2] and the squared norms [N] and [N2]; None: the same."""
         rows = tf.sqrt(of_rows)
         columns = rows if of_columns is None else tf.sqrt(of_columns)
         return self.variance * (k / (rows[:, None] * columns[None, :]))  # the norms first: symmetric to the last bit
@@ -212,10 +228,29 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         paths = tf.reshape(flat, [num_paths, width // self.num_channels, self.num_channels])
         if self.channels is not None:
             paths = tf.gather(paths, self.channels, axis=2)
-        return paths / self.lengthscales
+        return self._scaled(paths)
+
+    def _scaled(self, points: tf.Tensor) -> tf.Tensor:
+        """Points [..., D] over the lengthscales, times the square root of a linear static kernel's variance."""
+        points = points / self.lengthscales
+        if self.is_linear and isinstance(self.static_kernel, Linear):
+            points *= tf.sqrt(self.static_kernel.variance)
+        return points
+
+    def _linear_paths(self, X: TensorType) -> tf.Tensor:
+        """The scaled paths [N, L, D] in the active columns of X, for what only a linear static kernel has."""
+        self._check_linear()
+        return self._scaled_paths(self._active(X, "X"), "X")
+
+    def _check_linear(self) -> None:
+        if not self.is_linear:
+            raise TypeError(
+                "signature features and inducing tensors exist only for the linear static kernel, got "
+                f"static_kernel={described(self.static_kernel)}: take static_kernel=None."
+            )
 
     def _rows(self, X: TensorType, name: str) -> tf.Tensor:
-        """X as a tensor of rank 2 and of the parameters' dtype, in which numbers without one are taken."""
+        """X as a tensor of rank 2 and of the parameters' dtype, which lists of numbers are given."""
         X = tf.convert_to_tensor(X, self.lengthscales.dtype if isinstance(X, (list, tuple)) else None)
         if X.dtype != self.lengthscales.dtype:
             raise TypeError(

@@ -1,8 +1,8 @@
 r"""
 Tensors of rank one, z_k = z_k1 ⊗ ... ⊗ z_kk for each level k = 1, ..., n, and their inner products.
 
-An array [M, n (n + 1) / 2, D] holds the vectors of M elements, level after level: z_11, z_21, z_22, z_31, and so on.
-Level 0 of each is 1.
+An array [M, n (n + 1) / 2, D] holds the vectors of M inducing variables, level after level: z_11, z_21, z_22, z_31, and
+so on. Level 0 of each is 1.
 """
 
 import itertools
@@ -17,7 +17,7 @@ def vectors_of_levels(Z: tf.Tensor, depth: int) -> list[list[tf.Tensor]]:
 
 
 def explicit_tensors(Z: tf.Tensor, depth: int) -> tf.Tensor:
-    """The elements word by word, level 0 first: [M, 1 + D + ... + D^n]."""
+    """The tensors written out word by word, level 0 first: [M, 1 + D + ... + D^n]."""
     levels = [tf.ones_like(Z[:, 0, :1])]
     for vectors in vectors_of_levels(Z, depth):
         level = vectors[0]
@@ -28,7 +28,7 @@ def explicit_tensors(Z: tf.Tensor, depth: int) -> tf.Tensor:
 
 
 def gram_of_tensors(Z: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    r"""Σ_k w_k Π_i ⟨z_ki, z'_ki⟩ over levels 0 to n, of all elements with one another: [M, M]."""
+    r"""Σ_k w_k Π_i ⟨z_ki, z'_ki⟩ over levels 0 to n, for all pairs: [M, M]."""
     total = weights[0]
     for level, vectors in enumerate(vectors_of_levels(Z, weights.shape[0] - 1), start=1):
         product = weights[level]

@@ -6,50 +6,52 @@ import numpy as np
 import tensorflow as tf
 from check_shapes import check_shapes
 from gpflow.base import Parameter, TensorData, TensorType
-from gpflow.kernels import Linear
 
 from sigkernel_tf._truncations import words_up_to
 from sigkernel_tf.goursat import PowerSeries, Solver, solver_attributes
 from sigkernel_tf.signature_kernels import signature_kernel_diag, signature_kernel_gram
 from sigkernel_tf.signatures import signature
 
-from . import static
+from .._checks import described
+from . import tiles
 from .levels import level_variances_parameter, levels_of_words
 from .paths import PathKernel
-from .static import PointKernel
+from .points import PointKernel
 
 
 class SignatureKernel(PathKernel):
     r"""
     The signature kernel of paths, k(x, y) = σ² ⟨S(θ x), S(θ y)⟩ (eqs. 15 and 18), on flattened paths [N, L * D].
 
-    S is the signature, the empty word included, of the piecewise linear path through the points, and
-    θ = 1 / lengthscales scales each channel. Lengthscales carry the channels' units; a channel with a long one matters
-    little. The kernel sees increments alone: paths that start at different points are alike unless a base point is put
-    in front of them (:func:`sigkernel_tf.paths.add_basepoint`). Values grow quickly with a path's length over the
-    lengthscales: standardise paths, or take ``normalize=True``.
+    S is the signature of the piecewise linear path through the points, including the empty word, and
+    θ = 1 / lengthscales scales each channel. Lengthscales are in the channels' units; a channel with a long lengthscale
+    matters little. The kernel sees only increments: to tell apart paths that start at different points, put a base
+    point in front of them (:func:`sigkernel_tf.paths.add_basepoint`). Values grow quickly with a path's length relative
+    to the lengthscales: standardise the paths, or take ``normalize=True``.
 
-    X and X2 may differ in width: paths of any length have a kernel with one another. ``channels`` and ``active_dims``
-    choose what the kernel sees of each row, so that it can be added to others and multiplied with them.
+    X and X2 may differ in width, for paths of different lengths can be compared. ``channels`` and ``active_dims``
+    choose what the kernel sees of each row, so that it can be added to other kernels and multiplied with them.
 
-    **A static kernel** κ lifts the paths' points first: the kernel is that of t ↦ κ(x_t, ·), which sees more than the
-    increments of the paths, and sees them nonlinearly. Any kernel of :mod:`gpflow.kernels` for points serves; its
-    parameters are trained with this one's. Its lengthscales and ours scale the points alike: hold one of the two. The
-    linear one, with or without ARD, and the RBF enter the compiled sweep; of others the increments are formed for a
-    tile of pairs at a time, and again for the gradient, in some 200 MB whatever the number of paths (more only where a
-    single pair of paths needs more: L² (D + 3) numbers, of which the gradient holds about five times as many).
+    **A static kernel** κ lifts the points of the paths first. The kernel is then that of the path t ↦ κ(x_t, ·), which
+    depends nonlinearly on the points themselves and not only on their increments. Every kernel of
+    :mod:`gpflow.kernels` for points can be used, and its parameters are trained with those of this kernel. Its
+    lengthscales scale the points as ours do, so hold one of the two. The compiled operations know the linear kernel,
+    with or without ARD, and the RBF. For any other, the increments are formed for one tile of pairs at a time, and
+    again for the gradient. This takes about 200 MB whatever the number of paths; a single pair of long paths may take
+    more, about 5 L² (D + 3) numbers in a gradient.
 
-    **Variances of levels.** With ``level_variances`` [w_0, ..., w_n, w_rest] the levels of the signature have a
-    variance each, up to level n, and all levels beyond have one in common:
+    **Variances of levels.** With ``level_variances`` [w_0, ..., w_n, w_rest] each level of the signature up to n has a
+    variance of its own, and all levels beyond have one in common:
 
     .. math:: k(x, y) = σ² \bigl( \sum_{j \le n} w_j ⟨S_j, S_j⟩ + w_{rest} (⟨S, S⟩ - \sum_{j \le n} ⟨S_j, S_j⟩) \bigr)
 
     They are one trainable parameter. A 0 leaves its levels out and stays a 0 in training; the others stay positive.
-    Without w_rest (a 0) the kernel is that of truncated signatures, and no Goursat problem is solved. σ² multiplies all
-    of them: where that is one parameter too many, hold it with ``gpflow.set_trainable(kernel.variance, False)``.
+    With w_rest = 0 the kernel is that of truncated signatures, and no Goursat problem is solved. σ² multiplies all of
+    them: where that is one parameter too many, hold it with ``gpflow.set_trainable(kernel.variance, False)``.
 
-    Cost: one Goursat problem a pair, O(L² (D + K²)); see :class:`sigkernel_tf.PowerSeries`. With ``level_variances``
-    also the truncated signatures of all paths, D^n numbers each, and their inner products. Differentiable once.
+    Each pair of paths costs one Goursat problem, O(L² (D + K²)); see :class:`sigkernel_tf.PowerSeries`. With
+    ``level_variances`` the truncated signatures of all paths, D^n numbers each, and their inner products come on top.
+    The kernel can be differentiated once.
     """
 
     def __init__(
@@ -68,21 +70,19 @@ class SignatureKernel(PathKernel):
     ) -> None:
         """
         :param num_channels: the number of channels of every path in the data.
-        :param channels: those D that the kernel sees, counted from 0; None: all, D = ``num_channels``.
-        :param lengthscales: a scalar is one parameter for all channels, a vector [D] has one for each (ARD); positive,
-            in the channels' units.
-        :param variance: σ², multiplies last, after normalizing; positive.
-        :param static_kernel: None is the linear one. A kernel of :mod:`gpflow.kernels` on points of D channels, its
-            parameters trainable; or a function of :mod:`sigkernel_tf.static_kernels`, or like one, its parameters fixed
-            by ``functools.partial``.
+        :param channels: the D channels that the kernel sees, counted from 0; None: all of them.
+        :param lengthscales: positive: a scalar for all channels, or a vector [D] with one for each (ARD).
+        :param variance: σ², positive.
+        :param static_kernel: a kernel of :mod:`gpflow.kernels` on points of D channels, or a function of
+            :mod:`sigkernel_tf.static_kernels` with its parameters fixed; None is the linear one.
         :param level_variances: [w_0, ..., w_n, w_rest], n >= 0, not negative: the variance of each level up to n and
-            of all levels beyond; an integer n stands for n + 2 ones. None: there are none, as if all were 1.
-        :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path. Needs w_0 > 0: a path
-            that stands still has nothing beyond level 0.
+            of all levels beyond. An integer n stands for n + 2 ones. None: there are none, as if all were 1.
+        :param normalize: whether to divide by sqrt(k(x, x) k(y, y)). Needs w_0 > 0, for a path that stands still has
+            nothing beyond level 0.
         :param solver: :class:`sigkernel_tf.PowerSeries`, exact to rounding, or :class:`sigkernel_tf.FiniteDifference`.
         :param active_dims: the columns of X that hold the flattened path, a slice or their indices; None: all.
-        :raises ValueError: for no channels or others than the paths have, lengthscales, level variances or active_dims
-            of another shape or range, and level variances with a static kernel that is not linear.
+        :raises ValueError: for an option of another shape or range, and for level variances together with a static
+            kernel that is not linear.
         :raises TypeError: for a ``num_channels`` that is no integer, and for another solver or static kernel.
         """
         super().__init__(
@@ -90,15 +90,13 @@ class SignatureKernel(PathKernel):
             channels=channels,
             lengthscales=lengthscales,
             variance=variance,
+            static_kernel=static_kernel,
             normalize=normalize,
             active_dims=active_dims,
             name=name,
         )
         solver_attributes(solver, tf.float64)  # a wrong solver is refused here, not at the first call
         self.solver = solver
-        if static_kernel is not None:
-            static.check_static_kernel(static_kernel, self.num_channels_seen)
-        self.static_kernel = static_kernel
         self.level_variances: Parameter | None = None
         self._num_weighed = 0  # words with a variance of their own
         if level_variances is not None:
@@ -107,26 +105,19 @@ class SignatureKernel(PathKernel):
     def _set_level_variances(self, values: int | TensorData) -> None:
         if not self.is_linear:
             raise ValueError(
-                f"level_variances must be None with static_kernel={static.describe(self.static_kernel)}, got "
-                f"{values!r}: there are no signatures of lifted paths to weigh. Leave one of the two out."
+                f"level_variances must be None with static_kernel={described(self.static_kernel)}, got "
+                f"{values!r}: lifted paths have no signatures to weigh. Leave one of the two out."
             )
         if isinstance(values, (int, np.integer)) and not isinstance(values, bool):
             if values < 0:
-                raise ValueError(f"level_variances must be a vector or an integer of at least 0, got {values}.")
+                raise ValueError(
+                    f"level_variances must be a vector or an integer of at least 0, got {values}: for instance 2."
+                )
             values = np.ones(int(values) + 2)
-        self.level_variances = level_variances_parameter(values)
+        self.level_variances = level_variances_parameter(values, normalize=self.normalize)
         self._is_nonzero = self.level_variances.numpy() > 0  # what is 0 now stays 0
         depth = len(self._is_nonzero) - 2
         self._num_weighed = words_up_to(depth, self.num_channels_seen, self.level_variances.dtype.size)
-        if self.normalize and not self._is_nonzero[0]:
-            raise ValueError(
-                "normalize=True needs level_variances[0] > 0, got 0: k(x, x) of a path that stands still would be 0."
-            )
-
-    @property
-    def is_linear(self) -> bool:
-        """Whether the static kernel is None or a ``gpflow.kernels.Linear``: only then are there signature features."""
-        return static.is_linear(self.static_kernel)
 
     @check_shapes(
         "X: [N, ...]",
@@ -138,13 +129,13 @@ class SignatureKernel(PathKernel):
 
         They are the first coordinates of an orthonormal basis (eq. 24), in the order of :func:`sigkernel_tf.words`:
         the inner product of all of them is the kernel. With ``level_variances`` the feature of a word with j letters
-        carries the square root of w_j (of w_rest beyond level n), and all this still holds.
+        carries the square root of w_j (of w_rest beyond level n), so that this still holds.
 
         :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
         :param num_words: M.
         :raises TypeError: where the static kernel is not linear.
         """
-        x = self._paths_with_signatures(X)
+        x = self._linear_paths(X)
         if not self.normalize:
             return self._basis(signature(x, num_words=num_words))
         S = signature(x, num_words=max(num_words, self._num_weighed))
@@ -160,14 +151,14 @@ class SignatureKernel(PathKernel):
         self, X: TensorType, num_words: int, *, full_cov: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """
-        :meth:`features`, and K(X) or its diagonal: what a posterior needs, with nothing computed twice.
+        :meth:`features`, together with K(X) or its diagonal: a posterior needs both, and so nothing is computed twice.
 
         :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
         :param num_words: M.
-        :param full_cov: K(X), and not its diagonal.
+        :param full_cov: whether to give K(X) and not only its diagonal.
         :raises TypeError: where the static kernel is not linear.
         """
-        x = self._paths_with_signatures(X)
+        x = self._linear_paths(X)
         S = signature(x, num_words=max(num_words, self._num_weighed))
         k = self._gram(x, S=S) if full_cov else self._squared_norm(x, S)
         if not self.normalize:
@@ -184,46 +175,31 @@ class SignatureKernel(PathKernel):
     )
     def plain_squared_norms(self, X: TensorType, num_words: int) -> tuple[tf.Tensor, tf.Tensor]:
         r"""
-        \|S_M(θ x)\|² and \|S(θ x)\|² of paths, the latter as the solver has it: what tells how good the solver is.
+        \|S_M(θ x)\|² and, as the solver computes it, \|S(θ x)\|² of each path: they show how accurate the solver is.
 
-        Neither σ² nor level variances enter, and where these name more than M words, all of them count.
+        Neither σ² nor level variances enter. If more than M words have a level variance, all of these count.
 
         :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
         :param num_words: M.
         :raises TypeError: where the static kernel is not linear.
         """
-        x = self._paths_with_signatures(X)
+        x = self._linear_paths(X)
         S = signature(x, num_words=max(num_words, self._num_weighed))
         return tf.reduce_sum(tf.square(S), axis=1), self._pde_diag(x)
-
-    def _scaled_paths(self, X: TensorType, name: str) -> tf.Tensor:
-        """The linear static kernel's variance scales paths, too, one for each channel or one for all."""
-        x = super()._scaled_paths(X, name)
-        if self.is_linear and isinstance(self.static_kernel, Linear):
-            return x * tf.sqrt(self.static_kernel.variance)
-        return x
-
-    def _paths_with_signatures(self, X: TensorType) -> tf.Tensor:
-        if not self.is_linear:
-            raise TypeError(
-                "signature features are a basis for the linear static kernel alone, got "
-                f"static_kernel={static.describe(self.static_kernel)}: take static_kernel=None."
-            )
-        return self._scaled_paths(self._active(X, "X"), "X")
 
     def _pde_gram(self, x: tf.Tensor, y: tf.Tensor | None) -> tf.Tensor:
         """⟨S(x), S(y)⟩, lifted by the static kernel."""
         if self.is_linear:
             return signature_kernel_gram(x, y, solver=self.solver)
         assert self.static_kernel is not None
-        return static.gram(self.static_kernel, x, y, self.solver)
+        return tiles.gram(self.static_kernel, x, y, self.solver)
 
     def _pde_diag(self, x: tf.Tensor) -> tf.Tensor:
         """⟨S(x), S(x)⟩, lifted by the static kernel."""
         if self.is_linear:
             return signature_kernel_diag(x, solver=self.solver)
         assert self.static_kernel is not None
-        return static.diagonal(self.static_kernel, x, self.solver)
+        return tiles.diagonal(self.static_kernel, x, self.solver)
 
     def _basis(self, S: tf.Tensor, squared_norm: tf.Tensor | None = None) -> tf.Tensor:
         """The features of plain signatures [N, M]."""
@@ -234,7 +210,7 @@ class SignatureKernel(PathKernel):
         return tf.sqrt(self.variance) * S
 
     def _gram(self, x: tf.Tensor, y: tf.Tensor | None = None, S: tf.Tensor | None = None) -> tf.Tensor:
-        """``S`` are signatures of x, where they are there already, of ``_num_weighed`` words or more."""
+        """``S`` are the signatures of x, of ``_num_weighed`` words or more, if they have been computed already."""
         if self.level_variances is None:
             return self._pde_gram(x, y)
         S = self._weighed_words(x, S)
@@ -251,7 +227,7 @@ class SignatureKernel(PathKernel):
         return k
 
     def _squared_norm(self, x: tf.Tensor, S: tf.Tensor | None = None) -> tf.Tensor:
-        """``S`` as in ``_gram``."""
+        """``S`` is as in ``_gram``."""
         if self.level_variances is None:
             return self._pde_diag(x)
         squares = tf.square(self._weighed_words(x, S))
@@ -266,16 +242,16 @@ class SignatureKernel(PathKernel):
         return signature(x, num_words=self._num_weighed) if S is None else S[:, : self._num_weighed]
 
     def _of_words(self, of_levels: tf.Tensor, num_words: int) -> tf.Tensor:
-        """For each of the first words what [w_0, ..., w_n, w_rest] or its square roots hold for its level."""
+        """[w_0, ..., w_n, w_rest], or its square roots, at the level of each of the first words."""
         levels = levels_of_words(self.num_channels_seen, num_words)
         return tf.gather(of_levels, np.minimum(levels, len(self._is_nonzero) - 1))
 
     def _square_roots(self) -> tf.Tensor:
-        """Those of the level variances, with a finite gradient where they are held at 0."""
+        """The square roots of the level variances, with a finite gradient where these are held at 0."""
         values = tf.where(self._is_nonzero, self.level_variances, tf.ones_like(self.level_variances))
         return tf.where(self._is_nonzero, tf.sqrt(values), tf.zeros_like(values))
 
 
 def _not_negative(rest: tf.Tensor) -> tf.Tensor:
-    """What is left of k(x, x) beyond the first levels: where that is next to nothing, rounding may take it below 0."""
+    """The part of k(x, x) beyond the first levels, without the negative numbers that rounding may leave."""
     return tf.maximum(rest, tf.zeros_like(rest))

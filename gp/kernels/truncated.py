@@ -6,44 +6,44 @@ import numpy as np
 import tensorflow as tf
 from check_shapes import check_shapes
 from gpflow.base import TensorData, TensorType
-from gpflow.kernels import Linear
 
 from sigkernel_tf import static_kernels
 from sigkernel_tf.signatures import signature
 
-from .._checks import as_positive_int
+from .._checks import as_positive_int, described
 from .._chunks import in_chunks, size_of
-from . import static
 from .index_sums import kernel_of_increments, tensors_on_increments, words_on_increments
 from .levels import level_variances_parameter, levels_of_words
 from .paths import PathKernel
+from .points import PointKernel, pairs_function
 from .rank_one import explicit_tensors, gram_of_tensors, vectors_of_levels
-from .static import PointKernel
 
-# With more words than this, sums over index tuples are taken in place of explicit signatures. A matrix product spends
-# on a word what the sums spend on a few hundredths of a cell, and there are L² cells.
+# With more words than this, sums over index tuples are computed instead of explicit signatures. In a matrix product a
+# word takes as long as a few hundredths of a cell take in the sums, and there are L² cells.
 MAX_EXPLICIT_WORDS = 5000
-_NUMBERS_AT_ONCE = 2**18  # of a tensor over the cells of some pairs; a few dozen such tensors live at a time
-_PASS_IN_MULTIPLY_ADDS = 16  # an elementwise operation on a matrix takes about as long as so many of a matrix product
-_WORDS_AT_ONCE = 2**23  # of explicit signatures, where their squared norms alone are wanted
+_NUMBERS_AT_ONCE = 2**18  # in one tensor over the cells of some pairs; a few dozen such tensors live at a time
+_PASS_IN_MULTIPLY_ADDS = 16  # an elementwise operation takes about as long as this many multiply-adds of a product
+_WORDS_AT_ONCE = 2**23  # in explicit signatures of which only the squared norms are needed
 
 
 class TruncatedSignatureKernel(PathKernel):
     r"""
     The signature kernel up to a depth n, k(x, y) = σ² Σ_{k<=n} w_k ⟨S_k(θ x), S_k(θ y)⟩, on flattened paths [N, L * D].
 
-    The kernel of GPSig (Toth & Oberhauser 2020), by the algorithms of Király & Oberhauser (2019). S_k is level k of the
-    signature, the empty word's level 0 included, with a variance w_k of its own, and θ = 1 / lengthscales.
+    It is the kernel of GPSig (Toth & Oberhauser 2020), computed by the algorithms of Király & Oberhauser (2019). S_k is
+    level k of the signature, level 0 being the empty word. Each level has a variance w_k, and θ = 1 / lengthscales.
 
-    ``discretization_order`` p says how well S_k is approximated: indices of increments may repeat p times in a product,
-    divided by the factorial of their multiplicity. At p = n, the default, S_k is exact for the piecewise linear path;
-    p = 1 takes strictly increasing indices only, and is what the literature calls *the* truncated signature kernel of a
-    sequence. Orders below the depth see the sampling: a point put in the middle of a segment changes them.
+    ``discretization_order`` p says how well S_k is approximated: the index of an increment may occur p times in a
+    product, which is divided by the factorial of its multiplicity. At p = n, the default, S_k is exact for the
+    piecewise linear path. At p = 1 indices increase strictly; this is what the literature calls *the* truncated
+    signature kernel of a sequence. An order below the depth depends on the sampling: an additional point in the middle
+    of a segment changes the kernel.
 
-    Two ways lead to the same number. The kernel is the inner product of explicit signatures, or of their approximation,
-    of 1 + D + ... + D^n words, taken where these are no more than 5000 (``explicit`` says so, and decides otherwise):
-    O(L) a path, and a matrix product. Else sums over index tuples, O(L² (D + n p²)) a pair, GPSig's complexity. Memory:
-    the signatures; or, for the sums, some dozens of numbers for each of 2^18 cells, at least for those of one pair.
+    There are two ways to compute the same number. With explicit signatures (or their approximations) of
+    1 + D + ... + D^n words, a path costs O(L) and all pairs one matrix product; the memory is that of the signatures.
+    With sums over index tuples a pair costs O(L² (D + n p²)), which is GPSig's complexity; the memory is some dozens of
+    numbers for each of 2^18 cells, or for the cells of one pair where these are more. Up to 5000 words the kernel
+    chooses the first way, unless ``explicit`` decides otherwise.
     """
 
     def __init__(
@@ -65,23 +65,22 @@ class TruncatedSignatureKernel(PathKernel):
         """
         :param num_channels: the number of channels of every path in the data.
         :param depth: n, the last level, at least 1.
-        :param channels: those D that the kernel sees, counted from 0; None: all, D = ``num_channels``.
+        :param channels: the D channels that the kernel sees, counted from 0; None: all of them.
         :param discretization_order: p, from 1 to ``depth``; None is ``depth``.
-        :param lengthscales: a scalar is one parameter for all channels, a vector [D] has one for each (ARD); positive,
-            in the channels' units.
-        :param variance: σ², multiplies last, after normalizing; positive.
-        :param static_kernel: as :class:`~sigkernel_tf.gp.SignatureKernel` takes it: None is the linear one.
-        :param level_variances: w [n + 1], from level 0 on, or a scalar where all levels start alike (an integer, too:
-            the depth says how many there are); not negative. A 0
-            leaves its level out and stays a 0 in training. Scaling all of them is scaling σ²: where that is one
+        :param lengthscales: positive: a scalar for all channels, or a vector [D] with one for each (ARD).
+        :param variance: σ², positive.
+        :param static_kernel: a kernel of :mod:`gpflow.kernels` on points of D channels, or a function of
+            :mod:`sigkernel_tf.static_kernels` with its parameters fixed; None is the linear one.
+        :param level_variances: w [n + 1], from level 0 on, or a scalar with which all levels start; not negative. A 0
+            leaves its level out and stays a 0 in training. To scale all of them is to scale σ²: where that is one
             parameter too many, hold it with ``gpflow.set_trainable(kernel.variance, False)``.
-        :param normalize: divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path. Needs w_0 > 0: a path
-            that stands still has nothing beyond level 0.
-        :param explicit: whether to take inner products of explicit signatures, with a linear static kernel alone; None
-            decides by the number of words.
+        :param normalize: whether to divide by sqrt(k(x, x) k(y, y)). Needs w_0 > 0, for a path that stands still has
+            nothing beyond level 0.
+        :param explicit: whether to compute explicit signatures and their inner products, which needs a linear static
+            kernel; None decides by the number of words.
         :param active_dims: the columns of X that hold the flattened path, a slice or their indices; None: all.
-        :raises ValueError: for no channels or others than the paths have, no levels, an order or variances that do not
-            fit the depth, lengthscales that are neither a scalar nor [D], and explicit signatures where there are none.
+        :raises ValueError: for an option of another shape or range, for an order or level variances that do not fit the
+            depth, and for explicit signatures with a static kernel that is not linear.
         :raises TypeError: for a number of channels, depth or order that is no integer, and another static kernel.
         """
         super().__init__(
@@ -89,13 +88,11 @@ class TruncatedSignatureKernel(PathKernel):
             channels=channels,
             lengthscales=lengthscales,
             variance=variance,
+            static_kernel=static_kernel,
             normalize=normalize,
             active_dims=active_dims,
             name=name,
         )
-        if static_kernel is not None:
-            static.check_static_kernel(static_kernel, self.num_channels_seen)
-        self.static_kernel = static_kernel
         self.depth = as_positive_int(depth, "depth")
         order = (
             self.depth
@@ -108,27 +105,18 @@ class TruncatedSignatureKernel(PathKernel):
                 "depth is exact, and is the default."
             )
         self.discretization_order = order
-        self.level_variances = level_variances_parameter(_each_level(level_variances, self.depth))
-        if normalize and not self.level_variances.numpy()[0] > 0:
-            raise ValueError(
-                "normalize=True needs level_variances[0] > 0, got 0: k(x, x) of a path that stands still would be 0."
-            )
+        self.level_variances = level_variances_parameter(_each_level(level_variances, self.depth), normalize=normalize)
         self.num_words = sum(self.num_channels_seen**level for level in range(self.depth + 1))
         if explicit and not self.is_linear:
             raise ValueError(
-                f"explicit=True needs a linear static kernel, got static_kernel={static.describe(static_kernel)}: "
+                f"explicit=True needs a linear static kernel, got static_kernel={described(static_kernel)}: "
                 "explicit signatures are of the paths themselves. Leave explicit out."
             )
         self.explicit = self.is_linear and self.num_words <= MAX_EXPLICIT_WORDS if explicit is None else bool(explicit)
 
     @property
-    def is_linear(self) -> bool:
-        """Whether the static kernel is None or a ``gpflow.kernels.Linear``: only then are there features, tensors."""
-        return static.is_linear(self.static_kernel)
-
-    @property
     def word_variances(self) -> tf.Tensor:
-        """Each word's level variance w, [1 + D + ... + D^n]."""
+        """The level variance w of each word, [1 + D + ... + D^n]."""
         return tf.gather(self.level_variances, levels_of_words(self.num_channels_seen, self.num_words))
 
     @check_shapes(
@@ -137,15 +125,15 @@ class TruncatedSignatureKernel(PathKernel):
     )
     def features(self, X: TensorType) -> tf.Tensor:
         r"""
-        All M = 1 + D + ... + D^n signature features times σ √w (and over \|S(θ x)\| where normalizing).
+        All M = 1 + D + ... + D^n signature features, times σ √w (and over \|S(θ x)\| where normalizing).
 
-        Their inner products are the kernel, at every discretization order; the order of columns is that of
+        Their inner products are the kernel, at every discretization order. The columns are in the order of
         :func:`sigkernel_tf.words`.
 
         :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
         :raises TypeError: where the static kernel is not linear.
         """
-        x = self._paths_with_tensors(X)
+        x = self._linear_paths(X)
         S = self._weighted_signature(x)
         if self.normalize:
             S = S / tf.sqrt(self._squared_norm(x))[:, None]
@@ -167,9 +155,9 @@ class TruncatedSignatureKernel(PathKernel):
             return tf.sqrt(
                 tf.transpose(tf.math.segment_sum(words, levels_of_words(self.num_channels_seen, self.num_words)))
             )
-        alone = tf.unstack(tf.eye(self.depth + 1, dtype=x.dtype))
-        squares = [self._of_pairs(x, x, size_of(x, 0), lambda ids: (ids, ids), weights=level) for level in alone]
-        return tf.sqrt(tf.maximum(tf.stack(squares, axis=1), 0.0))  # which rounding may take below 0
+        weights = tf.unstack(tf.eye(self.depth + 1, dtype=x.dtype))  # of one level at a time
+        squares = [self._of_pairs(x, x, size_of(x, 0), lambda ids: (ids, ids), weights=level) for level in weights]
+        return tf.sqrt(tf.maximum(tf.stack(squares, axis=1), 0.0))  # rounding may leave a negative square
 
     @check_shapes(
         "Z: [M, K, D]",
@@ -177,13 +165,13 @@ class TruncatedSignatureKernel(PathKernel):
     )
     def K_tensors(self, Z: TensorType) -> tf.Tensor:  # noqa: N802  (as K)
         r"""
-        Covariances σ² Σ_k w_k Π_i ⟨θ z_ki, θ z'_ki⟩ of the process's projections on tensors of rank one.
+        Covariances σ² Σ_k w_k Π_i ⟨θ z_ki, θ z'_ki⟩ of projections of the process on tensors of rank one.
 
-        :param Z: K = n (n + 1) / 2 vectors an element, level after level, in the units of paths.
+        :param Z: K = n (n + 1) / 2 vectors for each tensor, level after level, in the units of paths.
         :raises TypeError: where the static kernel is not linear.
         """
         z, w = self.scaled_tensors(Z), tf.convert_to_tensor(self.level_variances)
-        # Either way M² times: a multiply-add for each word, or for each vector D of them and a pass over memory.
+        # For each of M² pairs: a multiply-add for each word, or for each vector D of them and an elementwise operation.
         if self.num_words > z.shape[1] * (self.num_channels_seen + _PASS_IN_MULTIPLY_ADDS):
             return self.variance * gram_of_tensors(z, w)
         return self.variance * gram_of_rows(explicit_tensors(z, self.depth) * tf.sqrt(self.word_variances))
@@ -195,13 +183,13 @@ class TruncatedSignatureKernel(PathKernel):
     )
     def K_tensors_paths(self, Z: TensorType, X: TensorType) -> tf.Tensor:  # noqa: N802  (as K)
         r"""
-        Covariances σ² Σ_k w_k ⟨θ z_k, S_k(θ x)⟩ (over \|S(θ x)\| where normalizing) of projections and paths.
+        Covariances σ² Σ_k w_k ⟨θ z_k, S_k(θ x)⟩ (over \|S(θ x)\| where normalizing) of projections and values at paths.
 
-        :param Z: K = n (n + 1) / 2 vectors an element, level after level, in the units of paths.
+        :param Z: K = n (n + 1) / 2 vectors for each tensor, level after level, in the units of paths.
         :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
         :raises TypeError: where the static kernel is not linear.
         """
-        z, x = self.scaled_tensors(Z), self._paths_with_tensors(X)
+        z, x = self.scaled_tensors(Z), self._linear_paths(X)
         if self.explicit:
             S = self._signature(x)
             K = tf.matmul(explicit_tensors(z, self.depth) * self.word_variances, S, transpose_b=True)
@@ -228,33 +216,13 @@ class TruncatedSignatureKernel(PathKernel):
         dx, w = increments(x), tf.convert_to_tensor(self.level_variances)
         return in_chunks(rows, size_of(x, 0), rows_at_once(size_of(dx, 1) * size_of(z, 0)), dx, z, w)
 
-    def _scaled_paths(self, X: TensorType, name: str) -> tf.Tensor:
-        return super()._scaled_paths(X, name) * self._static_scale()
-
     def scaled_tensors(self, Z: TensorType) -> tf.Tensor:
         """The vectors θ z of rank-one tensors in the units of paths, [M, K, D]."""
         self._check_linear()
-        return tf.convert_to_tensor(Z) / self.lengthscales * self._static_scale()
-
-    def _static_scale(self) -> tf.Tensor:
-        """What a linear static kernel multiplies points by, for each channel or all."""
-        if isinstance(self.static_kernel, Linear) and self.is_linear:
-            return tf.sqrt(self.static_kernel.variance)
-        return tf.ones_like(self.variance)
-
-    def _paths_with_tensors(self, X: TensorType) -> tf.Tensor:
-        self._check_linear()
-        return self._scaled_paths(self._active(X, "X"), "X")
-
-    def _check_linear(self) -> None:
-        if not self.is_linear:
-            raise TypeError(
-                "signature features and tensors are for the linear static kernel alone, got "
-                f"static_kernel={static.describe(self.static_kernel)}: take static_kernel=None."
-            )
+        return self._scaled(tf.convert_to_tensor(Z))
 
     def _signature(self, x: tf.Tensor) -> tf.Tensor:
-        """Explicit signatures, approximated as the discretization order says: [N, M]."""
+        """Explicit signatures, approximated where the discretization order is below the depth: [N, M]."""
         if self.discretization_order == self.depth:
             return signature(x, depth=self.depth)
 
@@ -308,8 +276,8 @@ class TruncatedSignatureKernel(PathKernel):
         """
         κ of pairs of paths, by sums over index tuples: [count].
 
-        :param pairs: turns numbers into indices of x and y.
-        :param weights: of the levels; None: their variances.
+        :param pairs: turns the numbers of pairs into indices of x and y.
+        :param weights: the weights of the levels; None: their variances.
         """
 
         def rows(start: tf.Tensor, stop: tf.Tensor, x: tf.Tensor, y: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
@@ -322,10 +290,10 @@ class TruncatedSignatureKernel(PathKernel):
         return in_chunks(rows, count, rows_at_once(numbers), x, y, weights)
 
     def _cells(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        """Inner products of the increments of pairs of paths [P, L1, D] and [P, L2, D], lifted: [P, L1 - 1, L2 - 1]."""
+        """Inner products of increments of (lifted) paths [P, L1, D] and [P, L2, D] by pairs: [P, L1 - 1, L2 - 1]."""
         if self.static_kernel is None or self.is_linear:
             return tf.matmul(increments(x), increments(y), transpose_b=True)
-        return static_kernels.increments(static.pairs_function(self.static_kernel), x, y)
+        return static_kernels.increments(pairs_function(self.static_kernel), x, y)
 
 
 def increments(x: tf.Tensor) -> tf.Tensor:
@@ -335,13 +303,13 @@ def increments(x: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def gram_of_rows(S: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """S Sᵀ, symmetric to the last bit as a matrix product need not be; with half the work in the gradient."""
+    """S Sᵀ, symmetric to the last bit, which a matrix product need not be; its gradient takes half the work."""
     K = tf.matmul(S, S, transpose_b=True)
     return 0.5 * (K + tf.transpose(K)), lambda upstream: tf.matmul(upstream + tf.transpose(upstream), S)
 
 
 def rows_at_once(numbers: int | tf.Tensor) -> int | tf.Tensor:
-    """How many rows to compute at once where a row needs some dozens of tensors with so many numbers."""
+    """How many rows to compute at once if each row needs some dozens of tensors with this many numbers."""
     if isinstance(numbers, int):
         return max(1, _NUMBERS_AT_ONCE // max(1, numbers))
     return tf.maximum(1, _NUMBERS_AT_ONCE // tf.maximum(1, numbers))

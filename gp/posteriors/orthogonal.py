@@ -4,17 +4,14 @@ The posterior and the divergence of orthogonal signature features: Kuu is the id
 GPflow's own posteriors would take Kuu's Cholesky factor and solve with it at every step.
 """
 
-import warnings
 from collections.abc import Callable
-from typing import NoReturn
 
-import numpy as np
 import tensorflow as tf
 from check_shapes import check_shapes, inherit_check_shapes
 from gpflow.base import MeanAndVariance, TensorType
 from gpflow.conditionals import conditional
-from gpflow.inducing_variables import InducingVariables, MultioutputInducingVariables
-from gpflow.kernels import Kernel, LinearCoregionalization, MultioutputKernel
+from gpflow.inducing_variables import MultioutputInducingVariables
+from gpflow.kernels import LinearCoregionalization, MultioutputKernel
 from gpflow.kullback_leiblers import prior_kl
 from gpflow.posteriors import (
     BasePosterior,
@@ -31,27 +28,24 @@ from ..inducing_variables import (
     OrthogonalSignatureFeatures,
     has_orthogonal_features,
     latent_kernels,
-    num_features,
-    unsuitable_kernel,
 )
 from ..kernels import SignatureKernel
 from .packed import as_packed_factor, unpacked, white_kl
-
-RESIDUAL_TOLERANCE = 1e-6  # relative to k(x, x)
+from .residual import features_and_residual
 
 
 class OrthogonalPosterior(IndependentPosterior):
     r"""
-    The posterior process of eq. 29, for independent latent processes with one kernel or one each.
+    The posterior process of eq. 29, for independent latent processes that share a kernel or have one each.
 
-    With q(u) = N(m, L Lᵀ) and S_M(X) the features, the mean is S_M(X)ᵀ m and the variance
+    With q(u) = N(m, L Lᵀ) and the features S_M(X), the mean is S_M(X)ᵀ m and the variance is
     k(x, x) − \|S_M(x)\|² + \|Lᵀ S_M(x)\|². The first difference, the prior's variance beyond the features, is not
-    negative; where rounding (or a coarse solver: see :func:`check_residual`) makes it so, it is clamped at zero.
-    Whitened or not is the same here.
+    negative. Where rounding, or a coarse solver (see :func:`check_residual`), makes it negative, it is clamped at zero.
+    Whitening changes nothing, for Kuu is the identity.
     """
 
     def _precompute(self) -> tuple[PrecomputedValue, ...]:
-        """m [M, L] and the factor of q(u)'s covariance, as it is kept: there is nothing else to compute."""
+        """m [M, L] and the factor of q(u)'s covariance, in the form in which it is stored; nothing else is cached."""
         packed = as_packed_factor(self.q_sqrt)  # [L, M (M + 1) / 2]; else [M, L] or [L, M, M]
         factor = self.q_sqrt if packed is None else packed
         tensors = [tf.convert_to_tensor(value) for value in (self.q_mu, factor) if value is not None]
@@ -73,7 +67,7 @@ class OrthogonalPosterior(IndependentPosterior):
         full_output_cov: bool = False,
     ) -> MeanAndVariance:
         q_mu, *q_sqrt = cache
-        features, residual = _features_and_residual(self.kernel, self.X_data, Xnew, full_cov)
+        features, residual = features_and_residual(self.kernel, self.X_data, Xnew, full_cov)
         S = tf.linalg.matrix_transpose(features)  # [(L), M, N]
         if features.shape.rank == 2:
             mean, cov = tf.matmul(features, q_mu), residual[None]  # [N, L]; [1, N, N] or [1, N]
@@ -94,42 +88,7 @@ class OrthogonalPosterior(IndependentPosterior):
 
 
 class MixedOrthogonalPosterior(OrthogonalPosterior, LinearCoregionalizationPosterior):
-    """The posterior process of eq. 29 for each latent process, mixed linearly into the outputs by GPflow's."""
-
-
-def _features_and_residual(
-    kernel: Kernel, inducing_variable: InducingVariables, X: TensorType, full_cov: bool
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """
-    S_M(X)ᵀ and the prior's (co)variance beyond it, of each latent process or, without that axis, of all.
-
-    :return: [L, N, M] or [N, M], and with ``full_cov`` [L, N, N] or [N, N], without [L, N] or [N].
-    """
-    kernels, num_inducing = latent_kernels(kernel, inducing_variable), num_features(inducing_variable)
-    found = {}
-    for each in kernels:
-        if id(each) not in found:
-            features, Kff = each.features_and_covariance(X, num_inducing, full_cov=full_cov)
-            found[id(each)] = features, _residual(Kff, features, full_cov)
-    if len(kernels) == 1:
-        return found[id(kernels[0])]
-    features, residuals = zip(*(found[id(each)] for each in kernels), strict=True)
-    return tf.stack(features), tf.stack(residuals)
-
-
-@check_shapes(
-    "Kff: [N, N] if full_cov",
-    "Kff: [N] if not full_cov",
-    "features: [N, M]",
-    "return: [N, N] if full_cov",
-    "return: [N] if not full_cov",
-)
-def _residual(Kff: tf.Tensor, features: tf.Tensor, full_cov: bool) -> tf.Tensor:
-    """The prior's (co)variance beyond the features, its diagonal clamped at zero."""
-    if not full_cov:
-        return tf.maximum(Kff - tf.reduce_sum(tf.square(features), axis=1), 0.0)
-    residual = Kff - tf.matmul(features, features, transpose_b=True)
-    return tf.linalg.set_diag(residual, tf.maximum(tf.linalg.diag_part(residual), 0.0))
+    """The posterior process of eq. 29 for each latent process. GPflow's class mixes them linearly into the outputs."""
 
 
 @check_shapes(
@@ -138,7 +97,7 @@ def _residual(Kff: tf.Tensor, features: tf.Tensor, full_cov: bool) -> tf.Tensor:
     "return: [L, M, N]",
 )
 def _factor_times_features(q_sqrt: tf.Tensor, S: tf.Tensor) -> tf.Tensor:
-    """Lᵀ S_M(X) of each latent process, of S [M, N] for all or [L, M, N]."""
+    """Lᵀ S_M(X) of each latent process, for S [M, N] that all share or S [L, M, N]."""
     if q_sqrt.shape.rank == 2:
         return tf.transpose(q_sqrt)[:, :, None] * S
     return tf.matmul(tf.linalg.band_part(q_sqrt, -1, 0), S, transpose_a=True)
@@ -150,11 +109,6 @@ def _posterior_orthogonal(
 ) -> type[BasePosterior]:
     latent_kernels(kernel, inducing_variable)
     return OrthogonalPosterior
-
-
-@get_posterior_class.register(Kernel, OrthogonalSignatureFeatures)
-def _posterior_unsuitable(kernel: Kernel, inducing_variable: OrthogonalSignatureFeatures) -> type[BasePosterior]:
-    raise unsuitable_kernel(kernel)
 
 
 @prior_kl.register(OrthogonalSignatureFeatures, SignatureKernel, object, object)
@@ -171,26 +125,15 @@ def _prior_kl_orthogonal(
     q_sqrt: TensorType,
     whiten: bool = False,
 ) -> tf.Tensor:
-    """KL[q(u) || N(0, I)], whitened or not."""
+    """KL[q(u) || N(0, I)], whether whitened or not."""
     latent_kernels(kernel, inducing_variable)
     return white_kl(q_mu, q_sqrt)
-
-
-@prior_kl.register(OrthogonalSignatureFeatures, Kernel, object, object)
-def _prior_kl_unsuitable(
-    inducing_variable: OrthogonalSignatureFeatures,
-    kernel: Kernel,
-    q_mu: TensorType,
-    q_sqrt: TensorType,
-    whiten: bool = False,
-) -> NoReturn:
-    raise unsuitable_kernel(kernel)
 
 
 def _posterior_multioutput(
     by_gpflow: Callable[..., type[BasePosterior]], orthogonal: type[OrthogonalPosterior]
 ) -> Callable[..., type[BasePosterior]]:
-    """The class for wrapped inducing variables; for others than orthogonal features GPflow's own choice stands."""
+    """Chooses the class for wrapped inducing variables; where these are not orthogonal features, as GPflow does."""
 
     def posterior(kernel: MultioutputKernel, inducing_variable: MultioutputInducingVariables) -> type[BasePosterior]:
         if not has_orthogonal_features(inducing_variable):
@@ -205,11 +148,11 @@ def _conditional_multioutput(
     by_gpflow: Callable[..., MeanAndVariance], orthogonal: type[OrthogonalPosterior]
 ) -> Callable[..., MeanAndVariance]:
     """
-    ``gpflow.conditionals.conditional`` for wrapped inducing variables, where GPflow has a function for each pair and
-    asks for no class of posterior; for others than orthogonal features GPflow's own stands.
+    ``gpflow.conditionals.conditional`` for wrapped inducing variables. For these GPflow registers a function for each
+    pair, which does not look for a class of posterior. Where they are not orthogonal features, GPflow's own is called.
 
-    The class is the registered pair's and not that of the arguments: to draw from a LinearCoregionalization GPflow
-    calls the function for SeparateIndependent with it, for the latent processes before they are mixed.
+    The class is that of the registered pair and not that of the arguments: to draw from a LinearCoregionalization,
+    GPflow calls the function for SeparateIndependent with it, for the latent processes before they are mixed.
     """
 
     def conditional_multioutput(
@@ -234,7 +177,7 @@ def _conditional_multioutput(
 
 
 def _prior_kl_multioutput(by_gpflow: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-    """The divergence for wrapped inducing variables; for others than orthogonal features GPflow's own stands."""
+    """The divergence for wrapped inducing variables; where these are not orthogonal features, GPflow's own."""
 
     @check_shapes(
         "inducing_variable: [M, D, broadcast L]",
@@ -267,69 +210,3 @@ for _variables, _kernel in MULTIOUTPUT_PAIRS:
     prior_kl.register(_variables, _kernel, object, object)(
         _prior_kl_multioutput(prior_kl.dispatch_or_raise(_variables, _kernel, object, object))
     )
-
-
-def check_residual(kernel: Kernel, inducing_variable: InducingVariables, X: TensorType) -> float:
-    r"""
-    Warns where a coarse solver breaks the posterior's variance: \|S_M(x)\|² <= k(x, x) must hold (eq. 29).
-
-    The features are exact; the kernel is as good as its solver. Where it falls short by more than 1e-6 k(x, x),
-    clamping hides a real error, and the solver is too coarse for these paths and lengthscales. Run it on concrete
-    data, before training; it is no part of the traced bound. Level variances change nothing here: the signature kernel
-    without them is looked at, and at least the words that have one each.
-
-    :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or a multioutput kernel of such.
-    :param inducing_variable: the features, or GPflow's Shared- or SeparateIndependentInducingVariables of them.
-    :param X: rows [N, ...] as the kernel takes them.
-    :return: the largest (\|S_M(x)\|² − k(x, x)) / k(x, x) of the paths; minus infinity for no paths.
-    :raises RuntimeError: inside tf.function, where there are no values to look at.
-    """
-    _must_be_eager("check_residual")
-    kernels = {id(each): each for each in latent_kernels(kernel, inducing_variable)}.values()
-    return max(_largest_excess(each, num_features(inducing_variable), X) for each in kernels)
-
-
-def _largest_excess(kernel: SignatureKernel, num_inducing: int, X: TensorType) -> float:
-    explained, k = kernel.plain_squared_norms(X, num_inducing)
-    excess = (explained - k) / tf.abs(k)  # a solver can be so coarse that even k(x, x) < 0
-    largest = float(tf.reduce_max(excess))
-    if largest > RESIDUAL_TOLERANCE:
-        worst, count = int(tf.argmax(excess)), int(tf.math.count_nonzero(excess > RESIDUAL_TOLERANCE))
-        warnings.warn(
-            f"|S_M(x)|² exceeds k(x, x) for {count} of {excess.shape[0]} paths, by up to {largest:.1e} of k(x, x) "
-            f"(path {worst}), where at most {RESIDUAL_TOLERANCE:.0e} was expected: {kernel.solver} is too coarse for "
-            "these paths. Use PowerSeries(), or a higher dyadic_order.",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-    return largest
-
-
-@check_shapes(
-    "X: [N, ...]",
-)
-def residual_share(kernel: Kernel, inducing_variable: InducingVariables, X: TensorType) -> np.ndarray:
-    r"""
-    The share of each path's prior variance that lies beyond the features, 1 − \|S_M(x)\|² / k(x, x) (eq. 29).
-
-    The features cannot explain it: it stays in the posterior's variance as it is in the prior's, whatever the data.
-    A classifier with shares close to 1 predicts next to nothing. Longer lengthscales, more features or level variances
-    (:class:`~sigkernel_tf.gp.SignatureKernel`) lower it; training does so by itself where they are trainable, but may
-    start far off. ``np.median(residual_share(model.kernel, model.inducing_variable, X))`` is one number for a set.
-
-    :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or a multioutput kernel of such.
-    :param inducing_variable: the features, or GPflow's Shared- or SeparateIndependentInducingVariables of them.
-    :param X: rows [N, ...] as the kernel takes them.
-    :return: [N], or [N, L] where L latent processes have a kernel each: numbers from 0 to 1; NaN for a path whose prior
-        variance is 0.
-    :raises RuntimeError: inside tf.function.
-    """
-    _must_be_eager("residual_share")
-    features, residual = _features_and_residual(kernel, inducing_variable, X, full_cov=False)
-    explained = tf.reduce_sum(tf.square(features), axis=-1)
-    return tf.transpose(residual / (explained + residual)).numpy()
-
-
-def _must_be_eager(name: str) -> None:
-    if not tf.executing_eagerly():
-        raise RuntimeError(f"{name} looks at values and works eagerly only: call it outside tf.function.")

@@ -1,8 +1,8 @@
 """
-The posterior and the divergence of GPSig's inducing variables where u is whitened, as GPflow's SVGP has it by default.
+The posterior and the divergence of GPSig's inducing variables where u is whitened, the default of GPflow's SVGP.
 
-The numbers are GPflow's, and so is the Cholesky factor of Kuu. What differs is that q(u)'s factor is taken packed, as
-GPflow keeps it: full matrices were the larger part of a training step.
+The results are GPflow's, and so is the Cholesky factor of Kuu. The difference is that the factor of q(u)'s covariance
+is used packed, as GPflow stores it: with full matrices it would take the larger part of a training step.
 """
 
 import tensorflow as tf
@@ -26,8 +26,10 @@ _PAIRS = ((InducingTensors, TruncatedSignatureKernel), (InducingSequences, PathK
 
 class WhitenedPosterior(IndependentPosteriorSingleOutput):
     r"""
-    GPflow's posterior, with q(v) = N(m, L Lᵀ), u = R v and Kuu = R Rᵀ: with A = R⁻¹ Kuf the mean is Aᵀ m and the
-    variance k(x, x) − \|a(x)\|² + \|Lᵀ a(x)\|². Where u is not whitened, or L not packed, it is GPflow's in all.
+    GPflow's posterior of a whitened u, computed with a packed factor.
+
+    With q(v) = N(m, L Lᵀ), u = R v, Kuu = R Rᵀ and A = R⁻¹ Kuf the mean is Aᵀ m and the variance is
+    k(x, x) − \|a(x)\|² + \|Lᵀ a(x)\|². Where u is not whitened, or L is not packed, GPflow's own code runs.
     """
 
     @inherit_check_shapes
@@ -62,7 +64,7 @@ def _prior_kl_whitened(
     q_sqrt: TensorType,
     whiten: bool = False,
 ) -> tf.Tensor:
-    """KL[q(v) || N(0, I)] where u is whitened; else GPflow's."""
+    """KL[q(v) || N(0, I)] where u is whitened; otherwise GPflow computes KL[q(u) || p(u)]."""
     if whiten:
         return white_kl(q_mu, q_sqrt)
     return _gpflows_kl(inducing_variable, kernel, q_mu, q_sqrt, whiten=False)

@@ -1,23 +1,22 @@
-"""Predictions at many inputs with flat memory: means and variances, probabilities of classes, quantiles, samples."""
+"""
+Computations on many rows with flat memory: a batch at a time, the results put together by rows.
+
+Predictions and scores share this machinery; :func:`predict_in_batches` is its simplest use.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.stats
 import tensorflow as tf
-from gpflow import Parameter, likelihoods
 from gpflow.config import default_float
 from gpflow.models import GPModel
 
 from .._checks import as_positive_int
 from .._chunks import row_parts
-from .._tracing import plain_errors
-from ..data.classes import class_probabilities, num_classes
 from ..data.rows import as_array_like
 
-Predictor = Callable[[tf.Tensor], Sequence[tf.Tensor]]
-_QUANTILE_SAMPLES = 1024
+Predictor = Callable[[tf.Tensor], Sequence[Any]]
 
 
 def predict_in_batches(
@@ -26,8 +25,8 @@ def predict_in_batches(
     """
     Means and variances of y at many inputs: ``model.predict_y``, in batches. For classes the means are probabilities.
 
-    What depends on the model alone is computed once (GPflow's cached ``model.posterior()``, where it has one). Memory
-    beyond the results is that of a batch, whatever N is; with ``out`` the results too can stay in files.
+    What depends only on the model is computed once, by GPflow's cached ``model.posterior()`` where there is one. Memory
+    beyond the results is that of one batch, whatever N is. With ``out`` the results can stay in files, too.
 
     .. code-block:: python
 
@@ -36,169 +35,58 @@ def predict_in_batches(
         predict_in_batches(model, X, out=out)
 
     :param model: a GPflow model.
-    :param X: inputs [N, ...], N >= 1: an array, a memory-mapped file or its like, of which a batch at a time is read.
-        Or batches [B, ...] one after another, each predicted as it comes: a generator, a ``tf.data.Dataset``; these
-        may differ in width. Of pairs (X, Y) the first counts.
-    :param batch_size: how many are predicted at a time; changes memory alone. Batches that come as such stay whole.
-    :param out: arrays for the means and the variances, [N, P] each, or more rows, of which the first are written.
-    :return: means and variances, [N, P] each: ``out`` where given.
+    :param X: inputs [N, ...], N >= 1: an array, or a memory-mapped file or the like, of which one batch at a time is
+        read. Or an iterator of batches [B, ...], which may differ in width: a generator or a ``tf.data.Dataset``. Each
+        is predicted as it comes. Where it gives pairs (X, Y), only X is used.
+    :param batch_size: how many inputs are predicted at a time. It changes only the memory needed. An iterator's batches
+        are taken as they come.
+    :param out: arrays [N, P] for the means and the variances. They may have more rows, which are left as they are.
+    :return: means and variances, [N, P] each; ``out`` where it is given.
     :raises ValueError: for no inputs, and for an ``out`` of another shape.
     """
-    return _over_batches(_predictor(model, model.likelihood.predict_mean_and_var), X, batch_size, out)
+    return over_inputs(predictor(model, model.likelihood.predict_mean_and_var), X, batch_size, out)
 
 
-def predict_probabilities(model: GPModel, X: Any, *, batch_size: int = 500, out: Any = None) -> Any:
+def predictor(model: GPModel, then: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Sequence[tf.Tensor]]) -> Predictor:
     """
-    Probabilities of the classes at many inputs, p(y = c | x).
+    A function of inputs that predicts f and calls ``then`` with the inputs and the means and variances of f.
 
-    :param model: a GPflow model with ``MultiClass``, ``Softmax``, ``Ordinal`` or ``Bernoulli`` (classes 0 and 1).
-    :param X: as :func:`predict_in_batches` takes it.
-    :param batch_size: how many are predicted at a time; changes memory alone.
-    :param out: an array [N, classes] for the result, or with more rows.
-    :return: [N, classes]: ``out`` where given.
-    :raises TypeError: for a likelihood without classes.
+    It is traced once. What depends only on the model is computed here, so the model must not change afterwards.
     """
-    likelihood = model.likelihood
-    if num_classes(likelihood) is None:
-        raise TypeError(
-            "model must have a likelihood with classes (MultiClass, Softmax, Bernoulli, Ordinal), got "
-            f"{type(likelihood).__name__}: take predict_in_batches or predict_quantiles."
-        )
-    predict = _predictor(model, lambda *x_and_f: (class_probabilities(likelihood, *x_and_f),))
-    return _over_batches(predict, X, batch_size, None if out is None else (out,))[0]
-
-
-def predict_quantiles(
-    model: GPModel, X: Any, quantiles: Sequence[float], *, batch_size: int = 500, seed: int = 0
-) -> np.ndarray:
-    """
-    Quantiles of the predictive distribution of y at many inputs.
-
-    With ``Gaussian`` noise they are exact, for y is Gaussian. With ``StudentT``, ``Poisson``, ``Exponential``,
-    ``Gamma`` and ``Beta`` they are those of 1024 draws of y at each input, from f and then from the likelihood given
-    f; the draws come from a scrambled Sobol sequence, the same at every input, so that they depend neither on batches
-    nor on the other inputs. Their error is about that of the sample: at q = 0.975 a hundredth of the spread, more
-    further out.
-
-    :param model: a GPflow model with one of these likelihoods.
-    :param X: as :func:`predict_in_batches` takes it.
-    :param quantiles: numbers strictly between 0 and 1, [Q].
-    :param batch_size: how many are predicted at a time; changes memory alone.
-    :param seed: of the draws.
-    :return: [Q, N, P].
-    :raises ValueError: for quantiles outside (0, 1).
-    :raises TypeError: for another likelihood; that of classes has :func:`predict_probabilities`.
-    """
-    levels = np.asarray(quantiles, float)
-    if levels.ndim != 1 or levels.size == 0 or not ((levels > 0) & (levels < 1)).all():
-        raise ValueError(
-            f"quantiles must be numbers strictly between 0 and 1, got {quantiles}: for instance [0.05, 0.95]."
-        )
-    likelihood = model.likelihood
-    if isinstance(likelihood, likelihoods.Gaussian):
-        predict = _predictor(model, likelihood.predict_mean_and_var)
-        scores = scipy.stats.norm.ppf(levels)[:, None, None]
-
-        def quantiles_of(X: tf.Tensor) -> list[np.ndarray]:
-            mean, variance = (part.numpy() for part in predict(X))
-            return [np.moveaxis(mean + scores * np.sqrt(variance), 0, 1)]
-
-    else:
-        inverse = _conditional_quantile(likelihood)
-        predict = _predictor(model, lambda _, mean, variance: (mean, variance))
-        points = scipy.stats.qmc.Sobol(2, seed=seed).random(_QUANTILE_SAMPLES)  # [samples, 2]
-        z, u = scipy.stats.norm.ppf(points[:, 0])[:, None, None], points[:, 1, None, None]
-
-        def quantiles_of(X: tf.Tensor) -> list[np.ndarray]:
-            mean, variance = (part.numpy() for part in predict(X))
-            samples = inverse(mean + z * np.sqrt(variance), u)  # [samples, N, P]
-            return [np.moveaxis(np.quantile(samples, levels, axis=0), 0, 1)]
-
-    return np.moveaxis(_over_batches(quantiles_of, X, batch_size, None)[0], 1, 0)
-
-
-def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int = 0) -> np.ndarray:
-    """
-    Draws of f at given inputs from the posterior, jointly over the inputs.
-
-    The covariance is factorised by its eigenvalues, of which those that rounding makes negative count as zero: no
-    jitter is added, and inputs may coincide or the covariance be singular. Cost O(N³) and memory O(N²) for each latent
-    process: for thousands of inputs, not for millions.
-
-    :param model: a GPflow model.
-    :param X: inputs [N, ...].
-    :param num_samples: S.
-    :param seed: the same seed, model and inputs give the same draws.
-    :return: [S, N, P].
-    """
-    as_positive_int(num_samples, "num_samples")
-    inputs = tf.convert_to_tensor(as_array_like(X), default_float())
-    mean, covariance = model.predict_f(inputs, full_cov=True)  # [N, P], [P, N, N]
-    values, vectors = tf.linalg.eigh(0.5 * (covariance + tf.linalg.matrix_transpose(covariance)))
-    roots = vectors * tf.sqrt(tf.maximum(values, 0.0))[:, None, :]
-    normal = np.random.default_rng(seed).normal(size=(num_samples, *covariance.shape[:2]))
-    deviations = tf.einsum("pnk,spk->snp", roots, tf.constant(normal, covariance.dtype))
-    return (mean + deviations).numpy()
-
-
-def _predictor(model: GPModel, then: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Sequence[tf.Tensor]]) -> Predictor:
-    """``then`` of inputs, means and variances of f: traced once, what the model alone decides computed before."""
     predict_f = model.posterior().predict_f if hasattr(model, "posterior") else model.predict_f
 
     def predict(X: tf.Tensor) -> Sequence[tf.Tensor]:
         return then(X, *predict_f(X))
 
-    return tf.function(predict, reduce_retracing=True)
+    # Without AutoGraph, which nothing here needs, an error raised while tracing comes out as it was raised.
+    return tf.function(predict, reduce_retracing=True, autograph=False)
 
 
-def _conditional_quantile(likelihood: Any) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """(f, u) -> the quantile u of y given f."""
-    stats = scipy.stats
+def over_inputs(function: Predictor, X: Any, batch_size: int, out: Sequence[Any] | None) -> tuple[Any, ...]:
+    """
+    The results of a function of inputs, for all inputs.
 
-    def mean(f: np.ndarray) -> np.ndarray:
-        return likelihood.conditional_mean(tf.zeros([*f.shape[:-1], 0], f.dtype), tf.constant(f)).numpy()
-
-    if isinstance(likelihood, likelihoods.StudentT):
-        spread, df = _number(likelihood, "scale"), _number(likelihood, "df")
-        return lambda f, u: f + spread * stats.t.ppf(u, df)
-    if isinstance(likelihood, likelihoods.Poisson):
-        return lambda f, u: stats.poisson.ppf(u, mean(f))
-    if isinstance(likelihood, likelihoods.Exponential):
-        return lambda f, u: stats.expon.ppf(u, scale=mean(f))
-    if isinstance(likelihood, likelihoods.Gamma):
-        return lambda f, u: stats.gamma.ppf(
-            u, _number(likelihood, "shape"), scale=mean(f) / _number(likelihood, "shape")
-        )
-    if isinstance(likelihood, likelihoods.Beta):
-        scale = _number(likelihood, "scale")
-        return lambda f, u: stats.beta.ppf(u, mean(f) * scale, (1 - mean(f)) * scale)
-    cure = "predict_probabilities" if num_classes(likelihood) is not None else "sample_posterior, and draw y given f"
-    raise TypeError(
-        "model must have a Gaussian, StudentT, Poisson, Exponential, Gamma or Beta likelihood, got "
-        f"{type(likelihood).__name__}: take {cure}."
-    )
+    :param X: as :func:`predict_in_batches` takes it.
+    :param out: an array for each result; None: new ones are made.
+    """
+    batches = _input_batches(X, as_positive_int(batch_size, "batch_size"))
+    return over_batches(function, ((tf.convert_to_tensor(batch, default_float()),) for batch in batches), out)
 
 
-def _number(likelihood: Any, name: str) -> float:
-    value = getattr(likelihood, name)
-    if value is None or (callable(value) and not isinstance(value, Parameter)):
-        raise TypeError(
-            f"model must have a likelihood whose {name} is a number, got a function of the inputs: take "
-            "sample_posterior, and draw y given f."
-        )
-    return float(tf.convert_to_tensor(value))
-
-
-def _over_batches(
-    function: Callable[[tf.Tensor], Sequence[Any]], X: Any, batch_size: int, out: Sequence[Any] | None
+def over_batches(
+    function: Callable[..., Sequence[Any]], batches: Iterable[tuple[Any, ...]], out: Sequence[Any] | None = None
 ) -> tuple[Any, ...]:
-    """What ``function`` gives for batches of inputs, put together by rows: new arrays, or ``out``."""
-    batch_size = as_positive_int(batch_size, "batch_size")
+    """
+    The results of a function of batches, put together by rows.
+
+    :param batches: for each batch the arguments of the function.
+    :param out: an array for each result; None: new ones are made.
+    :raises ValueError: for no rows at all, and for an ``out`` of another shape.
+    """
     parts: list[tuple[np.ndarray, ...]] = []
     row = 0
-    for batch in _input_batches(X, batch_size):
-        with plain_errors():
-            results = tuple(np.asarray(result) for result in function(tf.convert_to_tensor(batch, default_float())))
+    for batch in batches:
+        results = tuple(np.asarray(result) for result in function(*batch))
         if out is None:
             parts.append(results)
         else:

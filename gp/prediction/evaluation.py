@@ -1,6 +1,5 @@
 """Scores of a model on labelled data over batches, for test sets too large to be predicted in one piece."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +9,9 @@ from gpflow.likelihoods import Likelihood, ScalarLikelihood
 from gpflow.models import GPModel
 
 from .._checks import as_positive_int
-from .._tracing import plain_errors
 from ..data import Rows, as_rows
 from ..data.classes import class_probabilities, num_classes
+from .batches import over_batches
 
 
 @dataclass(frozen=True)
@@ -20,9 +19,9 @@ class Evaluation:
     """
     Scores of a model on labelled data.
 
-    :param nlpp: mean over the data of −log p(y | x), in nats; gpflow's ``predict_log_density``.
-    :param accuracy: fraction of the data whose most probable class is the true one; None where the likelihood has no
-        classes.
+    :param nlpp: the mean over the data of −log p(y | x), in nats, from GPflow's ``predict_log_density``.
+    :param accuracy: the fraction of the data whose most probable class is the true one; None where the likelihood has
+        no classes.
     """
 
     nlpp: float
@@ -31,7 +30,7 @@ class Evaluation:
 
 class Evaluator:
     """
-    Scores a model on data, as often as it is called; what it runs is traced once.
+    Scores a model on data each time it is called. The computation is traced only once.
 
     .. code-block:: python
 
@@ -42,17 +41,18 @@ class Evaluator:
     def __init__(self, model: GPModel, data: tuple[Any, Any] | Rows, *, batch_size: int = 500) -> None:
         """
         :param model: a GPflow model.
-        :param data: X [N, ...] and Y [N, P], as the model's likelihood takes them (classes: integers, P = 1); arrays,
-            or memory-mapped files and their like, of which a batch at a time is read.
-        :param batch_size: how many are predicted at a time; changes memory alone.
-        :raises ValueError: for data without rows, of other ranks, or with labels that are no classes of the likelihood.
+        :param data: X [N, ...] and Y [N, P], as the model's likelihood takes them (classes are integers, with P = 1).
+            Arrays, or memory-mapped files and the like, of which one batch at a time is read.
+        :param batch_size: how many inputs are predicted at a time. It changes only the memory needed.
+        :raises ValueError: for data without rows, of other ranks, or with labels that the likelihood does not have.
         """
         self._rows = data if isinstance(data, Rows) else as_rows(data, model.likelihood)
         self._batch_size = as_positive_int(batch_size, "batch_size")
         likelihood = model.likelihood
         self._has_classes = num_classes(likelihood) is not None
 
-        @tf.function(input_signature=list(self._rows.specs()))
+        # Without AutoGraph, which nothing here needs, an error raised while tracing comes out as it was raised.
+        @tf.function(input_signature=list(self._rows.specs()), autograph=False)
         def score(X: tf.Tensor, Y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             f_mean, f_var = model.predict_f(X)
             _check_latents(likelihood, f_mean, Y)
@@ -62,34 +62,31 @@ class Evaluator:
             predicted = tf.argmax(class_probabilities(likelihood, X, f_mean, f_var), axis=-1)
             return log_density, tf.equal(predicted, tf.cast(Y[:, 0], tf.int64))
 
-        with plain_errors():
-            self._score = score.get_concrete_function()
+        self._score = score.get_concrete_function()
 
     def __call__(self) -> Evaluation:
         """The model's scores as it is now."""
-        densities, hits = [], []
-        for rows in _batches(len(self._rows), self._batch_size):
-            X, Y = self._rows.read(rows)
-            log_density, hit = self._score(tf.constant(X), tf.constant(Y))
-            densities.append(log_density.numpy())
-            hits.append(hit.numpy())
-        accuracy = float(np.mean(np.concatenate(hits))) if self._has_classes else None
-        return Evaluation(nlpp=-float(np.mean(np.concatenate(densities))), accuracy=accuracy)
+        starts = range(0, len(self._rows), self._batch_size)
+        batches = (self._rows.read(slice(start, start + self._batch_size)) for start in starts)
+        log_densities, hits = over_batches(lambda X, Y: self._score(tf.constant(X), tf.constant(Y)), batches)
+        return Evaluation(
+            nlpp=-float(np.mean(log_densities)), accuracy=float(np.mean(hits)) if self._has_classes else None
+        )
 
 
 def evaluate(model: GPModel, data: tuple[Any, Any], *, batch_size: int = 500) -> Evaluation:
     """
-    Accuracy and NLPP of a model on data, in batches; :class:`Evaluator` saves tracing where it is done repeatedly.
+    Accuracy and NLPP of a model on data, in batches. To score repeatedly, :class:`Evaluator` saves tracing each time.
 
     :param model: a GPflow model.
     :param data: X [N, ...] and Y [N, P].
-    :param batch_size: how many are predicted at a time; changes memory alone.
+    :param batch_size: how many inputs are predicted at a time. It changes only the memory needed.
     """
     return Evaluator(model, data, batch_size=batch_size)()
 
 
 def _check_latents(likelihood: Likelihood, f_mean: tf.Tensor, Y: tf.Tensor) -> None:
-    """:raises ValueError: where the likelihood needs another number of latent processes, or of columns of Y."""
+    """:raises ValueError: where the likelihood needs another number of latent processes or of columns of Y."""
     latents, columns = f_mean.shape[-1], Y.shape[-1]
     name, expected = type(likelihood).__name__, likelihood.latent_dim
     if expected is not None and latents is not None and latents != expected:
@@ -102,7 +99,3 @@ def _check_latents(likelihood: Likelihood, f_mean: tf.Tensor, Y: tf.Tensor) -> N
             f"Y must have a column for each of the model's {latents} outputs ({name}), got {columns}: build the model "
             f"with num_latent_gps={columns}."
         )
-
-
-def _batches(num_rows: int, batch_size: int) -> Iterator[slice]:
-    return (slice(start, start + batch_size) for start in range(0, num_rows, batch_size))

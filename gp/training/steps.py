@@ -7,7 +7,6 @@ import tensorflow as tf
 from gpflow.config import default_float
 from gpflow.models import SVGP
 
-from .._tracing import plain_errors
 from ..data import Rows
 from .natural_gradients import natural_gradient
 from .optimizers import make_optimizer
@@ -67,13 +66,16 @@ class Steps:
         size = self.options.batch_size
         signature = [tf.TensorSpec([None, size, *spec.shape[1:]], spec.dtype) for spec in data.specs()]
 
-        @tf.function(input_signature=signature)
+        # Without AutoGraph, which the loop does not need, an error raised while tracing comes out as it was raised.
+        @tf.function(input_signature=signature, autograph=False)
         def steps(X: tf.Tensor, Y: tf.Tensor) -> None:
-            for i in tf.range(tf.shape(X)[0]):
+            def step(i: tf.Tensor) -> tuple[tf.Tensor]:
                 self._step(groups, (X[i], Y[i]))
+                return (i + 1,)
 
-        with plain_errors():
-            return steps.get_concrete_function()
+            tf.while_loop(lambda i: i < tf.shape(X)[0], step, (0,))
+
+        return steps.get_concrete_function()
 
     def _step(self, groups: list, minibatch: tuple[tf.Tensor, tf.Tensor]) -> None:
         natural = self._natural

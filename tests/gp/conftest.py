@@ -121,7 +121,7 @@ def default_path_model() -> Callable[[gpflow.models.SVGP], gpflow.models.SVGP]:
 
 def operations(function: Callable, *arguments: object) -> set[str]:
     """The types of all operations in a traced function, those of nested functions and control flow included."""
-    graph = tf.function(function).get_concrete_function(*arguments).graph.as_graph_def()
+    graph = tf.function(function, autograph=False).get_concrete_function(*arguments).graph.as_graph_def()
     nested = [node for function in graph.library.function for node in function.node_def]
     return {node.op for node in [*graph.node, *nested]}
 

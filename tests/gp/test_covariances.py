@@ -89,7 +89,7 @@ def test_other_kernels_are_refused(kernel: gpflow.kernels.Kernel, message: str, 
         lambda: model.posterior(),
     )
     for call in calls:
-        with pytest.raises(TypeError, match=f"basis for SignatureKernel alone, got {message}"):
+        with pytest.raises(TypeError, match=f"basis only for SignatureKernel, got {message}"):
             call()
 
 

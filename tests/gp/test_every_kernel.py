@@ -59,7 +59,7 @@ every_kernel = pytest.mark.parametrize("make", EVERY)
 
 @pytest.fixture
 def data(walks: Callable, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    return flatten_paths(walks(8, 5, 2)), rng.normal(size=(8, 1))
+    return flatten_paths(walks(5, 4, 2)), rng.normal(size=(5, 1))
 
 
 def test_every_public_kernel_is_here() -> None:
@@ -70,7 +70,7 @@ def test_every_public_kernel_is_here() -> None:
 
 @every_kernel
 def test_symmetric_positive_and_consistent_with_its_diagonal(make: Make, walks: Callable) -> None:
-    X, Y = flatten_paths(walks(20, 6, 2)), flatten_paths(walks(4, 3, 2))
+    X, Y = flatten_paths(walks(12, 5, 2)), flatten_paths(walks(4, 3, 2))
     kernel = make()
     K = kernel(X).numpy()
     np.testing.assert_array_equal(K, K.T)
@@ -81,8 +81,8 @@ def test_symmetric_positive_and_consistent_with_its_diagonal(make: Make, walks: 
 
 
 @every_kernel
-def test_gradients_match_central_differences(make: Make, walks: Callable) -> None:
-    """Of all parameters, and of the paths, where inducing points have theirs from."""
+def test_gradients_match_central_differences(make: Make, walks: Callable, rng: np.random.Generator) -> None:
+    """Of all parameters and of the paths, along a random direction; inducing points have theirs from the paths."""
     X, Y, kernel = tf.Variable(flatten_paths(walks(2, 4, 2))), flatten_paths(walks(3, 3, 2)), make()
 
     def total() -> tf.Tensor:
@@ -94,15 +94,15 @@ def test_gradients_match_central_differences(make: Make, walks: Callable) -> Non
         result = total()
     gradients = tape.gradient(result, variables, unconnected_gradients="zero")
     for variable, gradient in zip(variables, gradients, strict=True):
-        value = variable.numpy()
+        value, direction = np.array(variable), rng.normal(size=variable.shape)
 
         def at(array: np.ndarray, variable: tf.Variable = variable) -> float:
             variable.assign(array)
-            return total().numpy()
+            return float(total())
 
-        expected = oracles.central_differences(at, np.array(value), step=1e-3)
+        expected = oracles.slope(at, value, direction, step=1e-3)
         variable.assign(value)
-        np.testing.assert_allclose(gradient, expected, atol=1e-7 * max(1, np.abs(expected).max()))
+        np.testing.assert_allclose(np.sum(gradient * direction), expected, atol=1e-7 * max(1, abs(expected)))
 
 
 @every_kernel
@@ -141,7 +141,7 @@ def test_models_train(make: Make, model: str, data: tuple) -> None:
     before = [parameter.numpy() for parameter in trained.kernel.trainable_parameters]
     optimizer = tf.keras.optimizers.Adam(0.03)
     losses = []
-    for _ in range(4):
+    for _ in range(2):
         with tf.GradientTape() as tape:
             value = loss()
         gradients = tape.gradient(value, trained.trainable_variables)
@@ -195,7 +195,11 @@ def test_saved_model_serves_paths_of_any_length(make: Make, data: tuple, walks: 
     module = tf.Module()
     module.kernel = changed(make())
     spec = tf.TensorSpec([None, None], tf.float64)
-    module.gram = tf.function(lambda X, Y: (module.kernel(X, Y), module.kernel(X)), input_signature=[spec, spec])
+
+    def gram(X: tf.Tensor, Y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return module.kernel(X, Y), module.kernel(X)
+
+    module.gram = tf.function(gram, input_signature=[spec, spec], autograph=False)
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
     Y = flatten_paths(walks(3, 9, 2))

@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 from gpflow.covariances import Kuf, Kuu
 from gpflow.inducing_variables import InducingVariables, SharedIndependentInducingVariables
-from oracles import central_differences, discretized_levels, inner_product, rank_one
+from gpflow.kullback_leiblers import prior_kl
+from gpflow.posteriors import get_posterior_class
+from oracles import discretized_levels, inner_product, rank_one, slope
 
 from sigkernel_tf.gp import (
     InducingSequences,
@@ -127,12 +129,11 @@ def test_gradients(
     for variable, gradient in zip(variables, tape.gradient(total, variables), strict=True):
         start, direction = np.array(variable), rng.normal(size=variable.shape)
 
-        def moved(step: np.ndarray, variable: tf.Variable = variable, start: np.ndarray = start,
-                  by: np.ndarray = direction) -> float:  # fmt: skip
-            variable.assign(start + step[0] * by)
+        def at(array: np.ndarray, variable: tf.Variable = variable) -> float:
+            variable.assign(array)
             return float(value())
 
-        expected = central_differences(moved, np.zeros(1))[0]
+        expected = slope(at, start, direction)
         np.testing.assert_allclose(np.sum(gradient * direction), expected, rtol=1e-6)
         variable.assign(start)
 
@@ -152,7 +153,8 @@ def test_chunks_change_nothing(family: type, walks: Callable, monkeypatch: pytes
         return [K, *tape.gradient(total, [x, *variables], unconnected_gradients=tf.UnconnectedGradients.ZERO)]
 
     expected = everything(tf.constant(X))
-    traced = tf.function(everything, input_signature=[tf.TensorSpec([None, None], tf.float64)])
+    spec = tf.TensorSpec([None, None], tf.float64)
+    traced = tf.function(everything, input_signature=[spec], autograph=False)
     for numbers, run in ((1, everything), (40, traced)):
         monkeypatch.setattr(truncated, "_NUMBERS_AT_ONCE", numbers)
         for found, result in zip(run(tf.constant(X)), expected, strict=True):
@@ -352,7 +354,7 @@ def test_sequences_serve_the_untruncated_kernel(walks: Callable) -> None:
     ("shape", "message"),
     [
         ((5, 3), r"shape \[M, depth \* \(depth \+ 1\) / 2, D\].*got \(5, 3\)"),
-        ((0, 3, 2), "all of them positive"),
+        ((0, 3, 2), "sizes that are positive"),
         ((5, 4, 2), r"1, 3, 6, 10, \.\.\., got 4"),
         ((5, 0, 2), "got 0"),
     ],
@@ -393,7 +395,7 @@ def test_kernels_that_tensors_refuse(kernel: gpflow.kernels.Kernel) -> None:
     refuses(
         InducingTensors(np.ones((3, 3, 2))),
         kernel,
-        "TruncatedSignatureKernel with a linear static kernel alone, got the kernel",
+        "only for TruncatedSignatureKernel with a linear static kernel, got the kernel",
     )
     with pytest.raises(TypeError, match=f"got the kernel {type(kernel).__name__}.*OrthogonalSignatureFeatures"):
         InducingTensors.from_data(np.ones((3, 4)), 2, kernel)
@@ -435,6 +437,19 @@ def test_kernels_that_sequences_refuse(kernel: gpflow.kernels.Kernel) -> None:
     refuses(InducingSequences(np.ones((3, 5, 2))), kernel, "kernels of paths, .* got the kernel")
     with pytest.raises(TypeError, match=f"got the kernel {type(kernel).__name__}.*InducingPoints"):
         InducingSequences.from_data(np.ones((3, 4)), 2, kernel)
+
+
+@pytest.mark.parametrize("Z", [InducingTensors(np.ones((3, 3, 2))), InducingSequences(np.ones((3, 5, 2)))])
+@pytest.mark.parametrize("kernel", UNSUITABLE)
+def test_unsuitable_kernels_have_neither_a_posterior_nor_a_divergence(
+    Z: InducingVariables, kernel: gpflow.kernels.Kernel
+) -> None:
+    message = f"got the kernel {type(kernel).__name__}"
+    with pytest.raises(TypeError, match=message):
+        get_posterior_class(kernel, Z)
+    for whiten in (True, False):
+        with pytest.raises(TypeError, match=message):
+            prior_kl(Z, kernel, np.zeros((3, 1)), np.eye(3)[None], whiten=whiten)
 
 
 def refuses(Z: InducingVariables, kernel: gpflow.kernels.Kernel, message: str) -> None:

@@ -91,7 +91,9 @@ def test_symmetric_and_positive(level_variances: list[float], normalize: bool, w
 
 @pytest.mark.parametrize("level_variances", [[0.7, 2.5, 0.4], [1.0, 0.0, 0.6], [0.8, 1.5, 0.0]], ids=str)
 @pytest.mark.parametrize("normalize", [False, True])
-def test_gradients_match_central_differences(level_variances: list[float], normalize: bool, walks: Callable) -> None:
+def test_gradients_match_central_differences(
+    level_variances: list[float], normalize: bool, walks: Callable, rng: np.random.Generator
+) -> None:
     X, Y = flatten_paths(walks(3, 5, 2)), flatten_paths(walks(4, 3, 2))
     kernel = SignatureKernel(2, lengthscales=[0.9, 1.6], level_variances=level_variances, normalize=normalize)
 
@@ -113,11 +115,12 @@ def test_gradients_match_central_differences(level_variances: list[float], norma
             changed = value.copy()
             changed[moves] = array
             parameter.assign(changed)
-            return total().numpy()
+            return float(total())
 
-        expected = oracles.central_differences(at, value[moves])
+        direction = rng.normal(size=gradient.shape)
+        expected = oracles.slope(at, value[moves], direction)
         parameter.assign(value)
-        np.testing.assert_allclose(gradient, expected, atol=1e-7 * max(1, np.abs(expected).max()))
+        np.testing.assert_allclose(np.sum(gradient * direction), expected, atol=1e-7 * max(1, abs(expected)))
 
 
 def test_zeros_stay_zeros_in_training_and_the_others_move(walks: Callable, rng: np.random.Generator) -> None:
@@ -199,7 +202,7 @@ def test_float32(walks: Callable) -> None:
 
 
 def count_operations(function: Callable, width: int) -> dict[str, int]:
-    graph = tf.function(function).get_concrete_function(tf.TensorSpec([None, width], tf.float64)).graph
+    graph = tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec([None, width], tf.float64)).graph
     names = [operation.type for operation in graph.get_operations()]
     return {name: names.count(name) for name in ("SigkernelTfSignature", "SigkernelTfSignatureKernel")}
 

@@ -49,6 +49,16 @@ VARIABLES = {
 }
 every_kernel = pytest.mark.parametrize("kernel", KERNELS)
 every_variables = pytest.mark.parametrize("variables", VARIABLES)
+# Each kernel with each inducing variables; each of both with both ways to keep q(u).
+every_model = pytest.mark.parametrize(
+    ("kernel", "variables", "options"),
+    [
+        (kernel, variables, {"whiten": (i + j) % 2 == 0, "q_diag": (i + j) % 2 == 0})
+        for i, kernel in enumerate(KERNELS)
+        for j, variables in enumerate(VARIABLES)
+    ],
+    ids=str,
+)
 
 
 @pytest.fixture
@@ -67,31 +77,26 @@ def data_for(model: SVGP, walks: Callable, rng: np.random.Generator) -> tuple[np
     return flatten_paths(walks(5, 5, 2)), rng.normal(size=(5, outputs))
 
 
-@every_kernel
-@every_variables
-@pytest.mark.parametrize(("whiten", "q_diag"), [(True, True), (False, False)])
+@every_model
 def test_same_as_gpflows_default_path(
     kernel: str,
     variables: str,
-    whiten: bool,
-    q_diag: bool,
+    options: dict[str, bool],
     make_model: Callable,
     default_path_model: Callable,
     walks: Callable,
     rng: np.random.Generator,
 ) -> None:
-    model = make_model(kernel, variables, whiten=whiten, q_diag=q_diag)
+    model = make_model(kernel, variables, **options)
     twin, data = default_path_model(model), data_for(model, walks, rng)
     check_same_model(model, twin, data)
 
 
-@every_kernel
-@every_variables
-@pytest.mark.parametrize(("whiten", "q_diag"), [(True, True), (False, False)])
+@every_model
 def test_nothing_is_factorised(
-    kernel: str, variables: str, whiten: bool, q_diag: bool, make_model: Callable, factorisations: Callable
+    kernel: str, variables: str, options: dict[str, bool], make_model: Callable, factorisations: Callable
 ) -> None:
-    model = make_model(kernel, variables, whiten=whiten, q_diag=q_diag)
+    model = make_model(kernel, variables, **options)
     specs = [tf.TensorSpec([None, width], tf.float64) for width in (10, None)]
 
     def step(X: tf.Tensor, Y: tf.Tensor) -> tuple[tf.Tensor, list]:
@@ -181,7 +186,9 @@ def test_one_kernel_several_times_is_computed_once(make_model: Callable) -> None
     spec = tf.TensorSpec([None, 10], tf.float64)
     for kernel, count in (("separate", 2), ("coregionalized", 2), ("coregionalized_alike", 1), ("shared", 1)):
         model = make_model(kernel, "separate")
-        graph = tf.function(lambda X, model=model: model.predict_f(X)).get_concrete_function(spec).graph
+        graph = (
+            tf.function(lambda X, model=model: model.predict_f(X), autograph=False).get_concrete_function(spec).graph
+        )
         types = [operation.type for operation in graph.get_operations()]
         assert types.count("SigkernelTfSignature") == types.count("SigkernelTfSignatureKernel") == count
 
@@ -206,7 +213,8 @@ def test_cached_posterior(make_model: Callable, walks: Callable) -> None:
     for kernel in KERNELS:
         model = make_model(kernel, "shared")
         posterior = model.posterior(gpflow.posteriors.PrecomputeCacheType.VARIABLE)
-        predict = tf.function(posterior.predict_f, input_signature=[tf.TensorSpec([None, None], tf.float64)])
+        spec = tf.TensorSpec([None, None], tf.float64)
+        predict = tf.function(posterior.predict_f, input_signature=[spec], autograph=False)
         predict(X)
         model.q_mu.assign(2.0 * model.q_mu.numpy())
         posterior.update_cache()

@@ -15,6 +15,8 @@ from model_comparison import COVARIANCES, check_same_model, randomize, value_and
 
 import sigkernel_tf as sk
 from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, check_residual, flatten_paths
+from sigkernel_tf.gp.posteriors import packed
+from sigkernel_tf.gp.posteriors.packed import as_packed_factor, is_on_gpu
 
 
 @pytest.fixture
@@ -79,8 +81,9 @@ def test_equation_29(walks: Callable, numpy_signature: Callable, rng: np.random.
 
 
 @pytest.mark.parametrize("whiten", [True, False])
-@pytest.mark.parametrize("q_diag", [True, False])
-@pytest.mark.parametrize(("num_latent_gps", "shared_independent"), [(1, False), (3, False), (3, True)])
+@pytest.mark.parametrize(
+    ("q_diag", "num_latent_gps", "shared_independent"), [(False, 1, False), (True, 3, False), (False, 3, True)]
+)
 def test_nothing_is_factorised(
     whiten: bool,
     q_diag: bool,
@@ -223,3 +226,26 @@ def test_check_residual_needs_values(data: tuple) -> None:
     traced = tf.function(lambda X: check_residual(kernel, Z, X))
     with pytest.raises(RuntimeError, match=r"call it outside tf\.function"):
         traced(data[0])
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ("/job:localhost/replica:0/task:0/device:GPU:0", True),
+        ("/device:GPU:1", True),
+        ("/job:localhost/replica:0/task:0/device:CPU:0", False),
+        ("", False),
+    ],
+)
+def test_where_a_variable_lives(device: str, expected: bool) -> None:
+    assert is_on_gpu(device) == expected
+
+
+def test_a_gpu_that_is_not_used_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packed factor is used where the variable lives on the CPU, whatever other devices there are."""
+    with tf.device("CPU"):
+        model = SVGP(SignatureKernel(2), gpflow.likelihoods.Gaussian(), OrthogonalSignatureFeatures(3))
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: [f"a fake {kind}"])
+    assert as_packed_factor(model.q_sqrt) is not None
+    monkeypatch.setattr(packed, "is_on_gpu", lambda device: "CPU" in device)  # as if the variable were on a GPU
+    assert as_packed_factor(model.q_sqrt) is None

@@ -15,7 +15,7 @@ from gpflow.kernels import RBF, Linear, Matern12, Matern32, Matern52, Polynomial
 
 import sigkernel_tf as sk
 from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, TruncatedSignatureKernel, flatten_paths
-from sigkernel_tf.gp.kernels import static
+from sigkernel_tf.gp.kernels import tiles
 
 
 def distance(X: np.ndarray, Y: np.ndarray, lengthscale: float | np.ndarray = 1.0) -> np.ndarray:
@@ -69,7 +69,7 @@ def test_matches_the_goursat_problem_of_its_increments(
 ) -> None:
     """In one tile, and in tiles of a pair each."""
     if numbers_at_once is not None:
-        monkeypatch.setattr(static, "NUMBERS_AT_ONCE", numbers_at_once)
+        monkeypatch.setattr(tiles, "NUMBERS_AT_ONCE", numbers_at_once)
     make, kappa = STATIC[name]
     X, Y = walks(3, 4, 2, scale=1.5), walks(2, 3, 2, scale=1.5)
     kernel = SignatureKernel(2, lengthscales=[0.9, 1.1], variance=1.4, static_kernel=make())
@@ -87,17 +87,17 @@ def test_matches_the_goursat_problem_of_its_increments(
 def test_linear_and_rbf_enter_the_compiled_sweep(name: str) -> None:
     kernel = SignatureKernel(2, static_kernel=STATIC[name][0]())
     spec = tf.TensorSpec([5, 8], tf.float64)
-    graph = tf.function(lambda X: kernel(X)).get_concrete_function(spec).graph.as_graph_def()
+    graph = tf.function(lambda X: kernel(X), autograph=False).get_concrete_function(spec).graph.as_graph_def()
     operations = {node.op for node in graph.node}
     assert ("SigkernelTfSignatureKernel" in operations) == (name in FUSED)
 
 
-@pytest.mark.parametrize(("name", "numbers_at_once"), [("combined", 400), ("matern12", 1), ("matern12", 2**22)])
+@pytest.mark.parametrize(("name", "numbers_at_once"), [("combined", 400), ("matern12", 1)])
 def test_tiles_change_nothing(
     name: str, numbers_at_once: int, walks: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Values and gradients, of paths and parameters, traced with unknown shapes and not."""
-    X, Y = (tf.constant(flatten_paths(walks(number, length, 2))) for number, length in ((7, 4), (5, 3)))
+    X, Y = (tf.constant(flatten_paths(walks(number, length, 2))) for number, length in ((5, 4), (3, 3)))
     kernel = SignatureKernel(2, static_kernel=STATIC[name][0]())
 
     def results(X: tf.Tensor, Y: tf.Tensor) -> list[tf.Tensor]:
@@ -108,27 +108,27 @@ def test_tiles_change_nothing(
         return values + tape.gradient(total, [X, Y, *kernel.trainable_variables])
 
     expected = results(X, Y)
-    monkeypatch.setattr(static, "NUMBERS_AT_ONCE", numbers_at_once)
-    traced = tf.function(results, input_signature=[tf.TensorSpec([None, None], tf.float64)] * 2)
+    monkeypatch.setattr(tiles, "NUMBERS_AT_ONCE", numbers_at_once)
+    traced = tf.function(results, input_signature=[tf.TensorSpec([None, None], tf.float64)] * 2, autograph=False)
     for found in (results(X, Y), traced(X, Y)):
         for result, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(result, other, rtol=1e-11, atol=1e-12)
     nothing = traced(X[:0], Y)
-    assert nothing[0].shape == (0, 5)
+    assert nothing[0].shape == (0, 3)
     assert nothing[1].shape == (0, 0)
     assert nothing[2].shape == (0,)
 
 
 def test_no_more_than_a_tile_is_held(walks: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for the gradient: the sizes of all arrays of increments that are ever formed."""
-    sizes, solve = [], static.solve_goursat
+    sizes, solve = [], tiles.solve_goursat
 
     def spy(increments: tf.Tensor, **options: object) -> tf.Tensor:
         sizes.append(int(tf.size(increments)))
         return solve(increments, **options)
 
-    monkeypatch.setattr(static, "solve_goursat", spy)
-    monkeypatch.setattr(static, "NUMBERS_AT_ONCE", 2000)
+    monkeypatch.setattr(tiles, "solve_goursat", spy)
+    monkeypatch.setattr(tiles, "NUMBERS_AT_ONCE", 2000)
     X, kernel = flatten_paths(walks(12, 5, 2)), SignatureKernel(2, static_kernel=Matern32())
     with tf.GradientTape() as tape:
         K, diagonal = kernel(X, X[:9]), kernel(X, full_cov=False)
@@ -184,7 +184,7 @@ def test_orthogonal_features_refuse_other_static_kernels(whiten: bool, walks: Ca
         for call in calls:
             with pytest.raises(TypeError, match=message):
                 call()
-    with pytest.raises(TypeError, match="linear static kernel alone, got static_kernel=SquaredExponential"):
+    with pytest.raises(TypeError, match="only for the linear static kernel, got static_kernel=SquaredExponential"):
         kernel.features(X, 3)
 
 

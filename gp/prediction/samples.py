@@ -1,0 +1,35 @@
+"""Joint draws from the posterior of f."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from gpflow.config import default_float
+from gpflow.models import GPModel
+
+from .._checks import as_positive_int
+from ..data.rows import as_array_like
+
+
+def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int = 0) -> np.ndarray:
+    """
+    Draws of f at given inputs from the posterior, jointly over the inputs.
+
+    The covariance is factorised by its eigenvalues, and eigenvalues that rounding makes negative count as zero. So no
+    jitter is needed, inputs may coincide, and the covariance may be singular. Each latent process costs O(N³) time and
+    O(N²) memory, which is feasible for thousands of inputs and not for millions.
+
+    :param model: a GPflow model.
+    :param X: inputs [N, ...].
+    :param num_samples: S, the number of draws.
+    :param seed: decides the draws: the same seed, model and inputs give the same draws.
+    :return: [S, N, P].
+    """
+    as_positive_int(num_samples, "num_samples")
+    inputs = tf.convert_to_tensor(as_array_like(X), default_float())
+    mean, covariance = model.predict_f(inputs, full_cov=True)  # [N, P], [P, N, N]
+    values, vectors = tf.linalg.eigh(0.5 * (covariance + tf.linalg.matrix_transpose(covariance)))
+    roots = vectors * tf.sqrt(tf.maximum(values, 0.0))[:, None, :]
+    normal = np.random.default_rng(seed).normal(size=(num_samples, *covariance.shape[:2]))
+    deviations = tf.einsum("pnk,spk->snp", roots, tf.constant(normal, covariance.dtype))
+    return (mean + deviations).numpy()
