@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
+from .._chunks import row_slices
 from .rows import as_rows
 
 _HEADER, _CHECKSUM = 12, 4  # bytes before a record: its length and that number's checksum; and after it
@@ -117,8 +118,8 @@ def _example(x: np.ndarray, y: np.ndarray) -> bytes:
 
 def _parts(data: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     rows = as_rows(data)
-    for start in range(0, len(rows), 1000):
-        yield rows.read(slice(start, start + 1000))
+    for part in row_slices(len(rows), 1000):
+        yield rows.read(part)
 
 
 def _places(path: Path) -> np.ndarray:

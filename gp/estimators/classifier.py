@@ -10,9 +10,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from ..training.sites import LogisticBernoulli
+from ..data.classes import LogisticBernoulli, logistic_or_softmax_probabilities
 from .base import SignatureGP
-from .tasks import Classification, class_probabilities
+from .tasks import Classification
 
 _KINDS: dict[str, Any] = {"text": str, "numbers": (numbers.Number, np.bool_), "dates": np.datetime64}
 
@@ -68,7 +68,7 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
 
         :param X: series, of any length, with the training set's channels.
         """
-        return class_probabilities(*self._marginals(X))
+        return logistic_or_softmax_probabilities(*self._marginals(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable classes, [N]."""

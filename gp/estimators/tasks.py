@@ -5,8 +5,9 @@ from typing import Protocol
 
 import numpy as np
 
+from ..data.classes import logistic_or_softmax_probabilities
 from ..training.closed_form import SiteLikelihood
-from ..training.sites import GaussianSites, LogisticSites, SoftmaxSites, logistic_probabilities, softmax_probabilities
+from ..training.sites import GaussianSites, LogisticSites, SoftmaxSites
 
 _SMALLEST_PROBABILITY = 1e-12
 
@@ -68,7 +69,7 @@ class Classification:
 
     def nlpp(self, mean: np.ndarray, variance: np.ndarray, rows: np.ndarray, fitted: SiteLikelihood) -> np.ndarray:
         """−log of the true class's probability."""
-        p = class_probabilities(mean, variance)[np.arange(len(mean)), self.y[rows]]
+        p = logistic_or_softmax_probabilities(mean, variance)[np.arange(len(mean)), self.y[rows]]
         return -np.log(np.maximum(p, _SMALLEST_PROBABILITY))
 
 
@@ -102,8 +103,3 @@ class Regression:
         assert isinstance(fitted, GaussianSites)
         total = variance + fitted.noise
         return 0.5 * np.sum(np.log(2 * np.pi * total) + (self.Y[rows] - mean) ** 2 / total, axis=1)
-
-
-def class_probabilities(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """[N, number of classes] from marginals of the latent processes."""
-    return logistic_probabilities(mean, variance) if mean.shape[1] == 1 else softmax_probabilities(mean, variance)

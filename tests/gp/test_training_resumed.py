@@ -20,7 +20,8 @@ from training_toys import Spy, assert_same_training, parameters, toy_data, toy_m
 
 from sigkernel_tf import FiniteDifference
 from sigkernel_tf.gp import SigGPDE, SignatureKernel, TruncatedSignatureKernel
-from sigkernel_tf.gp.training import minibatches, run, train
+from sigkernel_tf.gp.data import minibatches
+from sigkernel_tf.gp.training import run, train
 from sigkernel_tf.static_kernels import rbf
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,6 +8,7 @@ import numpy as np
 from sigkernel_tf.signature_kernels import signature_kernel_diag
 from sigkernel_tf.signatures import signature
 
+from ..._chunks import row_slices
 from ...kernels.levels import levels_of_words
 from ...training.closed_form import Features, Fit, fit
 from ..panels import Series
@@ -39,7 +40,7 @@ class Choice:
 
 def features_of(choice: Choice, series: Series) -> Features:
     """The signature features of series."""
-    blocks = [_features(choice, series[start : start + _BLOCK]) for start in range(0, len(series), _BLOCK)]
+    blocks = [_features(choice, series[rows]) for rows in row_slices(len(series), _BLOCK)]
     residuals = [block.residual for block in blocks if block.residual is not None]
     residual = np.concatenate(residuals) if residuals else None
     return Features(np.concatenate([block.S for block in blocks]), blocks[0].groups, residual)
