@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+
+from sigkernel_tf._padded_paths import PaddedPaths
 
 Series = list[np.ndarray]
 """One array [L_i, D] for each series."""
@@ -76,13 +79,13 @@ def warn_if_transposed(X: Any, name: str = "X") -> None:
         )
 
 
-def pad(series: Series) -> np.ndarray:
-    """[N, L, D], NaN after a series' end."""
-    length = max(len(one) for one in series)
-    padded = np.full((len(series), length, series[0].shape[1]), np.nan)
-    for row, one in zip(padded, series, strict=True):
-        row[: len(one)] = one
-    return padded
+def pad(series: Series) -> PaddedPaths:
+    """The series in one tensor, each padded with its last value."""
+    lengths = [len(one) for one in series]
+    values = np.empty((len(series), max(lengths), series[0].shape[1]))
+    for row, one in zip(values, series, strict=True):
+        row[: len(one)], row[len(one) :] = one, one[-1]
+    return PaddedPaths(tf.constant(values), tf.constant(lengths, tf.int32))
 
 
 def _split(X: Any, name: str) -> Series:

@@ -4,8 +4,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from sigkernel_tf import paths
+from sigkernel_tf import _padded_paths
+from sigkernel_tf._padded_paths import PaddedPaths
 
 from .._checks import as_positive_int
 from .panels import Series, pad
@@ -91,56 +93,72 @@ class Preprocessor:
         return cls(preprocessing, mean, (points - origin).std(axis=0), max_length)
 
     def paths(self, series: Series) -> np.ndarray:
-        """[N, L, D], each path padded with its last value."""
+        """
+        The paths of series, [N, L, D]; each path is padded with its last value.
+
+        :raises ValueError: for series whose paths are too large for floating-point numbers.
+        """
         how = self.preprocessing
         X = pad(series)
         if how.scaling == "set":
-            X = paths.standardize(X, mean=self.mean, deviation=self.deviation)
+            X = _padded_paths.standardize(X, self.mean, self.deviation)
         elif how.scaling == "series":
-            X = paths.standardize(X)
+            X = _padded_paths.standardize(X)
         if how.cumulative_sum:
-            X = np.cumsum(X, axis=1)
+            X = summed(X)
         X = thinned(X, self.max_length)
         if how.base_point or how.cumulative_sum:
-            X = paths.add_basepoint(X)
+            X = _padded_paths.add_basepoint(X)
         if how.lead_lag:
-            X = paths.lead_lag(X)
+            X = _padded_paths.lead_lag(X)
         if how.windows > 1:
             X = windowed(X, how.windows)
         if how.time:
-            X = paths.add_time(X)
-        return paths.pad_ragged(X)
+            X = _padded_paths.add_time(X)
+        found = X.values.numpy()
+        finite = np.isfinite(found).all(axis=(1, 2))
+        if not finite.all():
+            raise ValueError(
+                f"X must hold numbers that stay finite under the preprocessing ({how}), got series "
+                f"{int(np.argmin(finite))} with a path that overflows: rescale the series first."
+            )
+        return found
 
 
-def thinned(X: np.ndarray, max_length: int) -> np.ndarray:
-    """[N, L, D] with at most ``max_length`` steps: longer series by linear interpolation at equal distances."""
-    if X.shape[1] <= max_length:
+def summed(X: PaddedPaths) -> PaddedPaths:
+    """The running sum of each series."""
+    return PaddedPaths(tf.cumsum(tf.where(X.inside(), X.values, 0.0), axis=1), X.lengths)
+
+
+def thinned(X: PaddedPaths, max_length: int) -> PaddedPaths:
+    """Series of at most ``max_length`` steps: longer ones are interpolated linearly at equal distances."""
+    if X.values.shape[1] <= max_length:
         return X
-    lengths = (~np.isnan(X[..., 0])).sum(axis=1)
-    out = np.full((X.shape[0], max_length, X.shape[2]), np.nan)
-    for row, one, length in zip(out, X, lengths, strict=True):
-        if length <= max_length:
-            row[:length] = one[:length]
-            continue
-        at = np.linspace(0, length - 1, max_length)
-        left = np.minimum(at.astype(int), length - 2)
-        right_share = (at - left)[:, None]
-        row[:] = (1 - right_share) * one[left] + right_share * one[left + 1]
-    return out
+    values, lengths = X.values.numpy(), X.lengths.numpy()
+    last = lengths[:, None] - 1
+    at = np.where(
+        lengths[:, None] > max_length,
+        np.linspace(0.0, lengths - 1, max_length, axis=1),
+        np.minimum(np.arange(max_length), last),
+    )  # [N, max_length]
+    left = np.minimum(at.astype(int), np.maximum(last - 1, 0))
+    right_share = (at - left)[..., None]
+    before, after = (np.take_along_axis(values, step[..., None], axis=1) for step in (left, left + 1))
+    kept = (1 - right_share) * before + right_share * after
+    return PaddedPaths(tf.constant(kept), tf.minimum(X.lengths, max_length))
 
 
-def windowed(X: np.ndarray, windows: int) -> np.ndarray:
+def windowed(X: PaddedPaths, windows: int) -> PaddedPaths:
     """
-    [N, L, windows * D] of paths [N, L, D], NaN after their ends: channels w D to (w + 1) D move as the path does in its
-    w-th window, from zero, and stand still before and after.
+    Paths of windows * D channels: channels w D to (w + 1) D move as the path does in its w-th window.
+
+    They start from zero and stand still before and after that window.
     """
-    steps = np.nan_to_num(np.diff(X, axis=1, prepend=X[:, :1]))  # [N, L, D]
-    is_path = ~np.isnan(X[..., 0])
-    last = np.maximum(is_path.sum(axis=1) - 1, 1)[:, None]
-    window = (np.maximum(np.arange(X.shape[1]) - 1, 0) * windows) // last  # [N, L]
-    moves = np.where(window[..., None, None] == np.arange(windows)[:, None], steps[..., None, :], 0.0)
-    out = np.cumsum(moves, axis=1).reshape(*X.shape[:2], -1)
-    return np.where(is_path[..., None], out, np.nan)
+    steps = tf.pad(X.values[:, 1:] - X.values[:, :-1], [[0, 0], [1, 0], [0, 0]])  # [N, L, D]
+    last = tf.maximum(X.lengths - 1, 1)[:, None]
+    window = tf.maximum(X.steps() - 1, 0) * windows // last  # [N, L]
+    moves = tf.where(window[..., None, None] == tf.range(windows)[:, None], steps[..., None, :], 0.0)
+    return PaddedPaths(tf.reshape(tf.cumsum(moves, axis=1), [*X.values.shape[:2], -1]), X.lengths)
 
 
 def candidates(num_channels: int, max_channels: int) -> list[Preprocessing]:
