@@ -56,11 +56,9 @@ def as_series(X: Any, name: str = "X") -> Series:
     return [_without_padding(one, i, name) for i, one in enumerate(series)]
 
 
-def column_names(X: Any) -> list[str] | None:
-    """The names of a panel's columns where it comes in data frames and all are text, as scikit-learn has them."""
-    frames = X if _is_listed(X) else [X]
-    columns = list(getattr(frames[0], "columns", [])) if len(frames) else []
-    return columns if columns and all(isinstance(name, str) for name in columns) else None
+def is_listed(X: Any) -> bool:
+    """Whether a panel is a list, or an array of objects, with one element for each series."""
+    return isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
 
 
 def warn_if_transposed(X: Any, name: str = "X") -> None:
@@ -88,6 +86,13 @@ def pad(series: Series) -> PaddedPaths:
     return PaddedPaths(tf.constant(values), tf.constant(lengths, tf.int32))
 
 
+def sizes(series: Series) -> str:
+    """The numbers of series, of time steps and of channels, in words."""
+    lengths = [len(one) for one in series]
+    span = f"{min(lengths)}" if min(lengths) == max(lengths) else f"{min(lengths)} to {max(lengths)}"
+    return f"{len(series)} series, {span} time steps, {series[0].shape[1]} channels"
+
+
 def _split(X: Any, name: str) -> Series:
     """Series [L_i, D], padding included."""
     if type(X).__module__.split(".")[0] == "pandas":
@@ -96,11 +101,11 @@ def _split(X: Any, name: str) -> Series:
         raise TypeError(f"{name} must be dense, got the sparse {type(X).__name__}: give {name}.toarray(), [N, L].")
     if hasattr(X, "row_splits"):  # a ragged tensor
         X = [X[i].numpy() for i in range(int(X.nrows()))]
-    is_listed = _is_listed(X)
-    if is_listed and len(X) and all(np.ndim(_values(one)) >= 1 for one in X):
+    listed = is_listed(X)
+    if listed and len(X) and all(np.ndim(_values(one)) >= 1 for one in X):
         _check_columns(X, name)
         return [_one(one, f"{name}[{i}]") for i, one in enumerate(X)]
-    if is_listed and len(X) == 0:
+    if listed and len(X) == 0:
         return []
     values = _numbers(X, name)
     if values.ndim not in (2, 3):
@@ -116,10 +121,6 @@ def _split(X: Any, name: str) -> Series:
             "required."
         )
     return list(values)
-
-
-def _is_listed(X: Any) -> bool:
-    return isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
 
 
 def _from_pandas(X: Any, name: str) -> Series:
@@ -228,10 +229,3 @@ def _without_padding(one: np.ndarray, number: int, name: str) -> np.ndarray:
             f"channel {channel}: interpolate or drop it first."
         )
     return kept
-
-
-def describe(series: Sequence[np.ndarray]) -> str:
-    """Numbers of series, of time steps and of channels, for a person."""
-    lengths = [len(one) for one in series]
-    span = f"{min(lengths)}" if min(lengths) == max(lengths) else f"{min(lengths)} to {max(lengths)}"
-    return f"{len(series)} series, {span} time steps, {series[0].shape[1]} channels"

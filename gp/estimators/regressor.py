@@ -68,9 +68,8 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
     def _gpflow_likelihood(self) -> gpflow.likelihoods.Likelihood:
         return gpflow.likelihoods.Gaussian(self._noise)
 
-    def _model_arrays(self) -> dict[str, np.ndarray]:
+    def _keep_likelihood(self) -> None:
         self._noise = float(self.model_.likelihood.variance.numpy())  # someone may have trained the model further
-        return super()._model_arrays()
 
     def _saved(self) -> tuple[str, ...]:
         return (*super()._saved(), "y_mean_", "y_scale_", "_flat", "_noise")

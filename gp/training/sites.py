@@ -6,6 +6,7 @@ that the same marginals always give the same sites.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import scipy.special
@@ -14,12 +15,22 @@ from .._chunks import row_slices
 from .._quadrature import NODES, WEIGHTS, normal_points
 from .closed_form import Expectations
 
+_Sites = TypeVar("_Sites")
+
 _DRAWS = 64
 _NUMBERS_AT_ONCE = 4_000_000  # 32 MB
 
 
+class _WithoutParameters:
+    """A likelihood without parameters of its own."""
+
+    def updated(self: _Sites, mean: np.ndarray, variance: np.ndarray) -> _Sites:
+        """The same likelihood, as there is nothing to move."""
+        return self
+
+
 @dataclass(frozen=True)
-class LogisticSites:
+class LogisticSites(_WithoutParameters):
     """Two classes: p(y = 1 | f) = 1 / (1 + exp(−f)), as GPflow's ``Bernoulli(tf.sigmoid)``."""
 
     y: np.ndarray
@@ -36,13 +47,9 @@ class LogisticSites:
             curvature=((p * (1.0 - p)) @ WEIGHTS)[:, None],
         )
 
-    def updated(self, mean: np.ndarray, variance: np.ndarray) -> "LogisticSites":
-        """The same likelihood, as it has no parameters."""
-        return self
-
 
 @dataclass(frozen=True)
-class SoftmaxSites:
+class SoftmaxSites(_WithoutParameters):
     """Several classes: p(y = c | f) = exp(f_c) / sum exp(f), as GPflow's ``Softmax``."""
 
     y: np.ndarray
@@ -62,10 +69,6 @@ class SoftmaxSites:
             slope[rows] = one_hot - p.mean(axis=1)
             curvature[rows] = (p * (1.0 - p)).mean(axis=1)
         return Expectations(total, slope, curvature)
-
-    def updated(self, mean: np.ndarray, variance: np.ndarray) -> "SoftmaxSites":
-        """The same likelihood, as it has no parameters."""
-        return self
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from sigkernel_tf import paths
 from sigkernel_tf.gp import Preprocessing
-from sigkernel_tf.gp.estimators.panels import as_series, column_names, pad, warn_if_transposed
+from sigkernel_tf.gp.estimators.channels import column_names
+from sigkernel_tf.gp.estimators.panels import as_series, pad, warn_if_transposed
 from sigkernel_tf.gp.estimators.preprocessing import Preprocessor, candidates, thinned, windowed
 from sigkernel_tf.signatures import signature
 
@@ -216,8 +217,9 @@ def test_paths_are_those_of_the_public_functions(unequal: list[np.ndarray], scal
 
 def test_paths_that_overflow() -> None:
     series = [np.ones((3, 1)), np.full((3, 1), 1e308)]
+    how = Preprocessing(scaling="none", cumulative_sum=True)
     with pytest.raises(ValueError, match=r"stay finite .*cumulative sum.* got series 1 .* rescale the series first"):
-        Preprocessor.fitted(Preprocessing(scaling="none", cumulative_sum=True), series, 100).paths(series)
+        Preprocessor(how, np.zeros(1), np.ones(1), 100).paths(series)
 
 
 def test_a_lead_and_its_lag_share_a_lengthscale() -> None:

@@ -1,14 +1,14 @@
 """The whole search: by evidence among many, by validation NLPP among the best."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
+from ..options import Options
 from ..panels import Series
-from ..preprocessing import Preprocessing
 from ..tasks import Task
 from .candidates import Candidate, Search, subset, too_short
 from .validation import Choice, validated
@@ -19,19 +19,6 @@ _VALIDATION_SERIES = 300
 _VALIDATION_WORK = 2.4e8  # series cubed times classes: a tenth of a second a step
 _VARIATIONS = (8.0, 4.0, 2.0, 1.0)  # of a typical path over the common lengthscale, where levels have one variance
 _ALIKE = 1e-6  # two evidences closer than this are of the same paths in other words
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user leaves to the search, and what not."""
-
-    preprocessings: Sequence[Preprocessing]
-    lengthscales: np.ndarray | None
-    """None: chosen; else [D] or []."""
-    level_variances: bool | None
-    """Whether levels have variances of their own; None: whichever validates better."""
-    max_words: int
-    max_length: int
 
 
 def choose(
