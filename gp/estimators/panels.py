@@ -1,4 +1,4 @@
-"""Panels of time series as people have them: arrays, lists, tslearn's padded arrays and sktime's data frames."""
+"""Panels of time series in all their usual forms: arrays, lists, tslearn's padded arrays and sktime's data frames."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from sigkernel_tf._padded_paths import PaddedPaths
 Series = list[np.ndarray]
 """One array [L_i, D] for each series."""
 
-_MANY_CHANNELS = 10  # times as many channels as time steps: more than in any public archive whose arrays are [N, L, D]
+_MANY_CHANNELS = 10  # times as many channels as time steps: more than in any public data set of arrays [N, L, D]
 _FORMATS = (
     "[N, L, D] (series, time steps, channels), [N, L] for one channel, a list of series [L_i, D] or [L_i], or sktime's "
     "nested or multi-indexed DataFrame"
@@ -21,23 +21,23 @@ _FORMATS = (
 
 def as_series(X: Any, name: str = "X") -> Series:
     """
-    The series of a panel, one float64 array [L_i, D] each.
+    The series of a panel, each as a float64 array [L_i, D]. A panel is one of the following.
 
     * an array [N, L, D], tslearn's too: steps at a series' end that are NaN in all channels are padding. sktime's
-      "numpy3D" is [N, D, L] and cannot be told from it: give ``X.transpose(0, 2, 1)``, or sktime's DataFrames;
+      "numpy3D" is [N, D, L] and cannot be told apart: give ``X.transpose(0, 2, 1)``, or sktime's DataFrames;
     * an array [N, L] or a list of lists of numbers: one channel;
-    * a list (or an array of objects) of series [L_i, D] or [L_i], also of DataFrames, one row a time step;
-    * sktime's nested DataFrame: a row a series, a column a channel, a pandas Series or an array in each cell;
+    * a list (or an array of objects) of series [L_i, D] or [L_i], also of DataFrames with one row for each time step;
+    * sktime's nested DataFrame: each row is a series, each column a channel, each cell a pandas Series or an array;
     * sktime's "pd-multiindex": rows are indexed by (series, time), those of a series beside each other and in the order
-      of time, a column a channel. Time stamps are left out;
-    * a DataFrame of numbers: a row a series of one channel;
+      of time; each column is a channel. The times themselves are not used;
+    * a DataFrame of numbers: each row is a series of one channel;
     * a tensor [N, L, D] or [N, L] and a ``tf.RaggedTensor``.
 
     :param name: what errors call X.
     :raises ValueError: for another shape, no series, an empty series, differing numbers of channels, data frames of one
         list with differing columns, rows out of order, and for NaN and infinity inside a series (which series, which
         step).
-    :raises TypeError: for what is no panel of numbers.
+    :raises TypeError: for anything that is not a panel of numbers.
     """
     series = _split(X, name)
     if not series:
@@ -94,7 +94,7 @@ def sizes(series: Series) -> str:
 
 
 def _split(X: Any, name: str) -> Series:
-    """Series [L_i, D], padding included."""
+    """The series [L_i, D] with their padding."""
     if type(X).__module__.split(".")[0] == "pandas":
         return _from_pandas(X, name)
     if hasattr(X, "toarray"):
@@ -149,7 +149,7 @@ def _from_pandas(X: Any, name: str) -> Series:
 
 
 def _check_columns(X: Sequence[Any], name: str) -> None:
-    """Channels are taken by position: every data frame of a list must have them in one order."""
+    """Check that all data frames of a list have the same columns in the same order, as these are taken by position."""
     expected = None
     for i, one in enumerate(X):
         columns = list(getattr(one, "columns", []))
@@ -162,7 +162,7 @@ def _check_columns(X: Sequence[Any], name: str) -> None:
 
 
 def _check_order(X: Any, name: str) -> None:
-    """Each series' rows stand beside each other; its times increase, where they are numbers or dates."""
+    """Check that the rows of each series are beside each other, and that its times increase unless they are text."""
     key = X.index.codes[0]
     inside = key[1:] == key[:-1]
     times = X.index.get_level_values(1)
@@ -182,7 +182,7 @@ def _check_order(X: Any, name: str) -> None:
 
 
 def _values(one: Any) -> Any:
-    """What a pandas object or a tensor holds."""
+    """The array that a pandas object or a tensor holds; anything else as it is."""
     if hasattr(one, "to_numpy"):
         return one.to_numpy()
     return one.numpy() if hasattr(one, "numpy") else one

@@ -1,4 +1,4 @@
-"""What is done to series before a signature kernel sees them."""
+"""How series become paths for a signature kernel: scaling, running sums, thinning, lead-lag, windows and time."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,21 +21,23 @@ class Preprocessing:
     """
     How series become paths, in this order: scaling, cumulative sum, thinning, base point, lead-lag, windows, time.
 
-    :param scaling: "set": each channel less its mean, over its deviation, of all steps of the training set; "series":
-        of each series by itself, which forgets where it lies and how far it reaches; "none".
-    :param cumulative_sum: whether a path is the running sum of its series, from zero: its increments are the values
-        themselves.
-    :param base_point: whether a path starts at zero, so that the kernel sees where a series starts; a running sum does
-        anyway.
-    :param lead_lag: whether each channel stands beside itself one step later, so that the kernel sees its quadratic
-        variation.
-    :param windows: W equal parts of a path, each with channels of its own side by side, which move as the path does in
-        that part and stand still before and after: levels 1 and 2 then say where along a series something happens (the
-        windows of Morrill et al. 2021, "A generalised signature method for multivariate time series feature
-        extraction", in one path).
-    :param time: whether time, from 0 to 1 over each series, is a channel, the first; without it speed does not matter.
-    :raises ValueError: and
-    :raises TypeError: for a value outside its range, naming it.
+    :param scaling: "set": each channel less its mean, over its deviation, both of all steps of the training set;
+        "series": both of each series by itself, so that where a series lies and how far it reaches is lost; "none": the
+        values as they are.
+    :param cumulative_sum: whether a path is the running sum of its series, from zero, so that the path's increments are
+        the series' values.
+    :param base_point: whether a path starts at zero, so that the kernel depends on where a series starts. The path of a
+        running sum always does.
+    :param lead_lag: whether each channel has a copy one step later beside it, so that the kernel depends on its
+        quadratic variation.
+    :param windows: the number W of equal parts into which a path is cut. Each part has channels of its own, which move
+        as the path does in that part and stand still before and after. Levels 1 and 2 of the signature then tell where
+        along a series something happens. These are the windows of Morrill et al. 2021, "A generalised signature method
+        for multivariate time series feature extraction", in one path. 1: the path stays whole.
+    :param time: whether time, from 0 to 1 over each series, is the first channel. Without it, the kernel does not
+        depend on speed.
+    :raises ValueError: for a value outside its range, naming the field.
+    :raises TypeError: for a value of another type, naming the field.
     """
 
     scaling: str = "set"
@@ -59,11 +61,11 @@ class Preprocessing:
         return " + ".join([f"scaling by {self.scaling}", *(step for step, taken in steps.items() if taken)])
 
     def num_channels(self, num_channels: int) -> int:
-        """D of the paths for D of the series."""
+        """The number of channels of the paths of series with ``num_channels`` channels."""
         return num_channels * (1 + self.lead_lag) * self.windows + self.time
 
     def channel_groups(self, num_channels: int) -> np.ndarray:
-        """For each channel of the paths the lengthscale it has: a lead, its lag and their windows share one."""
+        """The number of the lengthscale of each channel of the paths; a lead, its lag and their windows share one."""
         of_series = np.tile(np.arange(num_channels), (1 + self.lead_lag) * self.windows)
         return np.concatenate([[0], of_series + 1]) if self.time else of_series
 
@@ -74,21 +76,21 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Preprocessor:
-    """A preprocessing with the training set's numbers in it."""
+    """A preprocessing together with the numbers of the training set that it needs."""
 
     preprocessing: Preprocessing
     mean: np.ndarray
-    """Of the training set's channels, [D]."""
+    """The mean of each channel of the training set, [D]."""
     deviation: np.ndarray
-    """Likewise; 0 for a constant channel."""
+    """The deviation of each channel of the training set, [D]; 0 for a constant channel."""
     max_length: int
-    """A longer series is thinned to so many steps."""
+    """The largest number of steps; longer series are thinned to it."""
 
     @classmethod
     def fitted(cls, preprocessing: Preprocessing, series: Series, max_length: int) -> "Preprocessor":
-        """With the moments of a training set."""
+        """The preprocessor with the moments of a training set."""
         points = np.concatenate(series)
-        origin = points[0]  # taken off first, so that a constant channel has a deviation of 0 and not of rounding
+        origin = points[0]  # subtracted first, so that rounding does not give a constant channel a deviation
         mean = (points - origin).mean(axis=0) + origin
         return cls(preprocessing, mean, (points - origin).std(axis=0), max_length)
 
@@ -165,8 +167,8 @@ def candidates(num_channels: int, max_channels: int) -> list[Preprocessing]:
     """
     The preprocessings among which the training set chooses.
 
-    Not those under which a path of one channel is known by its two ends, nor lead-lag and windows where they make more
-    than ``max_channels`` channels.
+    They leave out those whose paths have one channel, as a signature then depends only on a path's two ends, and
+    lead-lag and windows where these lead to more than ``max_channels`` channels.
     """
     ways: list[dict[str, Any]] = [
         {"lead_lag": lead_lag, "time": time} for lead_lag in (False, True) for time in (True, False)
