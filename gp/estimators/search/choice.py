@@ -67,7 +67,7 @@ class _Trial:
         return best, self.table
 
     def _plain(self, candidate: Candidate) -> list[Choice]:
-        """With one variance for all levels, the common factor of the lengthscales decides how much each level counts."""
+        """With one variance for all levels, a common factor of the lengthscales decides how much each level counts."""
         found = []
         for variation in (None,) if self.options.lengthscales is not None else _VARIATIONS:
             scaled = candidate if variation is None else self._scaled(candidate, variation)

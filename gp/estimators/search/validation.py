@@ -28,7 +28,7 @@ class Choice:
 
     candidate: Candidate
     learned: bool
-    """Whether each level has a variance of its own. Otherwise all have the same, levels beyond the features included."""
+    """Whether each level has a variance of its own. Otherwise all have the same, also levels beyond the features."""
     validation_nlpp: float = np.inf
     """The mean of −log p(y | x) over held-out series, in nats."""
 
