@@ -15,14 +15,14 @@ series is an error that names the series and the step: a ValueError for NumPy, a
 tensors. What the arguments' shapes and dtypes show is a ValueError or TypeError.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from . import _checks
+from . import _checks, _padded_paths
+from ._padded_paths import PaddedPaths
 
 
 def add_time(X: Any) -> Any:
@@ -32,15 +32,7 @@ def add_time(X: Any) -> Any:
     :param X: series of D channels, of any kind this module takes.
     :return: series of D + 1 channels, of X's kind.
     """
-
-    def change(series: _Series) -> _Series:
-        last = series.lengths[:, None] - 1
-        step = tf.minimum(series.steps()[None, :], last)
-        dtype = series.values.dtype
-        time = tf.cast(step, dtype) / tf.cast(tf.maximum(last, 1), dtype)
-        return series.replace(values=tf.concat([time[..., None], series.values], axis=-1))
-
-    return _transform(X, change)
+    return _transform(X, _padded_paths.add_time)
 
 
 def add_basepoint(X: Any) -> Any:
@@ -50,12 +42,7 @@ def add_basepoint(X: Any) -> Any:
     :param X: series of D channels, of any kind this module takes.
     :return: series that are one step longer, of X's kind.
     """
-
-    def change(series: _Series) -> _Series:
-        values = tf.pad(series.values, [[0, 0], [1, 0], [0, 0]])
-        return series.replace(values=values, lengths=series.lengths + 1)
-
-    return _transform(X, change)
+    return _transform(X, _padded_paths.add_basepoint)
 
 
 def lead_lag(X: Any) -> Any:
@@ -68,13 +55,7 @@ def lead_lag(X: Any) -> Any:
     :param X: series of D channels and L steps, of any kind this module takes.
     :return: series of 2D channels and 2L - 1 steps, of X's kind.
     """
-
-    def change(series: _Series) -> _Series:
-        twice = tf.repeat(series.values, 2, axis=1)
-        values = tf.concat([twice[:, 1:], twice[:, :-1]], axis=-1)
-        return series.replace(values=values, lengths=2 * series.lengths - 1)
-
-    return _transform(X, change)
+    return _transform(X, _padded_paths.lead_lag)
 
 
 def pad_ragged(X: Any) -> Any:
@@ -86,7 +67,7 @@ def pad_ragged(X: Any) -> Any:
     :param X: series of D channels, of any kind this module takes.
     :return: [N, L, D] without NaNs, an array for NumPy, a tensor for tensors.
     """
-    return _transform(X, lambda series: series, write=lambda series, _: series.values)
+    return _transform(X, lambda paths: paths, write=lambda paths, _: paths.values)
 
 
 def standardize(X: Any, *, mean: Any = None, deviation: Any = None) -> Any:
@@ -105,20 +86,11 @@ def standardize(X: Any, *, mean: Any = None, deviation: Any = None) -> Any:
     :param mean: [D] or a number.
     :param deviation: [D] or a number, >= 0.
     :return: series of X's kind and shape.
-    :raises ValueError: where one of ``mean`` and ``deviation`` is given alone, or is no number for each channel.
+    :raises ValueError: where only one of ``mean`` and ``deviation`` is given, or one is not a number for each channel.
     """
     if (mean is None) != (deviation is None):
         raise ValueError("standardize takes mean and deviation together, or neither: see mean_and_deviation.")
-
-    def change(series: _Series) -> _Series:
-        if mean is None:
-            centre, scale = _moments(series, per_series=True)
-        else:
-            centre, scale = _statistic(mean, "mean", series), _statistic(deviation, "deviation", series)
-        scale = tf.where(scale == 0, tf.ones_like(scale), scale)
-        return series.replace(values=(series.values - centre) / scale)
-
-    return _transform(X, change)
+    return _transform(X, lambda paths: _padded_paths.standardize(paths, mean, deviation))
 
 
 def mean_and_deviation(X: Any) -> tuple[Any, Any]:
@@ -129,57 +101,19 @@ def mean_and_deviation(X: Any) -> tuple[Any, Any]:
     :return: mean [D] and deviation [D], arrays for NumPy, tensors for tensors.
     """
 
-    def write(series: _Series, _: Any) -> list[tf.Tensor]:
-        tf.debugging.assert_positive(tf.size(series.lengths), "mean_and_deviation needs at least one series")
-        return [moment[0, 0] for moment in _moments(series, per_series=False)]
+    def write(paths: PaddedPaths, _: Any) -> list[tf.Tensor]:
+        tf.debugging.assert_positive(tf.size(paths.lengths), "mean_and_deviation needs at least one series")
+        return [moment[0, 0] for moment in _padded_paths.moments(paths, per_series=False)]
 
-    mean, deviation = _transform(X, lambda series: series, write=write)
+    mean, deviation = _transform(X, lambda paths: paths, write=write)
     return mean, deviation
 
 
-@dataclasses.dataclass(frozen=True)
-class _Series:
-    values: tf.Tensor  # [N, L, D], each series padded with its last value
-    lengths: tf.Tensor  # [N], int32
-
-    def steps(self) -> tf.Tensor:
-        return tf.range(tf.shape(self.values)[1])
-
-    def inside(self) -> tf.Tensor:
-        """[N, L, 1]: which steps are a series' own."""
-        return (self.steps()[None, :] < self.lengths[:, None])[..., None]
-
-    def replace(self, **changes: tf.Tensor) -> "_Series":
-        return dataclasses.replace(self, **changes)
-
-
-def _moments(series: _Series, *, per_series: bool) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and population deviation over a series' own steps, [N, 1, D], or over those of all of them, [1, 1, D]."""
-    axes = [1] if per_series else [0, 1]
-    inside = tf.cast(series.inside(), series.values.dtype)
-    count = tf.reduce_sum(inside, axes, keepdims=True)
-    # Taken off first, so that a constant channel has a deviation of 0 and not of rounding.
-    origin = series.values[:, :1] if per_series else series.values[:1, :1]
-    shift = tf.reduce_sum((series.values - origin) * inside, axes, keepdims=True) / count
-    variance = tf.reduce_sum(tf.square(series.values - origin - shift) * inside, axes, keepdims=True) / count
-    constant = variance == 0
-    # The square root's derivative at 0 is infinite: it never sees one.
-    deviation = tf.where(constant, variance, tf.sqrt(tf.where(constant, tf.ones_like(variance), variance)))
-    return origin + shift, deviation
-
-
-def _statistic(value: Any, name: str, series: _Series) -> tf.Tensor:
-    value = tf.convert_to_tensor(value, series.values.dtype)
-    channels = series.values.shape[-1]
-    if value.shape.rank not in (0, 1, None) or (value.shape.rank == 1 and value.shape[0] not in (channels, None)):
-        raise ValueError(f"{name} must be one number, or one for each of X's {channels} channels, got {value.shape}.")
-    known = tf.get_static_value(value)
-    if known is not None and not (np.isfinite(known).all() and (name == "mean" or (known >= 0).all())):
-        raise ValueError(f"{name} must be finite{'' if name == 'mean' else ' and not negative'}, got {known}.")
-    return value
-
-
-def _transform(X: Any, change: Callable[[_Series], _Series], write: Callable[[_Series, Any], Any] | None = None) -> Any:
+def _transform(
+    X: Any,
+    change: Callable[[PaddedPaths], PaddedPaths],
+    write: Callable[[PaddedPaths, Any], Any] | None = None,
+) -> Any:
     """``change`` applied to X, the result written in X's kind or by ``write``; NumPy in, NumPy out."""
     write = write or _write_like
     if tf.is_tensor(X) or (isinstance(X, (list, tuple)) and any(tf.is_tensor(one) for one in X)):
@@ -192,16 +126,16 @@ def _transform(X: Any, change: Callable[[_Series], _Series], write: Callable[[_S
         raise ValueError(error.message) from None
 
 
-def _write_like(series: _Series, X: Any) -> Any:
+def _write_like(paths: PaddedPaths, X: Any) -> Any:
     if isinstance(X, tf.RaggedTensor):
-        lengths = tf.cast(series.lengths, X.row_splits.dtype)
-        return tf.RaggedTensor.from_tensor(series.values, lengths=lengths, row_splits_dtype=X.row_splits.dtype)
+        lengths = tf.cast(paths.lengths, X.row_splits.dtype)
+        return tf.RaggedTensor.from_tensor(paths.values, lengths=lengths, row_splits_dtype=X.row_splits.dtype)
     if isinstance(X, (list, tuple)):
-        return [series.values[i, : series.lengths[i]] for i in range(len(X))]
-    return tf.where(series.inside(), series.values, tf.constant(np.nan, series.values.dtype))
+        return [paths.values[i, : paths.lengths[i]] for i in range(len(X))]
+    return tf.where(paths.inside(), paths.values, tf.constant(np.nan, paths.values.dtype))
 
 
-def _read(X: Any) -> _Series:
+def _read(X: Any) -> PaddedPaths:
     if isinstance(X, tf.RaggedTensor):
         values = _dense(X)
     elif isinstance(X, (list, tuple)):
@@ -214,7 +148,7 @@ def _read(X: Any) -> _Series:
     lengths = tf.maximum(tf.reduce_max(tf.where(has_values, step + 1, 0), axis=1), 0)  # 0 where there are no steps
     values = _checked(values, lengths)
     last = tf.maximum(lengths - 1, 0)[:, None]
-    return _Series(tf.gather(values, tf.minimum(step, last), batch_dims=1), lengths)
+    return PaddedPaths(tf.gather(values, tf.minimum(step, last), batch_dims=1), lengths)
 
 
 def _checked(values: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:

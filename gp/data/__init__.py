@@ -1,4 +1,4 @@
-"""Data by rows: arrays, and files larger than memory."""
+"""Data for training and prediction: arrays, and files larger than memory, read by rows; labels that are classes."""
 
 from .datasets import path_dataset
 from .minibatches import minibatches

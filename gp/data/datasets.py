@@ -1,4 +1,4 @@
-"""``tf.data`` pipelines over data that need not fit in memory, both ways."""
+"""``tf.data`` pipelines: made from rows that need not fit in memory, and written to files that have rows."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,28 +12,30 @@ from .minibatches import minibatches
 from .rows import as_rows
 
 _ROWS_AT_A_TIME = 256
-_AHEAD = 2  # batches read while others are worked on
+_AHEAD = 2  # batches that are read while an earlier one is used
 
 
 def path_dataset(
     X: Any, Y: Any, *, batch_size: int = 50, seed: int | None = None, first: int = 0, repeat: bool = False
 ) -> tf.data.Dataset:
     """
-    A ``tf.data`` pipeline of batches (X, Y) of rows that stay in their files until they are read, ahead of their use.
+    A ``tf.data`` pipeline of batches (X, Y) from arrays or files.
+
+    Rows stay in their files until shortly before they are used.
 
     .. code-block:: python
 
         batches = iter(path_dataset(np.load("X.npy", mmap_mode="r"), Y, seed=0, repeat=True))
         loss = model.training_loss_closure(batches)
 
-    :param X: flattened paths [N, L * D]: an array, a memory-mapped file, a part of :func:`read_tfrecords`.
-    :param Y: outputs [N, P], likewise.
-    :param batch_size: rows in a batch.
-    :param seed: shuffles the rows, for each pass anew; the order depends on the seed alone. None: in their order.
-    :param first: the batch to begin with, counted from 0: where an earlier pipeline stopped.
+    :param X: flattened paths [N, L * D]: an array, a memory-mapped file, or X of :func:`read_tfrecords`.
+    :param Y: outputs [N, P], of the same kinds.
+    :param batch_size: the number of rows in a batch.
+    :param seed: decides the random order of the rows, another one in each pass. None: the rows keep their order.
+    :param first: the number of the batch to begin with, from 0, to go on where an earlier pipeline stopped.
     :param repeat: whether to go on for ever, in batches of ``batch_size`` that may end one pass and begin the next.
-        Else one pass, whose last batch may be smaller.
-    :return: batches of X in GPflow's default float, and of Y as it is.
+        Otherwise there is one pass, whose last batch may be smaller.
+    :return: batches of X in GPflow's default float, and of Y in its own dtype.
     """
     rows = as_rows((X, Y))
     batch_size = as_positive_int(batch_size, "batch_size")
@@ -57,12 +59,12 @@ def path_dataset(
 
 def spooled(dataset: tf.data.Dataset, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """
-    The rows of a finite dataset in memory-mapped files, written in one pass: so they can be had in any order, again.
+    Write the rows of a finite dataset to memory-mapped files, from which they can be read in any order.
 
-    :param dataset: pairs (X, Y): batches, or one row each. X is flattened or not, and Y may be a vector. Elements of
-        rank 2 and 1 with as many numbers in Y as rows in X count as a batch.
-    :param folder: where the files go.
-    :raises TypeError: for a dataset of other elements.
+    :param dataset: pairs (X, Y), each a batch or one row. X may be flattened or not, and Y may be a vector. A pair of
+        ranks 2 and 1 is a batch if Y holds as many numbers as X has rows.
+    :param folder: the folder for the files.
+    :raises TypeError: for a dataset whose elements are not pairs.
     :raises ValueError: for an endless dataset, an empty one, batches of X and Y that differ in length, and rows of
         several widths.
     """
@@ -72,7 +74,7 @@ def spooled(dataset: tf.data.Dataset, folder: Path) -> tuple[np.ndarray, np.ndar
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError("data must be a finite tf.data.Dataset, got one without an end: leave out repeat().")
     if spec[0].shape.rank == 1:
-        dataset = dataset.batch(_ROWS_AT_A_TIME)  # an element is a call of Python
+        dataset = dataset.batch(_ROWS_AT_A_TIME)  # fewer elements, each of which passes through Python
     shapes, dtypes, count = None, None, 0
     paths = [folder / "X", folder / "Y"]
     with paths[0].open("wb") as x_file, paths[1].open("wb") as y_file:
@@ -97,7 +99,7 @@ def spooled(dataset: tf.data.Dataset, folder: Path) -> tuple[np.ndarray, np.ndar
 
 
 def _as_batch(X: np.ndarray, Y: np.ndarray) -> list[np.ndarray]:
-    """An element of a dataset as X [B, columns] and Y [B, outputs]."""
+    """One element of a dataset as X [B, columns] and Y [B, outputs]."""
     is_one_row = X.ndim < 2 or Y.ndim == 0 or (X.ndim == 2 and Y.ndim == 1 and len(X) != len(Y))
     if is_one_row:
         return [X.reshape(1, -1), Y.reshape(1, -1)]

@@ -1,4 +1,4 @@
-"""Digests of arrays, by which data are told from other data."""
+"""Digests of arrays, which tell data from other data."""
 
 import hashlib
 from typing import Any
@@ -9,7 +9,7 @@ from .._chunks import row_parts
 
 
 def digest(*arrays: Any) -> str:
-    """SHA-256 of arrays, or of what is like one: their dtypes, shapes and values, read a part at a time."""
+    """The SHA-256 digest of arrays, or of what is like one: of dtypes, shapes and values, read a part at a time."""
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(f"{array.dtype} {array.shape} ".encode())

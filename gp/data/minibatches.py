@@ -1,4 +1,4 @@
-"""Which rows a minibatch has: a function of the seed and its number alone, so that training can be resumed."""
+"""Which rows a minibatch has. This depends only on the seed and its number, so that a training can be resumed."""
 
 import functools
 
@@ -7,9 +7,9 @@ import numpy as np
 
 def minibatches(num_data: int, batch_size: int, seed: int, first: int, count: int) -> np.ndarray:
     """
-    Indices of minibatches ``first`` to ``first + count - 1``, a function of its arguments alone.
+    The rows of the minibatches with numbers ``first`` to ``first + count - 1``, which depend on nothing else.
 
-    The data are shuffled anew for each pass; a minibatch may end one pass and begin the next.
+    Each pass over the data has its own random order; a minibatch may end one pass and begin the next.
 
     :return: integers [count, batch_size] from 0 to num_data − 1.
     """

@@ -1,4 +1,4 @@
-"""What a likelihood can take as Y, checked before anything is computed with it."""
+"""Checks that Y holds what its likelihood can take, before anything is computed with it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from gpflow.likelihoods import Beta, Exponential, Gamma, Likelihood, Poisson
 from .._chunks import row_parts
 from .classes import num_classes
 
-# Where densities are: elsewhere GPflow's bound is infinite or no number.
+# The supports of densities, outside of which GPflow's bound is infinite or NaN.
 _SUPPORT: dict[type, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     Poisson: ("non-negative", lambda y: y >= 0),
     Exponential: ("non-negative", lambda y: y >= 0),
@@ -20,15 +20,18 @@ _SUPPORT: dict[type, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 
 
 def output_dtype(likelihood: Likelihood) -> Any:
-    """In which GPflow's likelihoods take y: ``Softmax`` and ``MultiClass`` by index, all others as a number."""
+    """The dtype in which a likelihood takes y: ``Softmax`` and ``MultiClass`` an index, all others a number."""
     return np.int64 if hasattr(likelihood, "num_classes") else default_float()
 
 
 def check_outputs(Y: Any, likelihood: Likelihood) -> None:
     """
+    Check that a likelihood can take Y.
+
     :param Y: array-like [N, P], read a part at a time.
-    :raises ValueError: for what is not finite or outside the likelihood's support, and for labels that are no classes.
-    :raises TypeError: for what is no number.
+    :raises ValueError: for values that are not finite or lie outside the likelihood's support, and for labels that are
+        not among its classes.
+    :raises TypeError: for values that are not numbers.
     """
     if np.dtype(Y.dtype).kind not in "biuf":
         raise TypeError(

@@ -1,8 +1,8 @@
 """
-Labelled data by rows: arrays in memory, or what is like an array and stays where it is until rows are asked for.
+Labelled data by rows: arrays in memory, or array-likes whose rows stay in their files until they are needed.
 
-That is anything with ``shape``, ``dtype`` and rows by slices and sorted integer arrays: memory-mapped files
-(``np.load(path, mmap_mode="r")``), :func:`~sigkernel_tf.gp.read_tfrecords`, arrays of h5py and zarr.
+An array-like is anything with ``shape``, ``dtype`` and indexing by slices and by sorted integer arrays: memory-mapped
+files (``np.load(path, mmap_mode="r")``), what :func:`~sigkernel_tf.gp.read_tfrecords` returns, arrays of h5py and zarr.
 """
 
 from typing import Any
@@ -16,14 +16,14 @@ from .outputs import check_outputs, output_dtype
 
 
 class Rows:
-    """X and Y of the same number of rows; X in GPflow's default float."""
+    """X and Y, with the same number of rows, read on demand; X is read in GPflow's default float."""
 
     def __init__(self, X: Any, Y: Any, y_dtype: Any = None, indices: np.ndarray | None = None) -> None:
         """
         :param X: inputs, array-like [N, ...].
         :param Y: outputs, array-like [N, P].
-        :param y_dtype: in which rows of Y are read; None: as they are.
-        :param indices: which rows of these count, in this order; None: all.
+        :param y_dtype: the dtype in which rows of Y are read. None: their own.
+        :param indices: the numbers of the rows that belong to the data, in their order. None: all.
         """
         self._X, self._Y, self._indices = X, Y, indices
         self._y_dtype = Y.dtype if y_dtype is None else y_dtype
@@ -32,7 +32,7 @@ class Rows:
         return self._X.shape[0] if self._indices is None else len(self._indices)
 
     def subset(self, indices: np.ndarray) -> "Rows":
-        """The rows with these numbers; nothing is read."""
+        """The data of these rows only; nothing is read yet."""
         return Rows(self._X, self._Y, self._y_dtype, indices if self._indices is None else self._indices[indices])
 
     def read(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -43,7 +43,7 @@ class Rows:
         return X.astype(default_float(), copy=False), Y.astype(self._y_dtype, copy=False)
 
     def specs(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-        """Of any number of rows of X and Y."""
+        """The specifications of any number of rows of X and Y."""
         dtypes = default_float(), self._y_dtype
         return tuple(  # type: ignore[return-value]
             tf.TensorSpec([None, *part.shape[1:]], dtype)
@@ -51,12 +51,12 @@ class Rows:
         )
 
     def digest(self) -> str:
-        """SHA-256 of dtypes, shapes and values of X and Y, read a part at a time."""
+        """The SHA-256 digest of dtypes, shapes and values of X and Y, read a part at a time."""
         return digest(self._X, self._Y)
 
 
 def read_rows(array: Any, rows: slice | np.ndarray) -> np.ndarray:
-    """Rows of an array-like, in memory. Files are read in their order, which some ask for and all are fastest in."""
+    """Rows of an array-like, in memory. Files are read in their order, as that is fastest and some require it."""
     if isinstance(rows, slice):
         return np.asarray(array[rows])
     if rows.ndim > 1:
@@ -68,7 +68,7 @@ def read_rows(array: Any, rows: slice | np.ndarray) -> np.ndarray:
 
 
 def as_array_like(array: Any) -> Any:
-    """What has rows as it is; everything else (lists, tensors) as a NumPy array."""
+    """An array-like as it is; anything else, such as lists and tensors, as a NumPy array."""
     if isinstance(array, tf.Tensor | tf.Variable) or not (hasattr(array, "shape") and hasattr(array, "dtype")):
         return np.asarray(array)
     return array
@@ -79,9 +79,10 @@ def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
     Data as :class:`Rows`, checked.
 
     :param data: X [N, ...] and Y [N, P], array-like.
-    :param likelihood: GPflow's, which Y is for: it is checked, and read in the dtype that the likelihood takes.
-    :raises ValueError: for other ranks, differing numbers of rows, no rows, and what the likelihood cannot take.
-    :raises TypeError: for data that are not a pair, and a Y that holds no numbers.
+    :param likelihood: one of GPflow's. Y is checked against it and read in the dtype that it takes. None: Y is neither
+        checked nor converted.
+    :raises ValueError: for other ranks, differing numbers of rows, no rows, and a Y that the likelihood cannot take.
+    :raises TypeError: for data that are not a pair, and a Y that does not hold numbers.
     """
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise TypeError(f"data must be a pair (X, Y), got {type(data).__name__}: for instance data=(X_train, Y_train).")

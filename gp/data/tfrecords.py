@@ -1,9 +1,9 @@
 """
 Paths and labels in a TFRecord file, written in one pass and read by rows in any order.
 
-A record is a ``tf.train.Example`` with the features ``x`` and ``y``, each the bytes of a serialized tensor: so
-``tf.io.parse_tensor`` reads them in any pipeline. The file is not compressed, and a record's place is found from the
-lengths of those before it.
+A record is a ``tf.train.Example`` with the features ``x`` and ``y``. Each holds the bytes of a serialized tensor, which
+``tf.io.parse_tensor`` reads in any pipeline. The file is not compressed, so that the place of a record follows from the
+lengths of the records before it.
 """
 
 import struct
@@ -15,9 +15,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
+from .._chunks import row_slices
 from .rows import as_rows
 
-_HEADER, _CHECKSUM = 12, 4  # bytes before a record: its length and that number's checksum; and after it
+_HEADER, _CHECKSUM = 12, 4  # bytes before a record (its length, and the length's checksum) and after it
 _FEATURES = {name: tf.io.FixedLenFeature([], tf.string) for name in ("x", "y")}
 
 
@@ -26,9 +27,9 @@ def write_tfrecords(path: str | Path, data: tuple[Any, Any] | Iterable[tuple[Any
     Write flattened paths and their labels to a TFRecord file, replacing it.
 
     :param path: the file.
-    :param data: X [N, L * D] and Y [N, P], array-like; or batches of such pairs, one after another (a generator, a
-        ``tf.data.Dataset``), of which only one is in memory at a time. All rows have one width and one dtype:
-        :func:`~sigkernel_tf.gp.flatten_paths` pads.
+    :param data: X [N, L * D] and Y [N, P], array-like; or a generator or ``tf.data.Dataset`` of such pairs, of which
+        only one is in memory at a time. All rows must have the same width and dtype;
+        :func:`~sigkernel_tf.gp.flatten_paths` pads paths to one length.
     :return: the number of rows written.
     :raises ValueError: for rows of another width or dtype than the first, and for no rows at all.
     """
@@ -55,29 +56,29 @@ def write_tfrecords(path: str | Path, data: tuple[Any, Any] | Iterable[tuple[Any
 
 def read_tfrecords(path: str | Path) -> tuple["RecordColumn", "RecordColumn"]:
     """
-    X and Y of a file of :func:`write_tfrecords`, array-like: rows are read when they are asked for.
+    X and Y of a file that :func:`write_tfrecords` wrote, as array-likes whose rows are read when they are needed.
 
-    Reads the lengths of the records, 12 bytes each, and the first record.
+    This call reads only the lengths of the records, 12 bytes each, and the first record.
 
     .. code-block:: python
 
         train(model, read_tfrecords("paths.tfrecord"))
 
     :raises FileNotFoundError: where there is no such file.
-    :raises ValueError: where it is no file of :func:`write_tfrecords`.
+    :raises ValueError: for a file that :func:`write_tfrecords` did not write.
     """
     places = _places(Path(path))
     return RecordColumn(Path(path), "x", places), RecordColumn(Path(path), "y", places)
 
 
 class RecordColumn:
-    """One feature of all records, as an array whose rows stay in the file; what :func:`read_tfrecords` returns."""
+    """One feature of all records as an array-like whose rows stay in the file; :func:`read_tfrecords` returns two."""
 
     def __init__(self, path: Path, feature: str, places: np.ndarray) -> None:
         """
         :param path: the file.
         :param feature: x or y.
-        :param places: where each record begins, and how long it is, [N, 2].
+        :param places: the first byte and the length of each record, [N, 2].
         """
         self._path, self._feature, self._places = path, feature, places
         with path.open("rb") as file:
@@ -117,8 +118,8 @@ def _example(x: np.ndarray, y: np.ndarray) -> bytes:
 
 def _parts(data: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     rows = as_rows(data)
-    for start in range(0, len(rows), 1000):
-        yield rows.read(slice(start, start + 1000))
+    for part in row_slices(len(rows), 1000):
+        yield rows.read(part)
 
 
 def _places(path: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The classifier."""
+"""The classifier of time series."""
 
 import numbers
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from ..training.sites import LogisticBernoulli
+from ..data.classes import LogisticBernoulli, logistic_or_softmax_probabilities
 from .base import SignatureGP
-from .tasks import Classification, class_probabilities
+from .tasks import Classification
 
 _KINDS: dict[str, Any] = {"text": str, "numbers": (numbers.Number, np.bool_), "dates": np.datetime64}
 
@@ -26,19 +26,24 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
         classifier = SignatureGPClassifier().fit(X_train, y_train)     # X [N, L, D], a list of series, a panel
         classifier.predict_proba(X_test)                               # [N, classes], columns in classes_' order
 
-    The training set chooses the preprocessing: all are ranked by the evidence of a regression on the labels, the best
-    few by the NLPP of series that were held out (five-fold), and the lengthscales of the best of these are optimised.
-    ``candidates_`` is the table of what was tried; ``preprocessing_`` what was taken. Then the process is fitted to
-    all series, by natural gradients in closed form with exact updates of the levels' variances.
+    The training set chooses the preprocessing. All preprocessings are ranked by the evidence of a regression on the
+    labels; the best few are compared by their NLPP on held-out series (five-fold), and the lengthscales of the best of
+    these are optimised. Then the process is fitted to all series, by natural gradients in closed form with exact
+    updates of the levels' variances.
 
-    Fitted attributes: ``classes_``; ``preprocessing_``, ``depth_``, ``num_inducing_`` (M), ``level_variances_``
-    (whether each level has its own), ``validation_nlpp_``, ``candidates_``; ``elbo_``, ``n_iter_``; ``num_channels_``;
-    ``feature_names_in_``, where X came in data frames whose columns are all named by text;
-    ``model_``, a ``gpflow.models.SVGP`` (Bernoulli with a logistic link, or Softmax), and its ``kernel_``, which take
-    :meth:`flat_paths`.
+    Fitted attributes:
 
-    Memory: the features, [N, M], and q(u)'s covariances, [classes, M, M]. Time: the search looks at 300 series at most;
-    a step of the fit costs N M² for each class.
+    * ``classes_``: the labels, in the order of :meth:`predict_proba`'s columns;
+    * ``preprocessing_``, ``depth_``, ``num_inducing_`` (M), ``level_variances_`` (whether each level has a variance of
+      its own) and ``validation_nlpp_``: what the search chose, and the NLPP by which it did;
+    * ``candidates_``: a table of all that it tried;
+    * ``elbo_``, ``n_iter_``: the bound after the fit to all series, and the number of its steps;
+    * ``num_channels_``, and ``feature_names_in_`` where X came in data frames whose columns are all named by text;
+    * ``model_``, a ``gpflow.models.SVGP`` (Bernoulli with a logistic link, or Softmax), and its ``kernel_``. They take
+      what :meth:`flat_paths` returns.
+
+    Memory: the features, [N, M], and q(u)'s covariances, [classes, M, M]. Time: the search uses at most 300 series; a
+    step of the fit costs N M² for each class.
     """
 
     def fit(self, X: Any, y: Any) -> "SignatureGPClassifier":
@@ -47,10 +52,12 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
 
         :param X: [N, L, D] (NaN after a series' end), [N, L], a list of series [L_i, D], or sktime's DataFrames; see
             :func:`sigkernel_tf.gp.estimators.panels.as_series`.
-        :param y: N labels, none missing, of two classes at least: text, or whole numbers and booleans, or
-            ``datetime64``. Others, tuples and fractions for instance, become text by ``[str(label) for label in y]``.
-        :raises ValueError: for X that is no panel, y that does not fit it or holds one class, and options out of range.
-        :raises TypeError: likewise for types.
+        :param y: N labels of at least two classes, none missing: text, or whole numbers and booleans, or
+            ``datetime64``. Turn others, such as tuples and fractions, into text by ``[str(label) for label in y]``.
+        :return: the estimator itself.
+        :raises ValueError: for an X that is not a panel, a y that does not fit it or holds one class, and options out
+            of range.
+        :raises TypeError: for an X, a y and options of another type.
         """
         series, names = self._series_to_fit(X)
         labels = _labels(y, len(series))
@@ -64,14 +71,16 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """
-        Class probabilities, [N, classes] in ``classes_``' order. The same in every call: nothing is drawn at random.
+        Class probabilities, [N, classes], with the columns in the order of ``classes_``.
+
+        They are the same in every call, as nothing is drawn at random.
 
         :param X: series, of any length, with the training set's channels.
         """
-        return class_probabilities(*self._marginals(X))
+        return logistic_or_softmax_probabilities(*self._marginals(X))
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable classes, [N]."""
+        """The most probable class of each series, [N]."""
         best = np.argmax(self.predict_proba(X), axis=1)
         return self.classes_[best]
 
@@ -113,7 +122,7 @@ def _labels(y: Any, num_series: int) -> np.ndarray:
 
 
 def _check_kinds(labels: Sequence[Any]) -> None:
-    """All of one kind, for only then can they be sorted; none missing."""
+    """Check that no label is missing, and that all are of one kind, as only then they can be sorted."""
     first = None
     for i, label in enumerate(labels):
         is_nan = isinstance(label, (float, np.floating, np.datetime64)) and label != label

@@ -1,15 +1,18 @@
-"""Panels of time series as people have them: arrays, lists, tslearn's padded arrays and sktime's data frames."""
+"""Panels of time series in all their usual forms: arrays, lists, tslearn's padded arrays and sktime's data frames."""
 
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+
+from sigkernel_tf._padded_paths import PaddedPaths
 
 Series = list[np.ndarray]
 """One array [L_i, D] for each series."""
 
-_MANY_CHANNELS = 10  # times as many channels as time steps: more than in any public archive whose arrays are [N, L, D]
+_MANY_CHANNELS = 10  # times as many channels as time steps: more than in any public data set of arrays [N, L, D]
 _FORMATS = (
     "[N, L, D] (series, time steps, channels), [N, L] for one channel, a list of series [L_i, D] or [L_i], or sktime's "
     "nested or multi-indexed DataFrame"
@@ -18,23 +21,23 @@ _FORMATS = (
 
 def as_series(X: Any, name: str = "X") -> Series:
     """
-    The series of a panel, one float64 array [L_i, D] each.
+    The series of a panel, each as a float64 array [L_i, D]. A panel is one of the following.
 
     * an array [N, L, D], tslearn's too: steps at a series' end that are NaN in all channels are padding. sktime's
-      "numpy3D" is [N, D, L] and cannot be told from it: give ``X.transpose(0, 2, 1)``, or sktime's DataFrames;
+      "numpy3D" is [N, D, L] and cannot be told apart: give ``X.transpose(0, 2, 1)``, or sktime's DataFrames;
     * an array [N, L] or a list of lists of numbers: one channel;
-    * a list (or an array of objects) of series [L_i, D] or [L_i], also of DataFrames, one row a time step;
-    * sktime's nested DataFrame: a row a series, a column a channel, a pandas Series or an array in each cell;
+    * a list (or an array of objects) of series [L_i, D] or [L_i], also of DataFrames with one row for each time step;
+    * sktime's nested DataFrame: each row is a series, each column a channel, each cell a pandas Series or an array;
     * sktime's "pd-multiindex": rows are indexed by (series, time), those of a series beside each other and in the order
-      of time, a column a channel. Time stamps are left out;
-    * a DataFrame of numbers: a row a series of one channel;
+      of time; each column is a channel. The times themselves are not used;
+    * a DataFrame of numbers: each row is a series of one channel;
     * a tensor [N, L, D] or [N, L] and a ``tf.RaggedTensor``.
 
     :param name: what errors call X.
     :raises ValueError: for another shape, no series, an empty series, differing numbers of channels, data frames of one
         list with differing columns, rows out of order, and for NaN and infinity inside a series (which series, which
         step).
-    :raises TypeError: for what is no panel of numbers.
+    :raises TypeError: for anything that is not a panel of numbers.
     """
     series = _split(X, name)
     if not series:
@@ -53,11 +56,9 @@ def as_series(X: Any, name: str = "X") -> Series:
     return [_without_padding(one, i, name) for i, one in enumerate(series)]
 
 
-def column_names(X: Any) -> list[str] | None:
-    """The names of a panel's columns where it comes in data frames and all are text, as scikit-learn has them."""
-    frames = X if _is_listed(X) else [X]
-    columns = list(getattr(frames[0], "columns", [])) if len(frames) else []
-    return columns if columns and all(isinstance(name, str) for name in columns) else None
+def is_listed(X: Any) -> bool:
+    """Whether a panel is a list, or an array of objects, with one element for each series."""
+    return isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
 
 
 def warn_if_transposed(X: Any, name: str = "X") -> None:
@@ -76,28 +77,35 @@ def warn_if_transposed(X: Any, name: str = "X") -> None:
         )
 
 
-def pad(series: Series) -> np.ndarray:
-    """[N, L, D], NaN after a series' end."""
-    length = max(len(one) for one in series)
-    padded = np.full((len(series), length, series[0].shape[1]), np.nan)
-    for row, one in zip(padded, series, strict=True):
-        row[: len(one)] = one
-    return padded
+def pad(series: Series) -> PaddedPaths:
+    """The series in one tensor, each padded with its last value."""
+    lengths = [len(one) for one in series]
+    values = np.empty((len(series), max(lengths), series[0].shape[1]))
+    for row, one in zip(values, series, strict=True):
+        row[: len(one)], row[len(one) :] = one, one[-1]
+    return PaddedPaths(tf.constant(values), tf.constant(lengths, tf.int32))
+
+
+def sizes(series: Series) -> str:
+    """The numbers of series, of time steps and of channels, in words."""
+    lengths = [len(one) for one in series]
+    span = f"{min(lengths)}" if min(lengths) == max(lengths) else f"{min(lengths)} to {max(lengths)}"
+    return f"{len(series)} series, {span} time steps, {series[0].shape[1]} channels"
 
 
 def _split(X: Any, name: str) -> Series:
-    """Series [L_i, D], padding included."""
+    """The series [L_i, D] with their padding."""
     if type(X).__module__.split(".")[0] == "pandas":
         return _from_pandas(X, name)
     if hasattr(X, "toarray"):
         raise TypeError(f"{name} must be dense, got the sparse {type(X).__name__}: give {name}.toarray(), [N, L].")
     if hasattr(X, "row_splits"):  # a ragged tensor
         X = [X[i].numpy() for i in range(int(X.nrows()))]
-    is_listed = _is_listed(X)
-    if is_listed and len(X) and all(np.ndim(_values(one)) >= 1 for one in X):
+    listed = is_listed(X)
+    if listed and len(X) and all(np.ndim(_values(one)) >= 1 for one in X):
         _check_columns(X, name)
         return [_one(one, f"{name}[{i}]") for i, one in enumerate(X)]
-    if is_listed and len(X) == 0:
+    if listed and len(X) == 0:
         return []
     values = _numbers(X, name)
     if values.ndim not in (2, 3):
@@ -113,10 +121,6 @@ def _split(X: Any, name: str) -> Series:
             "required."
         )
     return list(values)
-
-
-def _is_listed(X: Any) -> bool:
-    return isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
 
 
 def _from_pandas(X: Any, name: str) -> Series:
@@ -145,7 +149,7 @@ def _from_pandas(X: Any, name: str) -> Series:
 
 
 def _check_columns(X: Sequence[Any], name: str) -> None:
-    """Channels are taken by position: every data frame of a list must have them in one order."""
+    """Check that all data frames of a list have the same columns in the same order, as these are taken by position."""
     expected = None
     for i, one in enumerate(X):
         columns = list(getattr(one, "columns", []))
@@ -158,7 +162,7 @@ def _check_columns(X: Sequence[Any], name: str) -> None:
 
 
 def _check_order(X: Any, name: str) -> None:
-    """Each series' rows stand beside each other; its times increase, where they are numbers or dates."""
+    """Check that the rows of each series are beside each other, and that its times increase unless they are text."""
     key = X.index.codes[0]
     inside = key[1:] == key[:-1]
     times = X.index.get_level_values(1)
@@ -178,7 +182,7 @@ def _check_order(X: Any, name: str) -> None:
 
 
 def _values(one: Any) -> Any:
-    """What a pandas object or a tensor holds."""
+    """The array that a pandas object or a tensor holds; anything else as it is."""
     if hasattr(one, "to_numpy"):
         return one.to_numpy()
     return one.numpy() if hasattr(one, "numpy") else one
@@ -225,10 +229,3 @@ def _without_padding(one: np.ndarray, number: int, name: str) -> np.ndarray:
             f"channel {channel}: interpolate or drop it first."
         )
     return kept
-
-
-def describe(series: Sequence[np.ndarray]) -> str:
-    """Numbers of series, of time steps and of channels, for a person."""
-    lengths = [len(one) for one in series]
-    span = f"{min(lengths)}" if min(lengths) == max(lengths) else f"{min(lengths)} to {max(lengths)}"
-    return f"{len(series)} series, {span} time steps, {series[0].shape[1]} channels"

@@ -1,4 +1,8 @@
-"""Files of fitted estimators: NumPy's .npz with arrays and one JSON text, and no pickle."""
+"""
+Files of fitted estimators: NumPy's .npz with arrays and one JSON text, and no pickle.
+
+:func:`save` and :func:`restore` know what an estimator consists of; :func:`write` and :func:`read` know the file.
+"""
 
 import json
 import os
@@ -8,11 +12,55 @@ from typing import Any
 
 import numpy as np
 
-from .preprocessing import Preprocessing
+from . import model
+from .preprocessing import Preprocessing, Preprocessor
 
 _FORMAT = "sigkernel_tf.gp.estimators"
 _VERSION = 1
 _ARRAYS = ("lengthscales", "variances", "q_mu", "q_sqrt", "mean", "deviation")
+
+
+def save(path: Path, estimator: Any) -> None:
+    """
+    Write a fitted estimator to a file.
+
+    :raises TypeError: for options or class labels that JSON cannot hold.
+    """
+    estimator._keep_likelihood()
+    fitted = {name: getattr(estimator, name) for name in estimator._saved()}
+    fitted["preprocessing_"] = estimator.preprocessing_.to_dict()
+    if hasattr(estimator, "feature_names_in_"):
+        fitted["feature_names_in_"] = estimator.feature_names_in_
+    preprocessor = estimator._preprocessor
+    content = {
+        "params": json_params(estimator.get_params(deep=False)),
+        "fitted": fitted,
+        "arrays": {
+            **model.arrays_of(estimator.model_),
+            "mean": preprocessor.mean,
+            "deviation": preprocessor.deviation,
+        },
+        "thinned_to": preprocessor.max_length,
+    }
+    write(path, type(estimator).__name__, content)
+
+
+def restore(path: Path, estimator: Any) -> None:
+    """
+    Make an estimator, as its class creates it, the one that :func:`save` wrote.
+
+    :raises FileNotFoundError: where there is no such file.
+    :raises ValueError: where it is another file, damaged, of a newer version, or another estimator's.
+    """
+    saved = read(path, type(estimator).__name__)
+    arrays, fitted = dict(saved["arrays"]), dict(saved["fitted"])
+    estimator.__init__(**saved["params"])
+    estimator.preprocessing_ = Preprocessing(**fitted.pop("preprocessing_"))
+    estimator._preprocessor = Preprocessor(
+        estimator.preprocessing_, arrays.pop("mean"), arrays.pop("deviation"), saved["thinned_to"]
+    )
+    estimator.__dict__.update(fitted)
+    estimator._build_model(arrays)
 
 
 def write(path: Path, estimator: str, content: dict[str, Any]) -> None:
@@ -39,7 +87,7 @@ def read(path: Path, estimator: str) -> dict[str, Any]:
     What :func:`write` wrote.
 
     :raises FileNotFoundError: where there is no such file.
-    :raises ValueError: where it is another file, damaged, or another estimator's.
+    :raises ValueError: where it is another file, damaged, of a newer version, or another estimator's.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -66,7 +114,7 @@ def read(path: Path, estimator: str) -> dict[str, Any]:
 
 
 def json_params(params: dict[str, Any]) -> dict[str, Any]:
-    """An estimator's options as JSON values; a random generator is left out, for ``fit`` alone uses it."""
+    """An estimator's options as JSON values; a random generator is left out, as only ``fit`` uses it."""
     out = {}
     for name, value in params.items():
         if isinstance(value, (np.random.RandomState, np.random.Generator)):
@@ -80,7 +128,7 @@ def json_params(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _encoded(value: Any) -> Any:
-    """Arrays, with their dtype, and NumPy's scalars."""
+    """What JSON gets in place of arrays, with their dtype, and of NumPy's scalars."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

@@ -1,11 +1,13 @@
-"""What is done to series before a signature kernel sees them."""
+"""How series become paths for a signature kernel: scaling, running sums, thinning, lead-lag, windows and time."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from sigkernel_tf import paths
+from sigkernel_tf import _padded_paths
+from sigkernel_tf._padded_paths import PaddedPaths
 
 from .._checks import as_positive_int
 from .panels import Series, pad
@@ -19,21 +21,23 @@ class Preprocessing:
     """
     How series become paths, in this order: scaling, cumulative sum, thinning, base point, lead-lag, windows, time.
 
-    :param scaling: "set": each channel less its mean, over its deviation, of all steps of the training set; "series":
-        of each series by itself, which forgets where it lies and how far it reaches; "none".
-    :param cumulative_sum: whether a path is the running sum of its series, from zero: its increments are the values
-        themselves.
-    :param base_point: whether a path starts at zero, so that the kernel sees where a series starts; a running sum does
-        anyway.
-    :param lead_lag: whether each channel stands beside itself one step later, so that the kernel sees its quadratic
-        variation.
-    :param windows: W equal parts of a path, each with channels of its own side by side, which move as the path does in
-        that part and stand still before and after: levels 1 and 2 then say where along a series something happens (the
-        windows of Morrill et al. 2021, "A generalised signature method for multivariate time series feature
-        extraction", in one path).
-    :param time: whether time, from 0 to 1 over each series, is a channel, the first; without it speed does not matter.
-    :raises ValueError: and
-    :raises TypeError: for a value outside its range, naming it.
+    :param scaling: "set": each channel less its mean, over its deviation, both of all steps of the training set;
+        "series": both of each series by itself, so that where a series lies and how far it reaches is lost; "none": the
+        values as they are.
+    :param cumulative_sum: whether a path is the running sum of its series, from zero, so that the path's increments are
+        the series' values.
+    :param base_point: whether a path starts at zero, so that the kernel depends on where a series starts. The path of a
+        running sum always does.
+    :param lead_lag: whether each channel has a copy one step later beside it, so that the kernel depends on its
+        quadratic variation.
+    :param windows: the number W of equal parts into which a path is cut. Each part has channels of its own, which move
+        as the path does in that part and stand still before and after. Levels 1 and 2 of the signature then tell where
+        along a series something happens. These are the windows of Morrill et al. 2021, "A generalised signature method
+        for multivariate time series feature extraction", in one path. 1: the path stays whole.
+    :param time: whether time, from 0 to 1 over each series, is the first channel. Without it, the kernel does not
+        depend on speed.
+    :raises ValueError: for a value outside its range, naming the field.
+    :raises TypeError: for a value of another type, naming the field.
     """
 
     scaling: str = "set"
@@ -57,11 +61,11 @@ class Preprocessing:
         return " + ".join([f"scaling by {self.scaling}", *(step for step, taken in steps.items() if taken)])
 
     def num_channels(self, num_channels: int) -> int:
-        """D of the paths for D of the series."""
+        """The number of channels of the paths of series with ``num_channels`` channels."""
         return num_channels * (1 + self.lead_lag) * self.windows + self.time
 
     def channel_groups(self, num_channels: int) -> np.ndarray:
-        """For each channel of the paths the lengthscale it has: a lead, its lag and their windows share one."""
+        """The number of the lengthscale of each channel of the paths; a lead, its lag and their windows share one."""
         of_series = np.tile(np.arange(num_channels), (1 + self.lead_lag) * self.windows)
         return np.concatenate([[0], of_series + 1]) if self.time else of_series
 
@@ -72,83 +76,99 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Preprocessor:
-    """A preprocessing with the training set's numbers in it."""
+    """A preprocessing together with the numbers of the training set that it needs."""
 
     preprocessing: Preprocessing
     mean: np.ndarray
-    """Of the training set's channels, [D]."""
+    """The mean of each channel of the training set, [D]."""
     deviation: np.ndarray
-    """Likewise; 0 for a constant channel."""
+    """The deviation of each channel of the training set, [D]; 0 for a constant channel."""
     max_length: int
-    """A longer series is thinned to so many steps."""
+    """The largest number of steps; longer series are thinned to it."""
 
     @classmethod
     def fitted(cls, preprocessing: Preprocessing, series: Series, max_length: int) -> "Preprocessor":
-        """With the moments of a training set."""
+        """The preprocessor with the moments of a training set."""
         points = np.concatenate(series)
-        origin = points[0]  # taken off first, so that a constant channel has a deviation of 0 and not of rounding
+        origin = points[0]  # subtracted first, so that rounding does not give a constant channel a deviation
         mean = (points - origin).mean(axis=0) + origin
         return cls(preprocessing, mean, (points - origin).std(axis=0), max_length)
 
     def paths(self, series: Series) -> np.ndarray:
-        """[N, L, D], each path padded with its last value."""
+        """
+        The paths of series, [N, L, D]; each path is padded with its last value.
+
+        :raises ValueError: for series whose paths are too large for floating-point numbers.
+        """
         how = self.preprocessing
         X = pad(series)
         if how.scaling == "set":
-            X = paths.standardize(X, mean=self.mean, deviation=self.deviation)
+            X = _padded_paths.standardize(X, self.mean, self.deviation)
         elif how.scaling == "series":
-            X = paths.standardize(X)
+            X = _padded_paths.standardize(X)
         if how.cumulative_sum:
-            X = np.cumsum(X, axis=1)
+            X = summed(X)
         X = thinned(X, self.max_length)
         if how.base_point or how.cumulative_sum:
-            X = paths.add_basepoint(X)
+            X = _padded_paths.add_basepoint(X)
         if how.lead_lag:
-            X = paths.lead_lag(X)
+            X = _padded_paths.lead_lag(X)
         if how.windows > 1:
             X = windowed(X, how.windows)
         if how.time:
-            X = paths.add_time(X)
-        return paths.pad_ragged(X)
+            X = _padded_paths.add_time(X)
+        found = X.values.numpy()
+        finite = np.isfinite(found).all(axis=(1, 2))
+        if not finite.all():
+            raise ValueError(
+                f"X must hold numbers that stay finite under the preprocessing ({how}), got series "
+                f"{int(np.argmin(finite))} with a path that overflows: rescale the series first."
+            )
+        return found
 
 
-def thinned(X: np.ndarray, max_length: int) -> np.ndarray:
-    """[N, L, D] with at most ``max_length`` steps: longer series by linear interpolation at equal distances."""
-    if X.shape[1] <= max_length:
+def summed(X: PaddedPaths) -> PaddedPaths:
+    """The running sum of each series."""
+    return PaddedPaths(tf.cumsum(tf.where(X.inside(), X.values, 0.0), axis=1), X.lengths)
+
+
+def thinned(X: PaddedPaths, max_length: int) -> PaddedPaths:
+    """Series of at most ``max_length`` steps: longer ones are interpolated linearly at equal distances."""
+    if X.values.shape[1] <= max_length:
         return X
-    lengths = (~np.isnan(X[..., 0])).sum(axis=1)
-    out = np.full((X.shape[0], max_length, X.shape[2]), np.nan)
-    for row, one, length in zip(out, X, lengths, strict=True):
-        if length <= max_length:
-            row[:length] = one[:length]
-            continue
-        at = np.linspace(0, length - 1, max_length)
-        left = np.minimum(at.astype(int), length - 2)
-        right_share = (at - left)[:, None]
-        row[:] = (1 - right_share) * one[left] + right_share * one[left + 1]
-    return out
+    values, lengths = X.values.numpy(), X.lengths.numpy()
+    last = lengths[:, None] - 1
+    at = np.where(
+        lengths[:, None] > max_length,
+        np.linspace(0.0, lengths - 1, max_length, axis=1),
+        np.minimum(np.arange(max_length), last),
+    )  # [N, max_length]
+    left = np.minimum(at.astype(int), np.maximum(last - 1, 0))
+    right_share = (at - left)[..., None]
+    before, after = (np.take_along_axis(values, step[..., None], axis=1) for step in (left, left + 1))
+    kept = (1 - right_share) * before + right_share * after
+    return PaddedPaths(tf.constant(kept), tf.minimum(X.lengths, max_length))
 
 
-def windowed(X: np.ndarray, windows: int) -> np.ndarray:
+def windowed(X: PaddedPaths, windows: int) -> PaddedPaths:
     """
-    [N, L, windows * D] of paths [N, L, D], NaN after their ends: channels w D to (w + 1) D move as the path does in its
-    w-th window, from zero, and stand still before and after.
+    Paths of windows * D channels: channels w D to (w + 1) D move as the path does in its w-th window.
+
+    They start from zero and stand still before and after that window.
     """
-    steps = np.nan_to_num(np.diff(X, axis=1, prepend=X[:, :1]))  # [N, L, D]
-    is_path = ~np.isnan(X[..., 0])
-    last = np.maximum(is_path.sum(axis=1) - 1, 1)[:, None]
-    window = (np.maximum(np.arange(X.shape[1]) - 1, 0) * windows) // last  # [N, L]
-    moves = np.where(window[..., None, None] == np.arange(windows)[:, None], steps[..., None, :], 0.0)
-    out = np.cumsum(moves, axis=1).reshape(*X.shape[:2], -1)
-    return np.where(is_path[..., None], out, np.nan)
+    steps = tf.pad(X.values[:, 1:] - X.values[:, :-1], [[0, 0], [1, 0], [0, 0]])  # [N, L, D]
+    last = tf.maximum(X.lengths - 1, 1)[:, None]
+    window = tf.maximum(X.steps() - 1, 0) * windows // last  # [N, L]
+    moves = tf.where(window[..., None, None] == tf.range(windows)[:, None], steps[..., None, :], 0.0)
+    return PaddedPaths(tf.reshape(tf.cumsum(moves, axis=1), [*X.values.shape[:2], -1]), X.lengths)
 
 
 def candidates(num_channels: int, max_channels: int) -> list[Preprocessing]:
     """
     The preprocessings among which the training set chooses.
 
-    Not those under which a path of one channel is known by its two ends, nor lead-lag and windows where they make more
-    than ``max_channels`` channels.
+    They leave out those whose paths have one channel, as a signature then depends only on a path's two ends, and
+    lead-lag and windows where these lead to more than ``max_channels`` channels.
     """
     ways: list[dict[str, Any]] = [
         {"lead_lag": lead_lag, "time": time} for lead_lag in (False, True) for time in (True, False)

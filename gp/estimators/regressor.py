@@ -1,4 +1,4 @@
-"""The regressor."""
+"""The regressor on time series."""
 
 from typing import Any
 
@@ -21,9 +21,9 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
         regressor = SignatureGPRegressor().fit(X_train, y_train)
         mean, deviation = regressor.predict(X_test, return_std=True)
 
-    Works as :class:`SignatureGPClassifier`; the likelihood is Gaussian. Several columns of y have a process each, with
-    one kernel and one noise for all after each is scaled to deviation 1; ``model_`` predicts these scaled numbers,
-    (y − ``y_mean_``) / ``y_scale_``.
+    It works as :class:`SignatureGPClassifier` does, with a Gaussian likelihood, and has the same fitted attributes but
+    for ``classes_``. Each column of y is scaled to mean 0 and deviation 1, and has a latent process of its own; all
+    share one kernel and one noise. ``model_`` predicts the scaled numbers, (y − ``y_mean_``) / ``y_scale_``.
     """
 
     def fit(self, X: Any, y: Any) -> "SignatureGPRegressor":
@@ -32,8 +32,10 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
 
         :param X: series, as :meth:`SignatureGPClassifier.fit` takes them.
         :param y: N numbers, or [N, P].
-        :raises ValueError: for X that is no panel, y that does not fit it or is not finite, and options out of range.
-        :raises TypeError: likewise for types.
+        :return: the estimator itself.
+        :raises ValueError: for an X that is not a panel, a y that does not fit it or is not finite, and options out of
+            range.
+        :raises TypeError: for an X, a y and options of another type.
         """
         series, names = self._series_to_fit(X)
         values = _targets(y, len(series))
@@ -47,9 +49,10 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """
-        Predicted means, of y's shape; with ``return_std`` also standard deviations of y, noise included.
+        Predicted means, in the shape of y.
 
         :param X: series, of any length, with the training set's channels.
+        :param return_std: whether to return the standard deviations of y, noise included, as well.
         """
         mean, variance = self._marginals(X)
         mean = self._like_y(mean * self.y_scale_ + self.y_mean_)
@@ -68,9 +71,8 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
     def _gpflow_likelihood(self) -> gpflow.likelihoods.Likelihood:
         return gpflow.likelihoods.Gaussian(self._noise)
 
-    def _model_arrays(self) -> dict[str, np.ndarray]:
+    def _keep_likelihood(self) -> None:
         self._noise = float(self.model_.likelihood.variance.numpy())  # someone may have trained the model further
-        return super()._model_arrays()
 
     def _saved(self) -> tuple[str, ...]:
         return (*super()._saved(), "y_mean_", "y_scale_", "_flat", "_noise")

@@ -1,58 +1,59 @@
-"""What is learned from labels: classes or numbers, as the search and the fit need them."""
+"""The two tasks, classification and regression: what the search and the fit need to know of the labels."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from ..data.classes import logistic_or_softmax_probabilities
 from ..training.closed_form import SiteLikelihood
-from ..training.sites import GaussianSites, LogisticSites, SoftmaxSites, logistic_probabilities, softmax_probabilities
+from ..training.sites import GaussianSites, LogisticSites, SoftmaxSites
 
 _SMALLEST_PROBABILITY = 1e-12
 
 
 class Task(Protocol):
-    """Labels of a training set, and the likelihood that goes with them."""
+    """The labels of a training set, and the likelihood that goes with them."""
 
     @property
     def num_latents(self) -> int:
-        """C, the number of latent processes."""
+        """The number C of latent processes."""
         ...
 
     @property
     def targets(self) -> np.ndarray:
-        """What the evidence regresses on, [N, C]."""
+        """The numbers on which the search by evidence regresses, [N, C]."""
         ...
 
     @property
     def strata(self) -> np.ndarray | None:
-        """Classes, of which every subset and fold holds its part; None: there are none."""
+        """The classes, in whose proportions subsets and folds are drawn, [N]. None: the labels are not classes."""
         ...
 
     def sites(self, rows: np.ndarray) -> SiteLikelihood:
-        """The likelihood of these series' labels."""
+        """The likelihood of the labels of these series."""
         ...
 
     def nlpp(self, mean: np.ndarray, variance: np.ndarray, rows: np.ndarray, fitted: SiteLikelihood) -> np.ndarray:
-        """−log p(y | x) of these series from marginals of f [n, C], [n]."""
+        """−log p(y | x) of these series, [n], given the marginals of f, [n, C] each."""
         ...
 
 
 @dataclass(frozen=True)
 class Classification:
-    """Labels 0 to C - 1."""
+    """Classes, numbered from 0."""
 
     y: np.ndarray
     num_classes: int
 
     @property
     def num_latents(self) -> int:
-        """One process for two classes, one for each of more."""
+        """One process for two classes; of more classes, each has its own."""
         return 1 if self.num_classes == 2 else self.num_classes
 
     @property
     def targets(self) -> np.ndarray:
-        """±1 for being in a class or not, centred."""
+        """1 for the series of a class and −1 for others, centred; a column for each latent process."""
         one_hot = np.eye(self.num_classes)[self.y][:, -self.num_latents :]
         return 2 * (one_hot - one_hot.mean(axis=0))
 
@@ -62,19 +63,19 @@ class Classification:
         return self.y
 
     def sites(self, rows: np.ndarray) -> SiteLikelihood:
-        """Logistic or softmax."""
+        """With a logistic link for two classes, and a softmax link for more."""
         y = self.y[rows]
         return LogisticSites(y) if self.num_classes == 2 else SoftmaxSites(y, self.num_classes)
 
     def nlpp(self, mean: np.ndarray, variance: np.ndarray, rows: np.ndarray, fitted: SiteLikelihood) -> np.ndarray:
-        """−log of the true class's probability."""
-        p = class_probabilities(mean, variance)[np.arange(len(mean)), self.y[rows]]
+        """Minus the log probability of the true class."""
+        p = logistic_or_softmax_probabilities(mean, variance)[np.arange(len(mean)), self.y[rows]]
         return -np.log(np.maximum(p, _SMALLEST_PROBABILITY))
 
 
 @dataclass(frozen=True)
 class Regression:
-    """Numbers [N, P], each column of mean 0 and deviation 1."""
+    """Numbers [N, P], each column with mean 0 and deviation 1."""
 
     Y: np.ndarray
 
@@ -85,25 +86,20 @@ class Regression:
 
     @property
     def targets(self) -> np.ndarray:
-        """The numbers."""
+        """The numbers themselves."""
         return self.Y
 
     @property
     def strata(self) -> None:
-        """None."""
+        """None, as there are no classes."""
         return None
 
     def sites(self, rows: np.ndarray) -> SiteLikelihood:
-        """Gaussian, the noise a tenth of the variance to begin with."""
+        """A Gaussian, whose noise starts from a tenth of the variance."""
         return GaussianSites(self.Y[rows], 0.1)
 
     def nlpp(self, mean: np.ndarray, variance: np.ndarray, rows: np.ndarray, fitted: SiteLikelihood) -> np.ndarray:
-        """Of all columns together."""
+        """Minus the log density, summed over the columns."""
         assert isinstance(fitted, GaussianSites)
         total = variance + fitted.noise
         return 0.5 * np.sum(np.log(2 * np.pi * total) + (self.Y[rows] - mean) ** 2 / total, axis=1)
-
-
-def class_probabilities(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """[N, number of classes] from marginals of the latent processes."""
-    return logistic_probabilities(mean, variance) if mean.shape[1] == 1 else softmax_probabilities(mean, variance)

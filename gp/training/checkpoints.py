@@ -1,4 +1,4 @@
-"""A training's checkpoint: TensorFlow variables and a JSON state, replaced together or not at all."""
+"""The checkpoint of a training: TensorFlow variables and a JSON state, always replaced together."""
 
 import json
 import os
@@ -14,10 +14,10 @@ _STATE = "state.json"
 
 class Checkpoints:
     """
-    The latest checkpoint of one training in a folder of its own.
+    The latest checkpoint of one training, in a folder of its own.
 
-    The variables are written under a new name first; then ``state.json``, which names them, is replaced in one step;
-    then older files are removed. A process killed anywhere in between leaves the old checkpoint or the new one.
+    The variables are written under a new name first. Then ``state.json``, which names them, is replaced in one step.
+    Older files are removed last. A process that is killed in between leaves the old checkpoint or the new one.
     """
 
     def __init__(
@@ -28,11 +28,11 @@ class Checkpoints:
         values: Callable[[], str],
     ) -> None:
         """
-        :param folder: made when first saved to.
+        :param folder: it is made when the first checkpoint is saved.
         :param variables: what is saved and restored, by name.
         :param fingerprint: JSON values that tell this training from others.
-        :param values: a digest of the model's values as they are. A checkpoint is resumed from those that its training
-            began with, and from those that were saved with it, for an interrupted model still has them.
+        :param values: returns a digest of the model's present values. A training is resumed if these are the values
+            that it began with, or the values that were saved, which an interrupted model still has.
         :raises ValueError: where the folder is a file.
         """
         self.folder = Path(folder)
@@ -47,8 +47,8 @@ class Checkpoints:
         """
         Set the variables to the saved ones.
 
-        :return: the saved state; None where the folder has none.
-        :raises ValueError: where the checkpoint is another training's, saying in what they differ, or damaged.
+        :return: the saved state; None where there is no checkpoint.
+        :raises ValueError: where the checkpoint is damaged, or another training's; the message says how they differ.
         """
         path = self.folder / _STATE
         if not path.exists():

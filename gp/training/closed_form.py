@@ -1,13 +1,19 @@
 r"""
-Fitting q(u) and the variances of levels of a sparse Gaussian process in closed form, where Kuu is the identity.
+Fitting a sparse Gaussian process to a whole training set in some ten steps, without minibatches and learning rates.
 
-Every series has a site exp(λ f − β f²/2) for each latent process (Khan & Lin 2017; Adam et al. 2021, eq. 15), so
-q(u) = N(m, Λ⁻¹), Λ = I + Φᵀ diag(β) Φ, m = Λ⁻¹ Φᵀ λ with the features Φ [N, M]: a natural-gradient step of length ρ
-replaces sites by (1 − ρ) of themselves and ρ (E[∇ log p] + β f̄, −E[∇² log p]). A level's variance follows by MacKay's
-fixed point (1992), w_j \|m_j\|² / γ_j, γ_j = sum over level j of 1 − diag Λ⁻¹ being the number of directions that the
-data determine. Both go uphill; a step that loses is halved and tried again.
+It finds q(u), the variances of groups of features (the levels of the signature) and the likelihood's own parameters.
+It needs inducing variables whose covariance Kuu is the identity, and a likelihood from ``sites.py``.
 
-With fewer series than features the same is computed from Gram matrices, by H = (Φ Φᵀ + diag(1/β))⁻¹.
+**q(u).** Every series has a Gaussian site exp(λ f − β f²/2) for each latent process (Khan & Lin 2017; Adam et al. 2021,
+eq. 15). With the features Φ [N, M] this gives q(u) = N(m, Λ⁻¹), Λ = I + Φᵀ diag(β) Φ and m = Λ⁻¹ Φᵀ λ. A
+natural-gradient step of length ρ keeps the part 1 − ρ of the sites (λ, β) and adds ρ times their targets
+(E[∇ log p] + β f̄, −E[∇² log p]), where f̄ is the mean of f.
+
+**Variances.** The variance w_j of group j follows by MacKay's fixed point (1992): the new one is w_j \|m_j\|² / γ_j.
+Here γ_j, the sum of 1 − diag Λ⁻¹ over the group, is the number of directions that the data determine.
+
+Both steps go uphill on the bound; a step that lowers it is halved and tried again. With fewer series than features the
+same is computed from Gram matrices, by H = (Φ Φᵀ + diag(1/β))⁻¹.
 """
 
 from collections.abc import Callable
@@ -20,30 +26,30 @@ import scipy.linalg
 _LONGEST_STEP = 0.8
 _SHORTEST_STEP = 1e-3
 _LARGEST_CHANGE = 4.0  # of a variance in one step
-_SMALLEST = 1e-12  # a level's part in the variance of a path
+_SMALLEST = 1e-12  # a group's part of the variance of a path
 
 
 @dataclass(frozen=True)
 class Expectations:
-    """What a likelihood says at Gaussian marginals of f, [N, C] each but for the first."""
+    """Expectations of a likelihood's log density and its derivatives, under Gaussian marginals of f."""
 
     log_density: float
-    """Sum over the data of E[log p(y | f)]."""
+    """E[log p(y | f)], summed over the data."""
     slope: np.ndarray
-    """E[∇ log p]."""
+    """E[∇ log p], [N, C]."""
     curvature: np.ndarray
-    """−E[∇² log p], not negative."""
+    """−E[∇² log p], not negative, [N, C]."""
 
 
 class SiteLikelihood(Protocol):
-    """A likelihood, as the sites need it."""
+    """What the fit needs of a likelihood."""
 
     def expectations(self, mean: np.ndarray, variance: np.ndarray) -> Expectations:
-        """At marginals of f, [N, C] each."""
+        """The expectations under marginals of f with this mean and variance, [N, C] each."""
         ...
 
     def updated(self, mean: np.ndarray, variance: np.ndarray) -> "SiteLikelihood":
-        """With parameters of its own moved to where the bound is largest."""
+        """The same likelihood with its own parameters at the maximum of the bound for these marginals."""
         ...
 
 
@@ -52,35 +58,35 @@ class Features:
     """Features of a training set, in groups that share a variance."""
 
     S: np.ndarray
-    """At variances of 1, [N, M]."""
+    """The features where all variances are 1, [N, M]."""
     groups: np.ndarray
     """The group of each feature, [M]."""
     residual: np.ndarray | None = None
-    """Prior variance of each series beyond the features, at the first group's variance of 1, [N]."""
+    """The prior variance of each series that the features leave out, where the first group's variance is 1, [N]."""
 
     @property
     def num_groups(self) -> int:
-        """J."""
+        """The number J of groups."""
         return int(self.groups.max()) + 1
 
     def mean_squares(self) -> np.ndarray:
-        """What each group adds to the mean variance of a series, at variances of 1, [J]."""
+        """What each group adds to the mean variance of a series where all variances are 1, [J]."""
         squares = np.mean(np.square(self.S), axis=0)
         return np.bincount(self.groups, weights=squares, minlength=self.num_groups)
 
     def scaled(self, variances: np.ndarray) -> np.ndarray:
-        """Φ [N, M]."""
+        """The features Φ for variances of the groups, [N, M]."""
         return self.S * np.sqrt(variances)[self.groups]
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted process."""
+    """A fitted process, or one on the way to it."""
 
     elbo: float
-    """In nats, of all the data."""
+    """The bound for all the data, in nats."""
     variances: np.ndarray
-    """w of each group of features, [J]."""
+    """The variance w of each group of features, [J]."""
     likelihood: SiteLikelihood
     iterations: int
     sites: tuple[np.ndarray, np.ndarray]
@@ -110,11 +116,14 @@ def fit(
     report: Callable[[str], None] = lambda _: None,
 ) -> Fit:
     """
-    Fit until the bound gains less than ``tolerance`` nats a series in a full step.
+    Fit until a full step raises the bound by less than ``tolerance`` nats a series.
 
-    :param variances: where these start, [J].
-    :param num_latents: C.
-    :param sites: where these start, [N, C] each; None: Newton's first step from f = 0.
+    :param variances: the variances to start from, [J].
+    :param num_latents: the number C of latent processes.
+    :param sites: the sites λ and β to start from, [N, C] each. None: Newton's first step from f = 0.
+    :param max_iterations: the largest number of steps, those that were halved included.
+    :param report: gets a line of text every ten steps.
+    :return: the best of all steps.
     """
     marginals = _Marginals(features)
     if sites is None:
@@ -150,17 +159,17 @@ def fit(
 
 @dataclass(frozen=True)
 class _Seen:
-    """What q says of f and of the features."""
+    """What q(u) implies for f and for the groups of features."""
 
     mean: np.ndarray  # [N, C]
     variance: np.ndarray
     divergence: float  # KL[q(u) || N(0, I)]
     determined: np.ndarray  # γ of each group, [J]
-    sizes: np.ndarray  # |m_j|²
+    sizes: np.ndarray  # |m_j|², [J]
 
 
 def _uphill(at: Fit, seen: _Seen, expected: Expectations) -> Callable[[float], Fit]:
-    """Step length -> sites and variances so far along the way up."""
+    """From a step length to the sites and variances that such a step uphill leads to."""
     targets = expected.slope + expected.curvature * seen.mean, expected.curvature
     ratio = seen.sizes / np.maximum(seen.determined, 1e-10)
     change = np.clip(ratio, 1 / _LARGEST_CHANGE, _LARGEST_CHANGE)
@@ -173,7 +182,7 @@ def _uphill(at: Fit, seen: _Seen, expected: Expectations) -> Callable[[float], F
 
 
 class _Marginals:
-    """What follows from sites and variances, the cheaper way."""
+    """From sites and variances to what they imply, by features or by Gram matrices, whichever are smaller."""
 
     def __init__(self, features: Features) -> None:
         self.features = features
@@ -190,7 +199,7 @@ class _Marginals:
         if self.features.residual is None:
             return seen
         rest = at.variances[0] * self.features.residual
-        # Its variance has a price beyond the features, too: MacKay's fixed point becomes w |m|² / (γ + sum β w r).
+        # The residual also depends on that variance: MacKay's fixed point becomes w |m|² / (γ + sum β w r).
         determined = seen.determined.copy()
         determined[0] += np.sum(at.sites[1] * rest[:, None])
         return replace(seen, variance=seen.variance + rest[:, None], determined=determined)

@@ -1,4 +1,4 @@
-"""What tells one model from another, so that no checkpoint is resumed by a different one."""
+"""What tells one model from another, so that no model is trained on from another one's checkpoint."""
 
 import dataclasses
 import functools
@@ -20,11 +20,11 @@ _SET_BY_TRAINING = "model.num_data"
 
 def settings(model: GPModel) -> dict[str, Any]:
     """
-    The classes of a model's parts and their plain settings by name, as ``{"model.kernel.normalize": True}``.
+    The classes of a model's parts and their settings by name, such as ``{"model.kernel.normalize": True}``.
 
-    JSON values, the same in every process that builds the model: functions count by their name, arrays by their
-    digest, parameters by what surrounds their value (transform, prior, whether they are trained). What is neither (a
-    compiled function, say) is left out, as are private attributes.
+    They are JSON values, the same in every process that builds the model. A function is represented by its name, an
+    array by its digest, a parameter by its transform, its prior and whether it is trained, but not by its value.
+    Private attributes and anything else, such as a compiled function, are left out.
     """
     found = dict(_settings(model, "model", ()))
     found.pop(_SET_BY_TRAINING, None)
@@ -33,9 +33,9 @@ def settings(model: GPModel) -> dict[str, Any]:
 
 def values_digest(model: GPModel) -> str:
     """
-    SHA-256 of all parameters' values, trainable or not.
+    The SHA-256 digest of the values of all parameters, trainable or not.
 
-    To single precision: the same start on another machine may differ in the last bits.
+    The values are rounded to single precision, as the same model on another machine may differ in the last bits.
     """
     sha = hashlib.sha256()
     for parameter in model.parameters:
@@ -45,7 +45,7 @@ def values_digest(model: GPModel) -> str:
 
 
 def _settings(part: Any, name: str, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
-    """Names and JSON values of a part of a model; ``above`` are the ids of the parts that it belongs to."""
+    """Names and JSON values of a part of a model; ``above`` holds the ids of the parts that it belongs to."""
     if id(part) in above:
         return
     above = (*above, id(part))

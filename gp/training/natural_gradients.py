@@ -1,4 +1,4 @@
-"""GPflow's natural gradient steps for q(u), made to work with every likelihood."""
+"""Natural gradient steps for q(u): GPflow's, made to work with every likelihood."""
 
 from typing import TypeAlias
 
@@ -7,37 +7,39 @@ from gpflow.optimizers import NaturalGradient, XiNat
 
 Naturals: TypeAlias = tuple[tf.Tensor, tf.Tensor]  # Σ⁻¹m [M, L] and −Σ⁻¹/2 [L, M, M] of each latent process
 
-_MAX_HALVINGS = 50  # a step that fails at 1e-15 of its length is no number
+_MAX_HALVINGS = 50  # a step that fails even at 1e-15 of its length is NaN
 
 
 class HalvedXiNat(XiNat):
     """
-    GPflow's natural parameters, with shorter steps for a latent process that would lose its precision.
+    GPflow's natural parameters, with shorter steps for a latent process whose precision would get lost.
 
-    A step of length γ makes (1 − γ) Σ⁻¹ + γ (Kuu⁻¹ + W) of the precision Σ⁻¹. A log-concave likelihood has W >= 0, and
-    at least 1 − γ of the precision stays. With others (``MultiClass``, ``StudentT``) the sum can be indefinite, where
-    GPflow stops with NaN, or next to singular, where the mean jumps far off. Here a process' step is halved until at
-    least half of 1 − γ stays: no variance grows by more than 2 / (1 − γ), and for γ = 1 there is a covariance. Other
-    processes take their whole step, and where no step is halved the numbers are GPflow's.
+    A step of length γ turns the precision Σ⁻¹ into (1 − γ) Σ⁻¹ + γ (Kuu⁻¹ + W). With a log-concave likelihood W >= 0,
+    and at least the part 1 − γ of the precision stays. With other likelihoods (``MultiClass``, ``StudentT``) the sum
+    can be indefinite, and GPflow stops with NaN; or it can be close to singular, and the mean jumps far away.
+
+    Here the step of such a process is halved until at least half of 1 − γ stays. No variance then grows by more than
+    the factor 2 / (1 − γ), and the covariance exists for γ = 1, too. The other processes take their whole step, and
+    where no step is halved the results are GPflow's.
     """
 
     _before: Naturals
 
     def __init__(self, gamma: float) -> None:
-        """:param gamma: γ, the whole step's length, in (0, 1]."""
+        """:param gamma: the length γ of a whole step, in (0, 1]."""
         self._kept = 0.5 * (1.0 - gamma)
 
     def meanvarsqrt_to_xi(  # type: ignore[override]  # not static: remembers
         self, mean: tf.Tensor, varsqrt: tf.Tensor
     ) -> Naturals:
-        """The natural parameters before a step, which GPflow asks for first: steps are shortened towards them."""
+        """The natural parameters before a step. GPflow asks for them first; steps are shortened towards them."""
         self._before = super().meanvarsqrt_to_xi(mean, varsqrt)
         return self._before
 
     def xi_to_meanvarsqrt(  # type: ignore[override]
         self, xi1: tf.Tensor, xi2: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mean and factor after a step."""
+        """The mean and the covariance's factor after a step."""
         before, kept = self._before, self._kept
 
         def fails(after: Naturals) -> tf.Tensor:  # [L]; the factor of what is not positive definite is NaN
@@ -57,5 +59,5 @@ class HalvedXiNat(XiNat):
 
 
 def natural_gradient(gamma: float) -> NaturalGradient:
-    """GPflow's optimizer of q(u) with steps of this length, or shorter ones where need be."""
+    """GPflow's optimizer of q(u), with steps of this length, or shorter ones where they are needed."""
     return NaturalGradient(gamma, HalvedXiNat(gamma))

@@ -1,8 +1,8 @@
 """
-Keras' Nadam and Adam, whose update of a variable is one pass over memory here in place of a dozen.
+Keras' optimizers Nadam and Adam, made faster: a variable is updated in one pass over memory instead of a dozen.
 
-Where Keras casts a decay rate to the variable's dtype, it passes through float32, and so does this: the numbers are
-Keras' to rounding.
+The results are those of Keras up to rounding. Keras rounds the decay rates to float32 on their way to the variable's
+dtype; the classes here do the same.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,11 @@ LearningRate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedul
 
 
 class FusedAdam(keras.optimizers.Adam):
-    """``keras.optimizers.Adam``: the same numbers to rounding, the same variables, by TensorFlow's fused operation."""
+    """
+    ``keras.optimizers.Adam`` with TensorFlow's fused operation.
+
+    It has the same variables, and takes the same steps up to rounding.
+    """
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         index = self._get_variable_index(variable)
@@ -31,12 +35,13 @@ class FusedAdam(keras.optimizers.Adam):
 
 class FusedNadam(keras.optimizers.Nadam):
     r"""
-    ``keras.optimizers.Nadam``: the same numbers to rounding, the same variables, by TensorFlow's fused operation.
+    ``keras.optimizers.Nadam`` with TensorFlow's fused operation.
 
-    With the moments' decays β₁ and β₂, Nadam's step is lr (A m + B g) / (sqrt(v̂) + ε), where A and B follow from the
-    schedule u_t = β₁ (1 − 0.96ᵗ / 2) of the momentum (Dozat 2015). TensorFlow's operation knows Nesterov's form,
-    a (β₁ m + (1 − β₁) g): it takes all of g with a = B / (1 − β₁), and a second call the rest of m, A − a β₁, which
-    tends to 0 as u_t does to β₁.
+    It has the same variables, and takes the same steps up to rounding. With the decays β₁ and β₂ of the moments m and
+    v, Nadam's step is lr (A m + B g) / (sqrt(v̂) + ε), where A and B follow from the schedule u_t = β₁ (1 − 0.96ᵗ / 2)
+    of the momentum (Dozat 2015). TensorFlow's operation only has Nesterov's form, a (β₁ m + (1 − β₁) g). With
+    a = B / (1 − β₁) a first call takes the whole step in g; a second call takes the rest of the step in m, A − a β₁,
+    which tends to 0 as u_t tends to β₁.
     """
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
@@ -56,7 +61,7 @@ class FusedNadam(keras.optimizers.Nadam):
         rest = by_momentum - nesterov * beta_1
 
         def subtract_rest() -> tf.Tensor:
-            one = tf.ones([], dtype)  # for both betas: the moments stay as they are
+            one = tf.ones([], dtype)  # as both betas, which leaves the moments as they are
             _update(variable, slots, gradient, rate * rest, one, one, epsilon, nesterov=True)
             return tf.constant(True)
 
@@ -76,12 +81,15 @@ def _update(
     nesterov: bool = False,
 ) -> None:
     """
-    m += (1 − β₁) (g − m), v += (1 − β₂) (g² − v), and the variable less rate · m / (sqrt(v) + ε), all in one pass.
+    Update the moments and the variable, all in one pass over memory.
 
-    :param nesterov: β₁ m + (1 − β₁) g in place of m.
+    In this order: m += (1 − β₁) (g − m), v += (1 − β₂) (g² − v), variable −= rate · m / (sqrt(v) + ε).
+
+    :param slots: the moments m and v.
+    :param nesterov: whether β₁ m + (1 − β₁) g takes the place of m in the variable's step.
     """
     dtype = tf.as_dtype(variable.dtype)
-    zero = tf.zeros([], dtype)  # for the powers of the betas: their corrections are in the rate
+    zero = tf.zeros([], dtype)  # for the powers of the betas, as the rate includes their corrections
     momentum, velocity = (slot.value.handle for slot in slots)
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
@@ -102,7 +110,7 @@ OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {"nadam": Fus
 
 
 def make_optimizer(name: str, learning_rate: LearningRate, variables: list[tf.Variable]) -> keras.optimizers.Optimizer:
-    """The optimizer of that name, built: a graph may not make variables when it is run again."""
+    """The optimizer of that name, with its variables made, as a compiled step may not make any."""
     optimizer = OPTIMIZERS[name](learning_rate)
     optimizer.build(variables)
     return optimizer

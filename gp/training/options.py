@@ -1,4 +1,4 @@
-"""How to train."""
+"""The options of a training, checked."""
 
 import math
 import numbers
@@ -12,36 +12,39 @@ import numpy as np
 from .._checks import as_positive_int
 from .optimizers import OPTIMIZERS, LearningRate
 
-# What decides no number of the result, and so may differ when a training is resumed.
+# These options change no number of the result, and so may differ when a training is resumed.
 _WITHOUT_EFFECT = ("checkpoint_dir", "progress", "tensorboard_dir")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
     """
-    How to train. Everything but ``checkpoint_dir``, ``tensorboard_dir`` and ``progress`` can change the result.
+    The options of :func:`~sigkernel_tf.gp.train`.
 
-    :param iterations: minibatch steps in each of the three phases: there are three times as many in all, or fewer with
-        patience.
-    :param batch_size: series in a minibatch; at most as many as are trained on beside the validation split.
-    :param optimizer: nadam (the paper's) or adam, Keras' both.
-    :param learning_rate: the optimizer's: a number, or a schedule from ``keras.optimizers.schedules``, which the
-        variational parameters follow from the first step and the hyperparameters from the beginning of phase 2.
-    :param natural_gradient: where given, q_mu and q_sqrt take natural gradient steps of this length, in (0, 1], not the
-        optimizer's.
-    :param validation_fraction: part of the training data held out in phases 1 and 2, strictly between 0 and 1.
-    :param monitor_every: steps between two looks at the validation split; each phase also ends with one. Checkpoints
-        are saved then.
-    :param patience: ends phases 1 and 2 early, each after so many looks in a row without a new lowest NLPP of the
-        phase.
+    All of them but ``checkpoint_dir``, ``tensorboard_dir`` and ``progress`` can change the result.
+
+    :param iterations: the number of minibatch steps in each of the three phases. The whole training has three times as
+        many, or fewer where ``patience`` ends a phase early.
+    :param batch_size: the number of series in a minibatch; at most the number of series outside the validation split.
+    :param optimizer: "nadam", as in the paper, or "adam"; both are Keras'.
+    :param learning_rate: of the optimizer: a number, or a schedule from ``keras.optimizers.schedules``. The variational
+        parameters follow the schedule from the first step, the hyperparameters from the beginning of phase 2.
+    :param natural_gradient: the length, in (0, 1], of the natural gradient steps by which q_mu and q_sqrt are trained.
+        None: the optimizer trains them.
+    :param validation_fraction: the part of the training data that is held out in phases 1 and 2, strictly between 0
+        and 1.
+    :param monitor_every: the number of steps between two evaluations on the validation split. Each phase also ends
+        with one. A checkpoint is saved at each.
+    :param patience: the number of evaluations in a row without a new lowest NLPP of the phase after which phase 1 or 2
+        ends early. None: no phase ends early.
     :param seed: decides the validation split and the minibatches.
-    :param checkpoint_dir: folder for the checkpoint; where it holds one of the same training, that is resumed. None:
-        nothing is saved.
-    :param tensorboard_dir: folder for TensorBoard: bound, NLPP, what is recorded, and the hyperparameters, at every
-        look.
+    :param checkpoint_dir: the folder for the checkpoint. A checkpoint of the same training that is already there is
+        resumed. None: nothing is saved.
+    :param tensorboard_dir: a folder for TensorBoard, which shows the bound, the NLPP, the values of ``record`` and the
+        hyperparameters at each evaluation. None: nothing is written.
     :param progress: whether to show a progress bar, on standard error.
-    :raises TypeError: and
-    :raises ValueError: for a value outside its range, naming it.
+    :raises TypeError: for a value of another type, naming the option.
+    :raises ValueError: for a value outside its range, naming the option.
     """
 
     iterations: int = 5000
@@ -65,7 +68,7 @@ class TrainingOptions:
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)):
             raise TypeError(f"seed must be an int, got {self.seed!r}: for instance seed=0.")
         if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, got {self.seed}.")
+            raise ValueError(f"seed must be at least 0, got {self.seed}: for instance seed=0.")
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
         self._check_numbers()
@@ -86,12 +89,10 @@ class TrainingOptions:
         if self.natural_gradient is not None:
             _check_is_number("natural_gradient", self.natural_gradient, " or None")
             if not 0.0 < self.natural_gradient <= 1.0:
-                raise ValueError(
-                    f"natural_gradient must lie in (0, 1], got {self.natural_gradient}: for minibatches 0.1, say."
-                )
+                raise ValueError(f"natural_gradient must lie in (0, 1], got {self.natural_gradient}: for instance 0.1.")
 
     def as_fingerprint(self) -> dict[str, Any]:
-        """JSON values of all that decides a result."""
+        """The options that decide a result, as JSON values, by which a checkpoint is told from others."""
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.name not in _WITHOUT_EFFECT}
         if isinstance(self.learning_rate, keras.optimizers.schedules.LearningRateSchedule):
             schedule = type(self.learning_rate).__name__

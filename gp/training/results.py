@@ -1,4 +1,4 @@
-"""What is seen during training, and returned at its end."""
+"""What a training reports: its history of evaluations, and the result at its end."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ PHASES = (1, 2, 3)
 @dataclass(frozen=True)
 class MonitorPoint:
     """
-    What was seen at one look during training.
+    One evaluation during training.
 
-    :param iteration: steps done so far, all phases counted.
+    :param iteration: the number of steps so far, in all phases.
     :param phase: 1, 2 or 3.
-    :param elbo: mean of the minibatches' bounds since the look before, in nats (plus the log prior of parameters with
-        one).
-    :param validation_nlpp: NLPP of the validation split, in nats; None in phase 3, which trains on it.
+    :param elbo: the mean of the minibatches' bounds since the evaluation before, in nats. It includes the log prior of
+        parameters that have a prior.
+    :param validation_nlpp: the NLPP of the validation split, in nats; None in phase 3, which trains on these series.
     :param recorded: what the caller's ``record`` returned.
     """
 
@@ -31,9 +31,9 @@ class TrainingResult:
     """
     What happened in training; the trained parameters are in the model.
 
-    :param history: all looks, in order.
-    :param best_iteration: where the validation NLPP was lowest: phase 3 has the hyperparameters of that point.
-    :param seconds_per_iteration: mean wall time of a minibatch step; tracing and monitoring are left out. NaN where no
+    :param history: all evaluations, in order.
+    :param best_iteration: the iteration with the lowest validation NLPP, whose hyperparameters phase 3 uses.
+    :param seconds_per_iteration: the mean wall time of a minibatch step, without tracing and evaluations. NaN where no
         step could be timed.
     """
 
@@ -43,7 +43,7 @@ class TrainingResult:
 
 
 def phase_start(history: Sequence[MonitorPoint], phase: int) -> int:
-    """The iteration at which a phase begins: where the one before has ended, of which the history has the end."""
+    """The iteration at which a phase begins: the last one that the history has of the phases before it."""
     return max((point.iteration for point in history if point.phase < phase), default=0)
 
 
@@ -51,8 +51,9 @@ def is_over(history: Sequence[MonitorPoint], phase: int, iterations: int, patien
     """
     Whether a phase has ended: by its number of iterations, or early.
 
-    :param iterations: of a phase that does not end early.
-    :param patience: so many points in a row without a new lowest validation NLPP of the phase end it; None: never.
+    :param iterations: the length of a phase that does not end early.
+    :param patience: the number of evaluations in a row without a new lowest validation NLPP of the phase that end it.
+        None: only ``iterations`` ends it.
     """
     points = [point for point in history if point.phase == phase]
     if any(point.phase > phase for point in history):

@@ -1,4 +1,4 @@
-"""Training a sparse variational Gaussian process as in the paper's appendix B.2, resumable and repeatable."""
+"""Training a sparse variational Gaussian process in the three phases of the paper's appendix B.2."""
 
 import math
 import tempfile
@@ -26,9 +26,9 @@ from .results import PHASES, MonitorPoint, TrainingResult, is_over, phase_start
 from .steps import Steps
 from .tensorboard import TensorBoard
 
-_STEPS_PER_CALL = 25  # in one call of the graph: no Python in between, yet an interrupt is answered soon
-_NOT_FINITE = "NaN or Inf"  # what GPflow says of a value that a parameter cannot take
-_RESIDUAL_CHECKS = 1000  # paths that are looked at before training
+_STEPS_PER_CALL = 25  # in one call of the graph: few enough that an interrupt is answered soon
+_NOT_FINITE = "NaN or Inf"  # in GPflow's error for a value that a parameter cannot take
+_RESIDUAL_CHECKS = 1000  # paths on which the residual is checked before training
 
 
 def train(
@@ -42,37 +42,40 @@ def train(
     """
     Train a sparse variational Gaussian process in the three equal phases of the paper's appendix B.2.
 
-    A part of the data is split off for validation. Phase 1 trains the variational parameters alone (``q_mu``,
-    ``q_sqrt`` and trainable inducing variables), phase 2 these and the hyperparameters (everything else that is
-    trainable), phase 3 the variational parameters on all the data, validation split included. Phase 3 has the
-    hyperparameters that gave the lowest NLPP on the validation split, of all points monitored before it.
+    A part of the data is split off for validation. Phase 1 trains only the variational parameters: ``q_mu``, ``q_sqrt``
+    and trainable inducing variables. Phase 2 also trains the hyperparameters, which are all other trainable parameters.
+    Phase 3 trains the variational parameters on all the data, validation split included, with the hyperparameters that
+    gave the lowest NLPP on the validation split. ``model.num_data`` is set to the number of series trained on.
 
-    There is an optimizer for each of the two sets of parameters: a common one would count phase 1's steps for
-    hyperparameters that had not moved, and its bias correction, by then without effect, would start them with
-    steps several times too large. With ``natural_gradient``, q_mu and q_sqrt take GPflow's natural gradient steps
-    instead, far fewer of which reach the same bound, each of which costs several inversions of M × M matrices. With
-    likelihoods that are not log-concave (``MultiClass``) a whole step can leave q(u) without a covariance; it is then
-    halved until enough of the precision stays. ``model.num_data`` is set to the number of series trained on.
+    Each of the two sets of parameters has an optimizer of its own. A common one would count phase 1's steps for
+    hyperparameters that had not moved; its bias correction would have faded by then, and the first steps of these
+    parameters would be several times too large.
 
-    With ``checkpoint_dir``, a call with the same data and options, and the model built as it was (or as an interrupt
-    left it), continues where the last one stopped, however it stopped, and reaches the same result: minibatches depend
-    on the seed and the iteration alone. A checkpoint of other settings or starting values is refused. Ctrl-C saves a
-    checkpoint first; a process that is killed loses the steps since the last monitored point. Likelihoods that draw
-    random numbers of their own (``Softmax``) take them from TensorFlow: seed it with ``tf.random.set_seed``; a resumed
-    run then sees other draws.
+    With ``natural_gradient``, q_mu and q_sqrt take GPflow's natural gradient steps instead. Far fewer of these reach
+    the same bound, but each costs several inversions of M × M matrices. With likelihoods that are not log-concave
+    (``MultiClass``) a whole step can leave q(u) without a covariance; it is then halved until enough of the precision
+    stays.
+
+    With ``checkpoint_dir``, a training that was stopped, in whatever way, goes on from its last checkpoint and reaches
+    the same result, as minibatches depend only on the seed and the iteration. Call this function again with the same
+    data and options, and with the model built as it was or as an interrupt left it; a checkpoint of other settings or
+    starting values is refused. Ctrl-C saves a checkpoint first; a process that is killed loses the steps since the last
+    evaluation. Likelihoods that draw random numbers of their own (``Softmax``) take them from TensorFlow: seed it with
+    ``tf.random.set_seed``. A resumed training then sees other draws.
 
     :param model: :class:`~sigkernel_tf.gp.SigGPDE` or any ``gpflow.models.SVGP``; trained in place.
     :param data: X [N, ...] and Y [N, P], as the model takes them (classes: integers from 0, P = 1): arrays, or files
-        larger than memory, of which minibatches alone are read: memory-mapped arrays, what
-        :func:`~sigkernel_tf.gp.read_tfrecords` returns, and their like. A finite ``tf.data.Dataset`` of such pairs, by
-        rows or by batches, is written to temporary files first, in one pass, for it has no rows to choose from.
+        larger than memory of which only minibatches are read, such as memory-mapped arrays and what
+        :func:`~sigkernel_tf.gp.read_tfrecords` returns. A finite ``tf.data.Dataset`` of such pairs, by rows or by
+        batches, has no rows to choose from, and is written to temporary files first.
     :param options: see :class:`TrainingOptions`.
-    :param validation: the numbers of the rows to validate on, for a split by time or by group; None: a part of
-        ``validation_fraction`` is drawn at random.
-    :param record: called at every monitored point; what it returns is kept in the history (the accuracy on a test set,
-        say) and decides nothing.
-    :raises ValueError: for data the model cannot take, a split with too few series, and another training's checkpoint.
-    :raises TypeError: for another model, other options, and a ``record`` that returns no numbers by name.
+    :param validation: the numbers of the rows to validate on, for a split by time or by group. None: the part
+        ``validation_fraction`` of the rows is drawn at random.
+    :param record: called at every evaluation. The numbers that it returns by name, such as the accuracy on a test set,
+        are kept in the history and have no influence on the training.
+    :raises ValueError: for data that the model cannot take, a split with too few series, and another training's
+        checkpoint.
+    :raises TypeError: for a model or options of another type, and a ``record`` that does not return numbers by name.
     :raises FloatingPointError: where the bound is no longer finite.
     """
     if not isinstance(model, SVGP):
@@ -93,7 +96,7 @@ def train(
 
 
 def _split(num_data: int, options: TrainingOptions, validation: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to train on in phases 1 and 2, and to validate on, both in increasing order."""
+    """The numbers of the rows to train on in phases 1 and 2, and of those to validate on, both in increasing order."""
     if validation is None:
         num_validation = round(options.validation_fraction * num_data)
         order = np.random.default_rng([options.seed, 0]).permutation(num_data)
@@ -106,7 +109,8 @@ def _split(num_data: int, options: TrainingOptions, validation: Any) -> tuple[np
         if held_out.ndim != 1 or not np.issubdtype(held_out.dtype, np.integer) or len(set(held_out)) < len(held_out):
             raise ValueError(
                 f"validation must be a vector of row numbers, each once, got {held_out.dtype} {held_out.shape}: "
-                "np.flatnonzero makes one from a mask; series of their own to validate on are put behind the data."
+                "make one from a mask by np.flatnonzero; append a separate validation set to the data, and give the "
+                "numbers of its rows."
             )
         if len(held_out) and not 0 <= held_out.min() <= held_out.max() < num_data:
             raise ValueError(
@@ -127,7 +131,7 @@ def _split(num_data: int, options: TrainingOptions, validation: Any) -> tuple[np
 
 
 def _recorded(record: Callable[[], Mapping[str, float]] | None) -> dict[str, float]:
-    """What the caller wants recorded now."""
+    """What the caller's ``record`` returns now, checked."""
     if record is None:
         return {}
     found = record()
@@ -141,7 +145,7 @@ def _recorded(record: Callable[[], Mapping[str, float]] | None) -> dict[str, flo
 
 @dataclass(frozen=True)
 class _State:
-    """What a run knows beside its variables. Replaced whole: an interrupt leaves the old one or the new one."""
+    """What a run knows beside its variables. It is replaced as a whole, so that an interrupt leaves no mix of two."""
 
     history: tuple[MonitorPoint, ...] = ()
     elbo_sum_before: float = 0.0  # at the last point of the history
@@ -156,7 +160,7 @@ class _State:
 
 
 class _Run:
-    """One training, from its beginning or its checkpoint to its end."""
+    """One training, from its beginning, or its checkpoint, to its end."""
 
     def __init__(
         self,
@@ -168,7 +172,7 @@ class _Run:
     ) -> None:
         self.model, self.data, self.options, self.record = model, data, options, record
         self.training, held_out = _split(len(data), options, validation)
-        self.chosen = {} if validation is None else {"validation": digest(held_out)}  # in the checkpoint's fingerprint
+        self.chosen = {} if validation is None else {"validation": digest(held_out)}  # in the fingerprint, too
         self.validate = Evaluator(model, data.subset(held_out))
         self.steps = Steps(model, options)
         self.best = [tf.Variable(variable, trainable=False) for variable in self.steps.hyperparameters]
@@ -223,7 +227,7 @@ class _Run:
     def _run_phase(self, phase: int, bar: tqdm) -> None:
         end, every = phase_start(self.state.history, phase) + self.options.iterations, self.options.monitor_every
         bar.set_description(f"phase {phase}/{len(PHASES)}")
-        if phase == 3:  # phase 3 leaves them as they are: doing this again when resuming changes nothing
+        if phase == 3:  # which does not change them: doing this again when resuming is harmless
             for variable, value in zip(self.steps.hyperparameters, self.best, strict=True):
                 variable.assign(value)
         population = self.training if phase < 3 else np.arange(len(self.data))
@@ -235,7 +239,7 @@ class _Run:
                 self._monitor(phase, now, bar)
             if self._is_over(phase):
                 return
-            # The first step optimises the graph, too: it goes alone, and untimed.
+            # The first step also optimises the graph, so it is a call of its own that is not timed.
             count = min(_STEPS_PER_CALL if warm else 1, end - now, every - now % every)
             chosen = minibatches(len(population), self.options.batch_size, self.options.seed, now, count)
             X, Y = self.data.read(population[chosen])
@@ -249,29 +253,32 @@ class _Run:
             bar.update(count)
 
     def _call(self, steps: Callable[[tf.Tensor, tf.Tensor], None], X: np.ndarray, Y: np.ndarray) -> float:
-        """Runs steps; their seconds."""
+        """Run some steps.
+
+        :return: the seconds that they took.
+        """
         start = time.perf_counter()
         try:
             steps(tf.constant(X), tf.constant(Y))
-            _ = self.steps.iteration  # waits
+            _ = self.steps.iteration  # waits for the steps to end
         except tf.errors.InvalidArgumentError as error:
             if self.options.natural_gradient is None or _NOT_FINITE not in error.message:
                 raise
             raise FloatingPointError(
-                f"the natural gradient after {self.steps.iteration} steps is no finite number: take a smaller "
+                f"the natural gradient after {self.steps.iteration} steps is not finite: take a smaller "
                 f"natural_gradient than {self.options.natural_gradient}, longer lengthscales, or standardise the paths."
             ) from error
         return time.perf_counter() - start
 
     def _monitor(self, phase: int, now: int, bar: tqdm) -> None:
-        """Look at the validation split, keep the hyperparameters where they are the best so far, save."""
+        """Evaluate on the validation split, keep the hyperparameters if they are the best so far, and save."""
         state, bound = self.state, self.steps.elbo_sum
         done_before = state.history[-1].iteration if state.history else 0
         nlpp = self.validate().nlpp if phase < 3 else None
         try:
             recorded = _recorded(self.record)
         except Exception:
-            self._save()  # what is trained; this look is taken again when it is resumed
+            self._save()  # the steps so far; a resumed training repeats this evaluation
             raise
         point = MonitorPoint(
             iteration=now,
@@ -311,7 +318,10 @@ class _Run:
             self.checkpoints.save(asdict(self.state))
 
     def leave(self) -> str:
-        """Save what there is, after an interrupt; says how to go on."""
+        """Save a checkpoint after an interrupt.
+
+        :return: a message that says how to go on.
+        """
         total = len(PHASES) * self.options.iterations
         done = f"training stopped after {self.steps.iteration} of {total} iterations"
         if self.checkpoints is None:

@@ -1,62 +1,67 @@
-"""The likelihoods of the estimators: what their sites need, and class probabilities without random numbers."""
+"""
+Likelihoods for the fit in closed form: each gives the expectations from which that fit's Gaussian sites follow.
+
+Two classes, several classes and real numbers; the fit itself is in ``closed_form.py``. No random numbers are drawn, so
+that the same marginals always give the same sites.
+"""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
-import gpflow
 import numpy as np
 import scipy.special
-import scipy.stats
-import tensorflow as tf
-from check_shapes import inherit_check_shapes
-from gpflow.base import TensorType
 
+from .._chunks import row_slices
+from .._quadrature import NODES, WEIGHTS, normal_points
 from .closed_form import Expectations
 
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
-_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
-_FIT_DRAWS = 64
-_PREDICTION_DRAWS = 512
+_Sites = TypeVar("_Sites")
+
+_DRAWS = 64
 _NUMBERS_AT_ONCE = 4_000_000  # 32 MB
 
 
+class _WithoutParameters:
+    """A likelihood without parameters of its own."""
+
+    def updated(self: _Sites, mean: np.ndarray, variance: np.ndarray) -> _Sites:
+        """The same likelihood, as there is nothing to move."""
+        return self
+
+
 @dataclass(frozen=True)
-class LogisticSites:
-    """Two classes: p(y = 1 | f) = 1 / (1 + exp(−f)), gpflow's ``Bernoulli(tf.sigmoid)``."""
+class LogisticSites(_WithoutParameters):
+    """Two classes: p(y = 1 | f) = 1 / (1 + exp(−f)), as GPflow's ``Bernoulli(tf.sigmoid)``."""
 
     y: np.ndarray
     """0 or 1, [N]."""
 
     def expectations(self, mean: np.ndarray, variance: np.ndarray) -> Expectations:
         """By Gauss-Hermite quadrature."""
-        f = mean + np.sqrt(variance) * _NODES
+        f = mean + np.sqrt(variance) * NODES
         sign = np.where(self.y == 1, 1.0, -1.0)[:, None]
         p = scipy.special.expit(f)
         return Expectations(
-            log_density=float(np.sum(scipy.special.log_expit(sign * f) @ _WEIGHTS)),
-            slope=((self.y[:, None] - p) @ _WEIGHTS)[:, None],
-            curvature=((p * (1.0 - p)) @ _WEIGHTS)[:, None],
+            log_density=float(np.sum(scipy.special.log_expit(sign * f) @ WEIGHTS)),
+            slope=((self.y[:, None] - p) @ WEIGHTS)[:, None],
+            curvature=((p * (1.0 - p)) @ WEIGHTS)[:, None],
         )
-
-    def updated(self, mean: np.ndarray, variance: np.ndarray) -> "LogisticSites":
-        """Itself: there are no parameters."""
-        return self
 
 
 @dataclass(frozen=True)
-class SoftmaxSites:
-    """More classes: p(y = c | f) = exp(f_c) / sum exp(f), gpflow's ``Softmax``, at quasi-random points."""
+class SoftmaxSites(_WithoutParameters):
+    """Several classes: p(y = c | f) = exp(f_c) / sum exp(f), as GPflow's ``Softmax``."""
 
     y: np.ndarray
     """0 to C - 1, [N]."""
     num_classes: int
 
     def expectations(self, mean: np.ndarray, variance: np.ndarray) -> Expectations:
-        """By the mean over a fixed set of points, the same in every call."""
-        draws = normal_points(_FIT_DRAWS, self.num_classes)
+        """By the mean over quasi-random points, the same points in every call."""
+        points = normal_points(_DRAWS, self.num_classes)
         total, slope, curvature = 0.0, np.empty_like(mean), np.empty_like(mean)
-        for rows in _row_blocks(len(mean), draws.size):
-            f = mean[rows, None, :] + np.sqrt(variance[rows, None, :]) * draws
+        for rows in row_slices(len(mean), max(_NUMBERS_AT_ONCE // points.size, 1)):
+            f = mean[rows, None, :] + np.sqrt(variance[rows, None, :]) * points
             log_p = f - scipy.special.logsumexp(f, axis=2, keepdims=True)
             p = np.exp(log_p)
             one_hot = np.eye(self.num_classes)[self.y[rows]]
@@ -65,18 +70,15 @@ class SoftmaxSites:
             curvature[rows] = (p * (1.0 - p)).mean(axis=1)
         return Expectations(total, slope, curvature)
 
-    def updated(self, mean: np.ndarray, variance: np.ndarray) -> "SoftmaxSites":
-        """Itself: there are no parameters."""
-        return self
-
 
 @dataclass(frozen=True)
 class GaussianSites:
-    """Real numbers: p(y | f) = N(f, noise), gpflow's ``Gaussian``."""
+    """Real numbers: p(y | f) = N(f, noise), as GPflow's ``Gaussian``."""
 
     Y: np.ndarray
     """[N, P]"""
     noise: float
+    """The variance of the noise."""
 
     def expectations(self, mean: np.ndarray, variance: np.ndarray) -> Expectations:
         """In closed form."""
@@ -85,44 +87,5 @@ class GaussianSites:
         return Expectations(float(log_density), error / self.noise, np.full_like(mean, 1.0 / self.noise))
 
     def updated(self, mean: np.ndarray, variance: np.ndarray) -> "GaussianSites":
-        """With the noise at which the bound is largest for these marginals; gpflow's lower limit is 1e-6."""
+        """With the noise at which the bound is largest for these marginals; GPflow's lower limit is 1e-6."""
         return GaussianSites(self.Y, max(float(np.mean((self.Y - mean) ** 2 + variance)), 1.1e-6))
-
-
-def softmax_probabilities(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """E[softmax(f)] of Gaussian marginals [N, C], the same in every call."""
-    draws = normal_points(_PREDICTION_DRAWS, mean.shape[1])
-    out = np.empty_like(mean)
-    for rows in _row_blocks(len(mean), draws.size):
-        f = mean[rows, None, :] + np.sqrt(variance[rows, None, :]) * draws
-        out[rows] = scipy.special.softmax(f, axis=2).mean(axis=1)
-    return out / out.sum(axis=1, keepdims=True)
-
-
-def logistic_probabilities(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """[N, 2] from marginals [N, 1], by quadrature."""
-    p = scipy.special.expit(mean + np.sqrt(variance) * _NODES) @ _WEIGHTS
-    return np.stack([1.0 - p, p], axis=1)
-
-
-def normal_points(count: int, dimension: int) -> np.ndarray:
-    """Points [2 * count, dimension] that stand for a standard normal distribution: Sobol's, and their mirror images."""
-    uniform = scipy.stats.qmc.Sobol(dimension, scramble=True, seed=0).random(count)
-    points = scipy.special.ndtri(np.clip(uniform, 1e-12, 1 - 1e-12))
-    return np.concatenate([points, -points])
-
-
-def _row_blocks(num_rows: int, numbers_a_row: int) -> list[slice]:
-    size = max(_NUMBERS_AT_ONCE // numbers_a_row, 1)
-    return [slice(start, start + size) for start in range(0, num_rows, size)]
-
-
-class LogisticBernoulli(gpflow.likelihoods.Bernoulli):
-    """gpflow's ``Bernoulli(tf.sigmoid)``, whose logarithm is finite where the probability rounds to 0 (f beyond 37)."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(invlink=tf.sigmoid, **kwargs)
-
-    @inherit_check_shapes
-    def _scalar_log_prob(self, X: TensorType, F: TensorType, Y: TensorType) -> tf.Tensor:
-        return -tf.math.softplus(tf.where(tf.equal(Y, 1), -F, F))

@@ -1,4 +1,4 @@
-"""One minibatch step: what it changes, by which rule, and its compiled form."""
+"""A minibatch step: which parameters it changes, by which optimizer, and the compiled form of several steps."""
 
 from collections.abc import Callable
 
@@ -15,14 +15,14 @@ from .options import TrainingOptions
 
 class Steps:
     """
-    The parameters of a training in two sets, and the rules that change them.
+    The parameters of a training, in two sets, and the optimizers that train them.
 
-    The step count and the sum of the bounds are variables of the graph: they change together with the parameters, so
-    that an interrupt between two lines of Python cannot tear them apart.
+    The number of steps and the sum of the bounds are variables of the graph and change together with the parameters.
+    So they still agree after an interrupt between two lines of Python.
     """
 
     def __init__(self, model: SVGP, options: TrainingOptions) -> None:
-        """:raises ValueError: for a model without variational parameters to train, or none that the options can."""
+        """:raises ValueError: where the model has no trainable variational parameters, or none that the options fit."""
         self.model, self.options = model, options
         self.variational, self.hyperparameters = _parameter_sets(model)
         by_gradient = self.variational
@@ -32,7 +32,7 @@ class Steps:
             self._natural = natural_gradient(options.natural_gradient)
             natural = {id(part.unconstrained_variable) for part in (model.q_mu, model.q_sqrt)}
             by_gradient = [variable for variable in self.variational if id(variable) not in natural]
-        # One for each set: a common one would count phase 1's steps for hyperparameters that had not moved.
+        # There is one for each set, as a common one would count phase 1's steps for hyperparameters that had not moved.
         self._groups = [
             (make_optimizer(options.optimizer, options.learning_rate, variables) if variables else None, variables)
             for variables in (by_gradient, self.hyperparameters)
@@ -42,16 +42,16 @@ class Steps:
 
     @property
     def iteration(self) -> int:
-        """Steps done."""
+        """The number of steps so far."""
         return int(self._iteration)
 
     @property
     def elbo_sum(self) -> float:
-        """Sum of the bounds of all minibatches so far."""
+        """The sum of the bounds of all minibatches so far."""
         return float(self._elbo_sum)
 
     def variables(self) -> dict[str, list[tf.Variable]]:
-        """All that a step changes."""
+        """All variables that a step changes, by name."""
         slots = [slot.value for optimizer, _ in self._groups if optimizer for slot in optimizer.variables]
         return {
             "variational": self.variational,
@@ -61,7 +61,7 @@ class Steps:
         }
 
     def compile(self, data: Rows, *, with_hyperparameters: bool) -> Callable[[tf.Tensor, tf.Tensor], None]:
-        """Several minibatch steps as one graph, from X [steps, batch_size, ...] and Y [steps, batch_size, P]."""
+        """A graph of several minibatch steps, which takes X [steps, batch_size, ...] and Y [steps, batch_size, P]."""
         groups = [group for group in self._groups[: 2 if with_hyperparameters else 1] if group[0] is not None]
         size = self.options.batch_size
         signature = [tf.TensorSpec([None, size, *spec.shape[1:]], spec.dtype) for spec in data.specs()]
@@ -92,7 +92,7 @@ class Steps:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
                 loss = self.model.training_loss(minibatch)
-            # A hyperparameter need not matter to the bound.
+            # The bound need not depend on every hyperparameter.
             gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             for (optimizer, chosen), gradient in zip(groups, gradients, strict=True):
                 optimizer.apply_gradients(zip(gradient, chosen, strict=True))
@@ -109,13 +109,13 @@ def _check_natural(model: SVGP) -> None:
         )
     if not (model.q_mu.trainable and model.q_sqrt.trainable):
         raise ValueError(
-            "natural_gradient trains q_mu and q_sqrt, but they are not trainable: leave out gpflow.set_trainable(..., "
-            "False), for the optimizer does not touch them."
+            "natural_gradient must be None where q_mu or q_sqrt are fixed, but they are not trainable: undo "
+            "gpflow.set_trainable(..., False), or leave natural_gradient out."
         )
 
 
 def _parameter_sets(model: SVGP) -> tuple[list[tf.Variable], list[tf.Variable]]:
-    """Trainable variational parameters and hyperparameters, in the model's order."""
+    """The trainable variational parameters, and the trainable hyperparameters, each in the model's order."""
     ids = {
         id(variable)
         for part in (model.q_mu, model.q_sqrt, model.inducing_variable)

@@ -10,10 +10,10 @@ from .results import MonitorPoint
 
 
 class TensorBoard:
-    """Writes each look of a training, and the model's hyperparameters at it, to a folder for TensorBoard."""
+    """Writes each evaluation of a training, and the model's hyperparameters at it, to a folder for TensorBoard."""
 
     def __init__(self, folder: str | Path, model: GPModel) -> None:
-        """:raises ImportError: where TensorBoard is not installed, which writes the files."""
+        """:raises ImportError: where TensorBoard, which writes the files, is not installed."""
         try:
             import tensorboard  # noqa: F401
         except ImportError as error:
@@ -24,7 +24,7 @@ class TensorBoard:
         self._parameters = ModelToTensorBoard(self._folder, model)
 
     def write(self, point: MonitorPoint) -> None:
-        """Adds a point."""
+        """Add an evaluation to the files."""
         values = {"elbo": point.elbo, "validation_nlpp": point.validation_nlpp, "phase": point.phase, **point.recorded}
         for name, value in values.items():
             if value is not None:

@@ -1,8 +1,7 @@
 """The estimators as a user of scikit-learn meets them."""
 
 import inspect
-import subprocess
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +231,21 @@ def test_in_other_processes(panel: tuple[np.ndarray, np.ndarray], tmp_path: Path
     np.testing.assert_allclose(loaded.predict_proba(series), one.predict_proba(series), rtol=1e-10)
 
 
+def test_files_are_read_in_other_processes(panel: Any, fitted: SignatureGPClassifier, tmp_path: Path) -> None:
+    """In joblib's workers again, which need neither sktime nor tslearn for it."""
+    fitted.save(tmp_path / "model.npz")
+    np.save(tmp_path / "X.npy", panel[0])
+    code = (
+        "import os, sys, numpy as np; from sigkernel_tf.gp import SignatureGPClassifier as C\n"
+        "np.save(f + '/p.npy', C.load(f + '/model.npz').predict_proba(np.load(f + '/X.npy')))\n"
+        "assert not {'sktime', 'tslearn'} & set(sys.modules)\n"
+        "open(f + '/process', 'w').write(str(os.getpid()))"
+    )
+    joblib.Parallel(n_jobs=2)([joblib.delayed(exec)(code, {"f": str(tmp_path)})])
+    assert (tmp_path / "process").read_text() != str(os.getpid())
+    np.testing.assert_allclose(np.load(tmp_path / "p.npy"), fitted.predict_proba(panel[0]), rtol=1e-10)
+
+
 def test_progress_is_printed(panel: tuple[np.ndarray, np.ndarray], capsys: pytest.CaptureFixture) -> None:
     SignatureGPClassifier(**QUICK, verbose=True).fit(*panel)
     shown = capsys.readouterr().out
@@ -291,18 +305,6 @@ class TestFiles:
         loaded = SignatureGPClassifier.load(tmp_path / "model.npz")
         assert loaded.classes_.dtype == classifier.classes_.dtype
         assert loaded.classes_.tolist() == classifier.classes_.tolist()
-
-    def test_predicts_in_a_new_process(self, panel: Any, fitted: SignatureGPClassifier, tmp_path: Path) -> None:
-        fitted.save(tmp_path / "model.npz")
-        np.save(tmp_path / "X.npy", panel[0])
-        code = (
-            "import sys, numpy as np; from sigkernel_tf.gp import SignatureGPClassifier as C; f = sys.argv[1]\n"
-            "np.save(f + '/p.npy', C.load(f + '/model.npz').predict_proba(np.load(f + '/X.npy')))\n"
-            "assert not {'sktime', 'tslearn'} & set(sys.modules)"
-        )
-        root = Path(__file__).parents[2]
-        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=root, capture_output=True)
-        np.testing.assert_allclose(np.load(tmp_path / "p.npy"), fitted.predict_proba(panel[0]), rtol=1e-10)
 
     def test_wrong_files(self, fitted: SignatureGPClassifier, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):

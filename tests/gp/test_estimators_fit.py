@@ -8,11 +8,12 @@ import scipy.stats
 import tensorflow as tf
 
 from sigkernel_tf.gp import Preprocessing, SignatureGPClassifier, SignatureGPRegressor
+from sigkernel_tf.gp.data.classes import logistic_or_softmax_probabilities
 from sigkernel_tf.gp.estimators.search.candidates import depth_of, subset
 from sigkernel_tf.gp.estimators.search.evidence import grams_of, log_evidence, maximise
 from sigkernel_tf.gp.estimators.search.validation import folds
 from sigkernel_tf.gp.training.closed_form import Features, fit
-from sigkernel_tf.gp.training.sites import GaussianSites, LogisticSites, SoftmaxSites, softmax_probabilities
+from sigkernel_tf.gp.training.sites import GaussianSites, LogisticSites, SoftmaxSites
 
 
 def test_evidence(rng: np.random.Generator) -> None:
@@ -117,7 +118,7 @@ def test_softmax_expectations(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(found.log_density, np.log(p[0, :, 0]).mean() + np.log(p[1, :, 2]).mean(), atol=0.02)
     np.testing.assert_allclose(found.slope, np.eye(3)[[0, 2]] - p.mean(axis=1), atol=0.01)
     np.testing.assert_allclose(found.curvature, (p * (1 - p)).mean(axis=1), atol=0.01)
-    np.testing.assert_allclose(softmax_probabilities(mean, variance), p.mean(axis=1), atol=0.003)
+    np.testing.assert_allclose(logistic_or_softmax_probabilities(mean, variance), p.mean(axis=1), atol=0.003)
 
 
 def test_more_iterations_never_lose(rng: np.random.Generator) -> None:

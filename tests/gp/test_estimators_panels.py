@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sigkernel_tf import paths
 from sigkernel_tf.gp import Preprocessing
-from sigkernel_tf.gp.estimators.panels import as_series, column_names, pad, warn_if_transposed
+from sigkernel_tf.gp.estimators.channels import column_names
+from sigkernel_tf.gp.estimators.panels import as_series, pad, warn_if_transposed
 from sigkernel_tf.gp.estimators.preprocessing import Preprocessor, candidates, thinned, windowed
 from sigkernel_tf.signatures import signature
 
@@ -32,7 +34,10 @@ def test_lists_and_padded_arrays(unequal: list[np.ndarray]) -> None:
     objects = np.empty(3, dtype=object)
     objects[:] = unequal
     assert_same(as_series(objects), unequal)
-    assert_same(as_series(pad(unequal)), unequal)
+    padded = np.full((3, 6, 2), np.nan)
+    for row, one in zip(padded, unequal, strict=True):
+        row[: len(one)] = one
+    assert_same(as_series(padded), unequal)
     assert_same(as_series([one[:, 0] for one in unequal]), [one[:, :1] for one in unequal])
     assert_same(as_series([one[:, 0].tolist() for one in unequal]), [one[:, :1] for one in unequal])
     assert_same(as_series([one.tolist() for one in unequal]), unequal)
@@ -197,6 +202,26 @@ def test_paths(unequal: list[np.ndarray], how: Preprocessing) -> None:
         assert path.shape[1] == how.num_channels(2) == len(how.channel_groups(2))
 
 
+@pytest.mark.parametrize("scaling", ["set", "series", "none"])
+def test_paths_are_those_of_the_public_functions(unequal: list[np.ndarray], scaling: str) -> None:
+    """Where nothing but the functions of ``sigkernel_tf.paths`` is asked for, which convert lists in every step."""
+    how = Preprocessing(scaling=scaling, base_point=True, lead_lag=True, time=True)
+    expected: Any = unequal
+    if scaling != "none":
+        mean, deviation = paths.mean_and_deviation(unequal) if scaling == "set" else (None, None)
+        expected = paths.standardize(unequal, mean=mean, deviation=deviation)
+    expected = paths.pad_ragged(paths.add_time(paths.lead_lag(paths.add_basepoint(expected))))
+    found = Preprocessor.fitted(how, unequal, 100).paths(unequal)
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-14)
+
+
+def test_paths_that_overflow() -> None:
+    series = [np.ones((3, 1)), np.full((3, 1), 1e308)]
+    how = Preprocessing(scaling="none", cumulative_sum=True)
+    with pytest.raises(ValueError, match=r"stay finite .*cumulative sum.* got series 1 .* rescale the series first"):
+        Preprocessor(how, np.zeros(1), np.ones(1), 100).paths(series)
+
+
 def test_a_lead_and_its_lag_share_a_lengthscale() -> None:
     assert Preprocessing(lead_lag=True, time=True).channel_groups(2).tolist() == [0, 1, 2, 1, 2]
     assert Preprocessing(lead_lag=True, time=False).channel_groups(2).tolist() == [0, 1, 0, 1]
@@ -206,7 +231,7 @@ def test_a_lead_and_its_lag_share_a_lengthscale() -> None:
 def test_windows_hold_the_whole_path(rng: np.random.Generator) -> None:
     """Their sum is the path; each window's own signature is that of the part of the path in it."""
     x = rng.normal(size=(9, 2))
-    parts = windowed(x[None], 4)[0].reshape(9, 4, 2)
+    parts = windowed(pad([x]), 4).values.numpy().reshape(9, 4, 2)
     np.testing.assert_allclose(parts.sum(axis=1), x - x[0], atol=1e-14)
     for w in range(4):
         np.testing.assert_allclose(
@@ -226,6 +251,8 @@ def test_thinning_keeps_straight_lines_and_short_series() -> None:
     line = 3.0 * np.arange(1000.0)[:, None] - 2
     short = np.random.default_rng(0).normal(size=(50, 1))
     thin = thinned(pad([line, short]), 101)
-    np.testing.assert_allclose(thin[0, :, 0], np.linspace(-2, line[-1, 0], 101), rtol=1e-12)
-    np.testing.assert_array_equal(thin[1, :50], short)
-    assert np.isnan(thin[1, 50:]).all()
+    values = thin.values.numpy()
+    np.testing.assert_allclose(values[0, :, 0], np.linspace(-2, line[-1, 0], 101), rtol=1e-12)
+    np.testing.assert_array_equal(values[1, :50], short)
+    np.testing.assert_array_equal(values[1, 50:], np.broadcast_to(short[-1], (51, 1)))
+    assert thin.lengths.numpy().tolist() == [101, 50]

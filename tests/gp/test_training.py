@@ -47,9 +47,13 @@ def test_hyperparameters_start_with_steps_of_the_learning_rate() -> None:
     """Phase 1's steps do not count for them: Nadam's first step is close to the learning rate, for any gradient."""
     model, rate = toy_model(), 1e-4
     spy = Spy(model)
-    train(model, toy_data(), toy_options(iterations=150, monitor_every=1, learning_rate=rate), record=spy)
+    result = train(model, toy_data(), toy_options(iterations=150, monitor_every=151, learning_rate=rate), record=spy)
+    assert [point.iteration for point in result.history[:2]] == [
+        150,
+        151,
+    ]  # phase 1 ends; one step of phase 2
     unconstrained = gpflow.utilities.positive().inverse
-    before, after = (unconstrained(spy.seen[i][".kernel.lengthscales"]).numpy() for i in (149, 150))
+    before, after = (unconstrained(seen[".kernel.lengthscales"]).numpy() for seen in spy.seen[:2])
     assert 0.5 * rate < abs(after - before) < 2.0 * rate
 
 

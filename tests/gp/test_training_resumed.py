@@ -20,7 +20,9 @@ from training_toys import Spy, assert_same_training, parameters, toy_data, toy_m
 
 from sigkernel_tf import FiniteDifference
 from sigkernel_tf.gp import SigGPDE, SignatureKernel, TruncatedSignatureKernel
-from sigkernel_tf.gp.training import minibatches, run, train
+from sigkernel_tf.gp.data import minibatches
+from sigkernel_tf.gp.training import run, train
+from sigkernel_tf.gp.training.fingerprint import settings, values_digest
 from sigkernel_tf.static_kernels import rbf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,35 +111,61 @@ def test_killed_while_saving_leaves_the_old_checkpoint(
     assert len({path.name.split(".")[0] for path in tmp_path.glob("variables-*")}) == 1  # leftovers are gone
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_process_is_resumed(tmp_path: Path, uninterrupted: tuple, how: signal.Signals) -> None:
-    script = f"""
-        import signal, sys, time
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have it ignored
-        sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-        from sigkernel_tf.gp.training import train
-        from training_toys import toy_data, toy_model, toy_options
-        calls = 0
+OTHER_PROCESS = f"""
+    import json, signal, sys, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have it ignored
+    sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}, {str(Path(__file__).parent)!r}]
+    from sigkernel_tf.gp.training import train
+    from test_training_resumed import what_tells_apart
+    from training_toys import toy_data, toy_model, toy_options
+
+    print(what_tells_apart(), flush=True)
+    for folder in sys.argv[1:]:
+        looks = iter(range(1, 10))
         def record():
-            global calls
-            calls += 1
-            if calls == 4:
+            if next(looks) == 4:
                 print("now", flush=True)
                 time.sleep(60)
             return {{}}
-        train(toy_model(), toy_data(), toy_options(checkpoint_dir={str(tmp_path)!r}), record=record)
+        try:
+            train(toy_model(), toy_data(), toy_options(checkpoint_dir=folder), record=record)
+        except KeyboardInterrupt as stopped:
+            print(stopped, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def other_process(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "now\n"
-    process.send_signal(how)
-    _, errors = process.communicate()
-    assert process.returncode != 0
-    assert ("go on by training again" in errors) == (how is signal.SIGINT)
-    resumed = toy_model()
-    assert_same_training(uninterrupted, (resumed, train(resumed, toy_data(), toy_options(checkpoint_dir=tmp_path))))
+    What a new process finds to tell a model apart, and two trainings there, one interrupted and one killed.
+
+    One process for all of these, for it takes seconds to start: the folders of the trainings, and what it says.
+    """
+    folders = {how: str(tmp_path_factory.mktemp(how)) for how in ("interrupted", "killed")}
+    command = [sys.executable, "-c", textwrap.dedent(OTHER_PROCESS), *folders.values()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        tells_apart = process.stdout.readline()
+        assert process.stdout.readline() == "now\n", process.communicate()
+        process.send_signal(signal.SIGINT)
+        message = process.stdout.readline()
+        assert process.stdout.readline() == "now\n", process.communicate()
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    return {**folders, "tells apart": tells_apart, "message": message}
+
+
+@pytest.mark.parametrize("how", ["interrupted", "killed"])
+def test_training_stopped_in_another_process_is_resumed(
+    how: str, other_process: dict[str, str], uninterrupted: tuple
+) -> None:
+    resumed, options = toy_model(), toy_options(checkpoint_dir=other_process[how])
+    assert (Path(other_process[how]) / "state.json").exists()
+    assert_same_training(uninterrupted, (resumed, train(resumed, toy_data(), options)))
+
+
+def test_an_interrupted_process_says_how_to_go_on(other_process: dict[str, str]) -> None:
+    assert "go on by training again" in other_process["message"]
 
 
 def test_finished_training_is_restored_without_a_step(
@@ -189,19 +217,10 @@ def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
         np.testing.assert_array_equal(same.q_mu, trained.q_mu)
 
 
-def test_what_tells_models_apart_is_the_same_in_every_process() -> None:
-    script = f"""
-        import json, sys
-        sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}, {str(Path(__file__).parent)!r}]
-        from test_training_resumed import many_sided_model
-        from sigkernel_tf.gp.training.fingerprint import settings, values_digest
-        model = many_sided_model()
-        print(json.dumps([settings(model), values_digest(model)]))
-    """
-    command = [sys.executable, "-c", textwrap.dedent(script)]
-    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
-    assert first == second
-    found = json.loads(first)[0]
+def test_what_tells_models_apart_is_the_same_in_every_process(other_process: dict[str, str]) -> None:
+    here = what_tells_apart()
+    assert here + "\n" == other_process["tells apart"]
+    found = json.loads(here)[0]
     assert found["model.kernel.kernels[0].active_dims"] == "slice(0, 4, None)"
     assert found["model.kernel.kernels[0].static_kernel"] == "rbf"
     assert found["model.kernel.kernels[0].static_kernel.lengthscale"] == 0.5
@@ -209,7 +228,13 @@ def test_what_tells_models_apart_is_the_same_in_every_process() -> None:
     assert found["model.kernel.kernels[1].variance.prior"] == "Gamma"
     assert found["model.kernel.kernels[1].variance.prior.rate"] == 2.0
     assert found["model.inducing_variable"] == "InducingPoints"
-    assert "0x" not in first
+    assert "0x" not in here
+
+
+def what_tells_apart() -> str:
+    """The settings and the digest of a model of many parts, as one line of JSON."""
+    model = many_sided_model()
+    return json.dumps([settings(model), values_digest(model)])
 
 
 def many_sided_model() -> gpflow.models.SVGP:

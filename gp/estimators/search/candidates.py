@@ -1,4 +1,4 @@
-"""Choosing preprocessing, lengthscales and features from a training set, by the evidence."""
+"""Candidates: preprocessings, ranked by their evidence, before and after their lengthscales are optimised."""
 
 import functools
 import time
@@ -13,22 +13,22 @@ from ..preprocessing import Preprocessing, Preprocessor
 from .evidence import Optimum, grams_of, level_grams, maximise
 
 MAX_DEPTH = 8
-_SCREENED_SERIES = 200  # a Cholesky factor of so many for each of some 50 steps: a second a candidate
+_SCREENED_SERIES = 200  # each candidate takes some 50 Cholesky factors of matrices of this size: about a second
 _REFINED_SERIES = 300
 _REFINE_STEPS = 40
-_MAX_NUMBERS = 4_000_000  # steps times words of all series that an optimisation of lengthscales walks through
+_MAX_NUMBERS = 4_000_000  # time steps times words of all series, in an optimisation of lengthscales
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A preprocessing, and what the training set says of it."""
+    """A preprocessing, with its depth, its lengthscales and its evidence on the training set."""
 
     preprocessor: Preprocessor
     depth: int
     base_lengthscales: np.ndarray
-    """Where the lengthscales start: the deviation of each channel of the training set's paths, [D]."""
+    """The lengthscales to start from: the deviation of each channel of the training set's paths, [D]."""
     groups: np.ndarray
-    """For each channel the lengthscale it has, [D]."""
+    """The number of the lengthscale of each channel, [D]."""
     optimum: Optimum
 
     @property
@@ -38,13 +38,13 @@ class Candidate:
 
     @property
     def lengthscales(self) -> np.ndarray:
-        """[D], in the paths' units."""
+        """The lengthscale of each channel, in the paths' units, [D]."""
         logs = self.optimum.log_lengthscales
         return self.base_lengthscales * (np.exp(logs[self.groups]) if len(logs) else 1.0)
 
 
 def depth_of(num_channels: int, max_words: int) -> int:
-    """The greatest depth whose words are at most ``max_words``; 1 at least."""
+    """The greatest depth with at most ``max_words`` words, and at least 1."""
     depth, words = 1, 1 + num_channels
     while depth < MAX_DEPTH and words + num_channels ** (depth + 1) <= max_words:
         depth += 1
@@ -53,7 +53,7 @@ def depth_of(num_channels: int, max_words: int) -> int:
 
 
 def subset(groups: np.ndarray | None, num_series: int, size: int, random: np.random.Generator) -> np.ndarray:
-    """``size`` of the series, or all, every group in its proportion; None: there are no groups."""
+    """The numbers of ``size`` series drawn at random, each group in its proportion; all, where there are no more."""
     order = random.permutation(num_series)
     if size >= num_series:
         return np.arange(num_series)
@@ -63,19 +63,19 @@ def subset(groups: np.ndarray | None, num_series: int, size: int, random: np.ran
     for group in np.unique(groups):
         members = order[groups[order] == group]
         share[members] = (np.arange(len(members)) + 0.5) / len(members)
-        share[members[0]] = 0.0  # one of each group is always there
+        share[members[0]] = 0.0  # one of each group is always drawn
     return np.sort(np.argsort(share, kind="stable")[:size])
 
 
 @dataclass(frozen=True)
 class Search:
-    """A training set, as the search sees it."""
+    """A training set, and what is common to all candidates."""
 
     series: Series
     Y: np.ndarray
-    """What is regressed on, [N, C]."""
+    """The targets of the regression, [N, C]."""
     labels: np.ndarray | None
-    """Classes, of which every subset holds its part; None for regression."""
+    """The classes, in whose proportions subsets are drawn, [N]. None: regression."""
     max_words: int
     max_length: int
     random: np.random.Generator
@@ -84,7 +84,7 @@ class Search:
     def screen(
         self, preprocessings: Sequence[Preprocessing], lengthscales: np.ndarray | None = None
     ) -> list[Candidate]:
-        """The candidates, best first, with lengthscales of the channels' deviations where none are given."""
+        """The candidates, best first. Where no lengthscales are given, the channels' deviations serve."""
         rows = subset(self.labels, len(self.series), _SCREENED_SERIES, self.random)
         found = []
         for i, preprocessing in enumerate(preprocessings):
@@ -103,7 +103,7 @@ class Search:
         return sorted(found, key=lambda candidate: -candidate.optimum.evidence)
 
     def refine(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """The same candidates with a lengthscale for each channel, best first."""
+        """The same candidates, with an optimised lengthscale for each channel, best first."""
         found = []
         for i, candidate in enumerate(candidates):
             start = time.perf_counter()
@@ -144,7 +144,7 @@ class Search:
 
 
 def too_short(candidate: Candidate) -> str:
-    """What to say where the signature or its kernel overflows at a candidate's lengthscales."""
+    """The message of an error where the signature or its kernel overflows at a candidate's lengthscales."""
     return (
         "lengthscales must be long enough for the signature kernel of the series to stay finite, got "
         f"{candidate.lengthscales.tolist()} for the channels of the paths ({candidate.preprocessing}): give longer "
@@ -153,7 +153,7 @@ def too_short(candidate: Candidate) -> str:
 
 
 def _within_groups(base: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """The means of groups in place of their members."""
+    """For each channel, the mean over its group."""
     return np.array([base[groups == group].mean() for group in groups])
 
 
@@ -167,5 +167,5 @@ def _for_channels(lengthscales: np.ndarray, num_channels: int, preprocessing: Pr
 
 
 def _constant(grams: tf.Tensor, lengthscales: tf.Tensor) -> tf.Tensor:
-    """Gram matrices whose lengthscales are given."""
+    """Gram matrices whose lengthscales are fixed."""
     return grams

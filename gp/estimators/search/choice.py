@@ -1,45 +1,40 @@
-"""The whole search: by evidence among many, by validation NLPP among the best."""
+"""The whole search: many candidates are ranked by evidence, the best of them by their validation NLPP."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
+from ..options import Options
 from ..panels import Series
-from ..preprocessing import Preprocessing
 from ..tasks import Task
 from .candidates import Candidate, Search, subset, too_short
 from .validation import Choice, validated
 
-_VALIDATED = 6  # of the candidates, the best by evidence
-_REFINED = 2  # of those, the best by validation NLPP
+_VALIDATED = 6  # so many candidates, the best by evidence, are validated
+_REFINED = 2  # so many of those, the best by validation NLPP, get optimised lengthscales
 _VALIDATION_SERIES = 300
-_VALIDATION_WORK = 2.4e8  # series cubed times classes: a tenth of a second a step
-_VARIATIONS = (8.0, 4.0, 2.0, 1.0)  # of a typical path over the common lengthscale, where levels have one variance
-_ALIKE = 1e-6  # two evidences closer than this are of the same paths in other words
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user leaves to the search, and what not."""
-
-    preprocessings: Sequence[Preprocessing]
-    lengthscales: np.ndarray | None
-    """None: chosen; else [D] or []."""
-    level_variances: bool | None
-    """Whether levels have variances of their own; None: whichever validates better."""
-    max_words: int
-    max_length: int
+_VALIDATION_WORK = 2.4e8  # series cubed, times classes: a tenth of a second for each step
+_VARIATIONS = (
+    8.0,
+    4.0,
+    2.0,
+    1.0,
+)  # lengths of the longest path, in lengthscales, for one variance
+_ALIKE = 1e-6  # evidences closer than this belong to the same paths
 
 
 def choose(
     series: Series, task: Task, options: Options, random: np.random.Generator, report: Callable[[str], None]
 ) -> tuple[Choice, list[dict]]:
-    """The choice that validates best, and a table of all that was tried."""
+    """Search as this package's docstring says.
+
+    :return: the choice with the lowest validation NLPP, and a table of all that was tried, best first.
+    """
     search = Search(series, task.targets, task.strata, options.max_words, options.max_length, random, report)
-    # Threads do not pay for matrices this small, and cost dearly where other programs use the cores.
+    # Matrices this small gain nothing from threads, which are slow where other programs use the cores.
     with threadpool_limits(limits=1, user_api="blas"):
         return _Trial(search, task, options).best()
 
@@ -54,7 +49,7 @@ class _Trial:
         self.table: list[dict] = []
 
     def best(self) -> tuple[Choice, list[dict]]:
-        """The choice that validates best, and the table, best first."""
+        """The choice with the lowest validation NLPP, and the table, best first."""
         screened = self.search.screen(self.options.preprocessings, self.options.lengthscales)
         distinct = _distinct(screened)
         found = [self._validated(Choice(candidate, True)) for candidate in distinct[:_VALIDATED]]
@@ -72,7 +67,7 @@ class _Trial:
         return best, self.table
 
     def _plain(self, candidate: Candidate) -> list[Choice]:
-        """With one variance for all levels: the lengthscales' common factor decides how much each level counts."""
+        """With one variance for all levels, a common factor of the lengthscales decides how much each level counts."""
         found = []
         for variation in (None,) if self.options.lengthscales is not None else _VARIATIONS:
             scaled = candidate if variation is None else self._scaled(candidate, variation)
@@ -97,7 +92,7 @@ class _Trial:
 
 
 def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Without those whose paths are another's, as where the series come scaled already."""
+    """The candidates without those whose paths are another one's, as where the series were scaled before."""
     kept: list[Candidate] = []
     for candidate in candidates:
         if all(abs(candidate.optimum.evidence - other.optimum.evidence) > _ALIKE for other in kept):

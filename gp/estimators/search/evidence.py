@@ -1,9 +1,9 @@
 r"""
 The evidence of a Gaussian process that regresses on labels: how preprocessings and hyperparameters are compared.
 
-Features of paths of level j, S_j, have Gram matrices G_j = S_j S_jᵀ / mean \|S_j\|²; the model is
-K = sum_j v_j G_j + s I for all outputs (one for each class: ±1, centred), and its log evidence has a closed form. It is
-that of a regression on the labels, not the classifier's, but costs a Cholesky factor and ranks candidates as well.
+With the paths' features of level j, S_j, and their Gram matrices G_j = S_j S_jᵀ / mean \|S_j\|², the labels have the
+covariance K = sum_j v_j G_j + s I. Each class is an output of its own: ±1, centred. This is the evidence of a
+regression and not the classifier's, but it has a closed form, costs one Cholesky factor, and ranks candidates as well.
 """
 
 from collections.abc import Callable
@@ -16,39 +16,41 @@ import tensorflow as tf
 
 from sigkernel_tf.signatures import signature
 
-_LEVEL_DEVIATION = 6.0  # of log v_j and log s: wide, yet no maximum lies at infinity
-_LENGTHSCALE_DEVIATION = 0.7  # of log lengthscales about their common value: few series cannot tell many apart
+_LEVEL_DEVIATION = 6.0  # of the prior of log v_j and log s: wide, but no maximum lies at infinity
+_LENGTHSCALE_DEVIATION = 0.7  # of the prior of log lengthscales: few series cannot tell many apart
 _LEVEL_BOUNDS = (-14.0, 8.0)
 _NOISE_BOUNDS = (-9.0, 3.0)
 _LENGTHSCALE_BOUNDS = (-3.0, 3.0)
-_WORST = 1e10  # in place of a value that is not finite: the line search turns back
+_WORST = 1e10  # in place of a value that is not finite, from which the line search turns back
 
 Grams = Callable[[tf.Tensor], tf.Tensor]
-"""Log lengthscales [G] -> the levels' Gram matrices [J, N, N]."""
+"""From log lengthscales [G] to the Gram matrices of the levels, [J, N, N]."""
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """Where the evidence is largest."""
+    """The hyperparameters with the largest evidence."""
 
     evidence: float
-    """Log evidence and log prior, in nats, over the number of labels."""
+    """The log evidence plus the log prior, in nats, divided by the number of labels."""
     level_shares: np.ndarray
-    """v_j: what each level adds to the mean variance of a path, [J]."""
+    """The part v_j that each level adds to the mean variance of a path, [J]."""
     noise: float
-    """s."""
+    """The noise variance s."""
     log_lengthscales: np.ndarray
-    """[G], about their common value."""
+    """The log lengthscales, relative to their common value, [G]."""
 
     @property
     def start(self) -> np.ndarray:
-        """Where another optimisation starts from here."""
+        """The point from which another optimisation goes on."""
         return np.concatenate([np.log(self.level_shares), [np.log(self.noise)], self.log_lengthscales])
 
 
 def log_evidence(K: np.ndarray, Y: np.ndarray) -> tuple[float, np.ndarray]:
     """
-    Log evidence of Y [N, C] under N(0, K) for each column, less a constant, and its gradient in K.
+    The log evidence of Y [N, C], whose columns have the distribution N(0, K), without its constant.
+
+    :return: the log evidence, and its gradient with respect to K, [N, N].
 
     :raises numpy.linalg.LinAlgError: where K is not positive definite.
     """
@@ -61,12 +63,12 @@ def log_evidence(K: np.ndarray, Y: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def level_grams(X: np.ndarray, depth: int) -> tf.Tensor:
-    """Gram matrices [J, N, N] of the levels of paths [N, L, D], of mean diagonal 1."""
+    """The Gram matrices of the levels of paths [N, L, D], scaled to a mean diagonal of 1, [J, N, N]."""
     return grams_of(X, depth, np.zeros(X.shape[2], int))(tf.zeros(1, tf.float64))
 
 
 def grams_of(X: np.ndarray, depth: int, groups: np.ndarray) -> Grams:
-    """Those matrices as a function of lengthscales, one for each group of channels."""
+    """The same matrices as a function of lengthscales, one for each group of channels."""
     paths = tf.constant(X, tf.float64)
     sizes = [X.shape[2] ** level for level in range(depth + 1)]
     of_channels = tf.one_hot(groups, int(groups.max()) + 1, dtype=tf.float64)
@@ -91,9 +93,10 @@ def maximise(
     """
     Maximise the evidence over level shares, noise and lengthscales, by L-BFGS.
 
-    :param grams: with ``num_lengthscales`` 0 it is asked once.
-    :param Y: [N, C].
-    :param start: log shares, log noise and log lengthscales; None: equal shares.
+    :param grams: called only once where ``num_lengthscales`` is 0.
+    :param Y: the targets, [N, C].
+    :param start: the log shares, the log noise and the log lengthscales to start from. None: equal shares.
+    :param steps: the largest number of steps.
     """
     num_variances = num_levels + 1
     deviations = np.r_[np.full(num_variances, _LEVEL_DEVIATION), np.full(num_lengthscales, _LENGTHSCALE_DEVIATION)]

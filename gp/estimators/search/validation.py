@@ -1,4 +1,4 @@
-"""Validation NLPP of a candidate: what decides which preprocessing and which kernel a training set gets."""
+"""The validation NLPP of a candidate, which decides the preprocessing and the kernel of a training set."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ import numpy as np
 from sigkernel_tf.signature_kernels import signature_kernel_diag
 from sigkernel_tf.signatures import signature
 
+from ..._chunks import row_slices
 from ...kernels.levels import levels_of_words
 from ...training.closed_form import Features, Fit, fit
 from ..panels import Series
@@ -17,29 +18,29 @@ from .candidates import Candidate
 FOLDS = 5
 _BLOCK = 1000  # series whose signatures are computed at a time
 _ITERATIONS = 30
-_TOLERANCE = 1e-3  # nats a series
-_LABEL_VARIANCE = 4.0  # of log odds, for a variance of 1 of labels of ±1
+_TOLERANCE = 1e-3  # nats for each series
+_LABEL_VARIANCE = 4.0  # the variance of log odds to start from, in place of 1 for labels of ±1
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A candidate with one of the two kernels."""
+    """A candidate with one of the two kernels: with a variance for each level, or one for all."""
 
     candidate: Candidate
     learned: bool
-    """Whether every level has a variance of its own; else all have one, and levels beyond the features have it too."""
+    """Whether each level has a variance of its own. Otherwise all have the same, also levels beyond the features."""
     validation_nlpp: float = np.inf
-    """Mean over the series of −log p(y | x) where x was held out, in nats."""
+    """The mean of −log p(y | x) over held-out series, in nats."""
 
     @property
     def lengthscales(self) -> np.ndarray:
-        """[D]"""
+        """The lengthscale of each channel, [D]."""
         return self.candidate.lengthscales
 
 
 def features_of(choice: Choice, series: Series) -> Features:
-    """The signature features of series."""
-    blocks = [_features(choice, series[start : start + _BLOCK]) for start in range(0, len(series), _BLOCK)]
+    """The signature features of series, computed some series at a time."""
+    blocks = [_features(choice, series[rows]) for rows in row_slices(len(series), _BLOCK)]
     residuals = [block.residual for block in blocks if block.residual is not None]
     residual = np.concatenate(residuals) if residuals else None
     return Features(np.concatenate([block.S for block in blocks]), blocks[0].groups, residual)
@@ -64,7 +65,7 @@ def fit_choice(
     tolerance: float = 3e-4,
     report: Callable[[str], None] = lambda _: None,
 ) -> Fit:
-    """Fit q and the variances to these series, of which ``features`` are."""
+    """Fit q(u) and the variances to the labels of the series ``rows``, whose features these are."""
     squares = features.mean_squares()
     shares = choice.candidate.optimum.level_shares if choice.learned else np.ones(1)
     scale = _LABEL_VARIANCE if task.strata is not None else 1.0
@@ -81,7 +82,7 @@ def fit_choice(
 
 
 def validated(choice: Choice, series: Series, task: Task, rows: np.ndarray) -> Choice:
-    """The choice with its validation NLPP, by cross-validation over these rows of the training set."""
+    """The choice with its validation NLPP, from a cross-validation over these rows of the training set."""
     features = features_of(choice, [series[row] for row in rows])
     fold = folds(None if task.strata is None else task.strata[rows], len(rows))
     whole = fit_choice(choice, features, task, rows, max_iterations=_ITERATIONS, tolerance=_TOLERANCE)
@@ -89,7 +90,7 @@ def validated(choice: Choice, series: Series, task: Task, rows: np.ndarray) -> C
     for number in range(fold.max() + 1):
         inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         kept = _rows(features, inside)
-        # From where the fit to all of them ended: it goes on until held out series no longer matter.
+        # It starts where the fit to all of them ended, and goes on until the held-out series no longer matter.
         found = fit(
             kept,
             whole.variances,
@@ -105,7 +106,7 @@ def validated(choice: Choice, series: Series, task: Task, rows: np.ndarray) -> C
 
 
 def folds(strata: np.ndarray | None, num_series: int) -> np.ndarray:
-    """The fold of each series, [N]: each stratum is dealt out evenly."""
+    """The fold of each series, [N]; the series of each stratum are spread evenly over the folds."""
     order = np.arange(num_series) if strata is None else np.argsort(strata, kind="stable")
     fold = np.empty(num_series, int)
     fold[order] = np.arange(num_series) % min(FOLDS, num_series)
