@@ -14,10 +14,10 @@ _HOME = {
     "signature_kernel_diag": "signature_kernels",
     "directional_derivative": "signature_kernels",
     "signature": "signatures",
-    "words": "signatures",
+    "words": "_words",
     "signature_combine": "tensor_algebra",
     "log_signature": "log_signatures",
-    "lyndon_words": "log_signatures",
+    "lyndon_words": "_words",
     "SignatureLayer": "layers",
     "LogSignatureLayer": "layers",
 }

@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from ._arguments import check_path_shape
+
 DTYPES = (tf.float32, tf.float64)
 
 
@@ -42,15 +44,8 @@ def as_paths(value: Any, name: str) -> tf.Tensor:
     :raises TypeError: for another dtype than float32 and float64.
     """
     paths = as_float_tensor(value, name)
-    if paths.shape.rank is not None and paths.shape.rank != 3:
-        raise ValueError(
-            f"{name} must have rank 3, (paths, time steps, channels), got shape {paths.shape}: "
-            f"a single path takes {name}[None], paths with one channel take {name}[..., None]."
-        )
-    if paths.shape.rank is not None and paths.shape[1] == 0:
-        raise ValueError(f"{name} must have at least one time step, got shape {paths.shape}: drop empty series first.")
-    if paths.shape.rank is not None and paths.shape[2] == 0:
-        raise ValueError(f"{name} must have at least one channel, got shape {paths.shape}.")
+    if paths.shape.rank is not None:
+        check_path_shape(paths.shape, name, name)
     return paths
 
 
@@ -66,7 +61,7 @@ def check_same_size(first: tf.Tensor, second: tf.Tensor, axis: int, names: str, 
     """:raises ValueError: where the sizes along ``axis`` are known and differ."""
     if first.shape.rank is None or second.shape.rank is None:
         return
-    if not first.shape[axis : axis + 1].is_compatible_with(second.shape[axis : axis + 1]):
+    if not first.shape[axis:][:1].is_compatible_with(second.shape[axis:][:1]):
         raise ValueError(
             f"{names} must have the same number of {what}, got {first.shape[axis]} and {second.shape[axis]} "
             f"(shapes {first.shape} and {second.shape})."

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from . import _truncations
+from . import _logarithm, _memory
 
 Tensor = Any  # of whichever backend Keras runs on
 Levels = list[Tensor]
@@ -80,7 +80,7 @@ def _check_memory(X: Tensor, depth: int, *, stream: bool) -> None:
         held = sum(sizes[: depth - 2], Decimal()) + sizes[depth - 3] + sizes[1]
     cause = f"depth={depth} with {channels} channels, in Keras operations,"
     bytes_each = 8 if keras.backend.standardize_dtype(X.dtype) == "float64" else 4
-    _truncations.check_fits(held, cause, bytes_each, _truncations.known_product(X.shape[:2]), holder="time step")
+    _memory.check_fits(held, cause, bytes_each, _memory.known_product(X.shape[:2]), holder="time step")
 
 
 def _last_two(points: Tensor, steps: Tensor, starts: Levels) -> Levels:
@@ -137,29 +137,10 @@ def split(flat: Tensor, channels: int, depth: int) -> Levels:
 
 
 def logarithm(x: Levels) -> Levels:
-    r"""
-    The logarithm in the tensor algebra of 1 + x, truncated like x, by Horner's rule:
-
-    x ⊗ (1 - x ⊗ (1/2 - x ⊗ (1/3 - ...))), where the n-th bracket is needed up to level ``len(x) - n`` alone.
-
-    :param x: levels 1 to the depth.
-    :return: levels 1 to the depth.
-    """
-    depth = len(x)
-    bracket: Levels = []  # levels 1, 2, ... of the n-th bracket; its level 0 is 1 / n
-    for n in range(depth, 1, -1):
-        bracket = [-level for level in _product(x[: depth + 1 - n], 1 / n, bracket)]
-    return _product(x, 1.0, bracket)
+    """Levels 1 to the depth of the logarithm of 1 + x in the tensor algebra, where ``x`` are levels 1 to the depth."""
+    return _logarithm.logarithm(x, _outer_of_rows)
 
 
-def _product(x: Levels, constant: float, y: Levels) -> Levels:
-    """x ⊗ (constant + y) up to x's last level; y has one level less than x."""
-    result = []
-    for k, level in enumerate(x, 1):
-        total = level * constant
-        for i in range(1, k):
-            a, b = x[i - 1], y[k - i - 1]
-            outer = a[..., :, None] * b[..., None, :]
-            total = total + ops.reshape(outer, ops.shape(level))
-        result.append(total)
-    return result
+def _outer_of_rows(a: Tensor, b: Tensor) -> Tensor:
+    """[..., m], [..., n] -> [..., m n]: the coefficients of a ⊗ b."""
+    return ops.reshape(a[..., :, None] * b[..., None, :], (*ops.shape(a)[:-1], a.shape[-1] * b.shape[-1]))

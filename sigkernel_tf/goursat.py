@@ -12,6 +12,7 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from . import _checks, _library
+from ._gradients import attributes_of, differentiable_once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,12 +133,6 @@ def _solve_goursat_gradient(op: tf.Operation, upstream: tf.Tensor, _: tf.Tensor)
     )
 
 
-def attributes_of(op: tf.Operation, *names: str) -> dict[str, Any]:
-    """The named attributes of ``op``, as keyword arguments for the operation of its gradient."""
-    values = {name: op.get_attr(name) for name in names}
-    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
-
-
 @tf.RegisterGradient("SigkernelTfDirectionalDerivative")
 def _no_derivative_of_the_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
     raise LookupError(
@@ -146,11 +141,10 @@ def _no_derivative_of_the_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
     )
 
 
-@tf.RegisterGradient("SigkernelTfSolveGoursatGrad")
-@tf.RegisterGradient("SigkernelTfSignatureKernelGrad")
-def _no_second_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
-    raise LookupError(
-        "the signature kernel is differentiable once: its gradient has no gradient of its own. "
-        "Take differences of the gradient where a second derivative is needed; tf.autodiff.ForwardAccumulator asks for "
-        "one, too, and sigkernel_tf.directional_derivative gives what it is wanted for."
-    )
+_refuse_a_second_derivative = differentiable_once(
+    "the signature kernel",
+    "; tf.autodiff.ForwardAccumulator asks for one, too, and sigkernel_tf.directional_derivative gives what it is "
+    "wanted for",
+)
+tf.RegisterGradient("SigkernelTfSolveGoursatGrad")(_refuse_a_second_derivative)
+tf.RegisterGradient("SigkernelTfSignatureKernelGrad")(_refuse_a_second_derivative)

@@ -12,7 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from . import _keras_paths, _keras_signatures, _truncations
+from . import _keras_paths, _keras_signatures, _memory, _words
+from ._arguments import as_int, check_path_shape
 
 _BASES = ("words", "expanded")
 Shape = Sequence[int | None]
@@ -37,7 +38,7 @@ class _PathLayer(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         if not keras.backend.is_float_dtype(self.compute_dtype):
             raise ValueError(f"dtype must be a float's or a mixed precision policy, got {self.dtype_policy.name}.")
-        self.depth = _truncations.as_int(depth, "depth", 1)
+        self.depth = as_int(depth, "depth", 1)
         if not isinstance(stream, bool):
             raise TypeError(f"stream must be True or False, got {stream!r}.")
         self.stream = stream
@@ -162,19 +163,12 @@ class _PathLayer(keras.layers.Layer):
     def _path_channels(self, shape: Shape) -> int:
         """The channels of the path whose signature is taken, once ``shape``, the inputs', is known to be sound."""
         shape = tuple(shape)
-        if len(shape) != 3:
-            raise ValueError(
-                f"inputs of {self.name} must have rank 3, (paths, time steps, channels), got shape {shape}: "
-                "a single path takes inputs[None], paths with one channel take inputs[..., None]."
-            )
+        check_path_shape(shape, f"inputs of {self.name}", "inputs")
         if shape[2] is None:
             raise ValueError(
                 f"inputs of {self.name} must have a known number of channels, got shape {shape}: "
                 "set it, as in keras.Input((None, 3)) for three channels and any number of time steps."
             )
-        for axis, what in ((1, "time step"), (2, "channel")):
-            if shape[axis] == 0:
-                raise ValueError(f"inputs of {self.name} must have at least one {what}, got shape {shape}.")
         if self._built_channels not in (None, shape[2]):
             raise ValueError(
                 f"inputs of {self.name} must have the {self._built_channels} channels that it was built with, "
@@ -182,13 +176,13 @@ class _PathLayer(keras.layers.Layer):
             )
         channels = shape[2] + self.add_time
         time_steps = None if shape[1] is None else shape[1] + self.add_basepoint
-        rows = _truncations.known_product([shape[0], time_steps if self.stream else 1])
+        rows = _memory.known_product([shape[0], time_steps if self.stream else 1])
         self._check_memory(channels, rows)
         return channels
 
     def _check_memory(self, channels: int, rows: int) -> None:
         """:raises ValueError: where the words of ``rows`` signatures do not fit in memory."""
-        _truncations.words_up_to(self.depth, channels, 8 if self._float == "float64" else 4, rows)
+        _words.num_words_up_to(self.depth, channels, 8 if self._float == "float64" else 4, rows)
 
 
 def _known_shape(inputs: Any, name: str) -> Shape:
@@ -301,16 +295,16 @@ class LogSignatureLayer(_PathLayer):
         expanded = ops.concatenate(levels, axis=-1)
         if self.basis == "expanded":
             return expanded
-        return ops.take(expanded, _truncations.lyndon_columns(channels, self.depth), axis=-1)
+        return ops.take(expanded, _words.lyndon_columns(channels, self.depth), axis=-1)
 
     def _check_memory(self, channels: int, rows: int) -> None:
         super()._check_memory(channels, rows)
         if self.basis == "words":
-            _truncations.check_lyndon_words_fit(channels, self.depth)
+            _words.check_lyndon_words_fit(channels, self.depth)
 
     def _count_features(self, channels: int) -> int:
         if self.basis == "words":
-            return _truncations.count_lyndon_words(channels, self.depth)
+            return _words.count_lyndon_words(channels, self.depth)
         return sum(channels**k for k in range(1, self.depth + 1))
 
     def get_config(self) -> dict[str, Any]:

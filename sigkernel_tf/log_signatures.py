@@ -5,25 +5,10 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from . import _checks, _truncations, tensor_algebra
-from .signatures import signature, words_up_to
-
-
-def lyndon_words(num_channels: int, depth: int) -> list[tuple[int, ...]]:
-    """
-    The Lyndon words of 1 to ``depth`` letters: what the columns of :func:`log_signature` stand for.
-
-    A Lyndon word comes before all its rotations in lexicographic order. Ordered by level, then lexicographically:
-    ``lyndon_words(2, 3)`` is ``[(0,), (1,), (0, 1), (0, 0, 1), (0, 1, 1)]``.
-
-    :param num_channels: >= 1.
-    :param depth: >= 1.
-    :raises ValueError: where either is below 1, and where the words do not fit in memory.
-    :raises TypeError: where either is no integer.
-    """
-    num_channels = _truncations.as_int(num_channels, "num_channels", 1)
-    depth = _truncations.as_int(depth, "depth", 1)
-    return _truncations.lyndon_words(num_channels, depth)
+from . import _checks, _words, tensor_algebra
+from ._arguments import as_int
+from ._logarithm import logarithm
+from .signatures import num_words_of, signature
 
 
 def log_signature(
@@ -53,16 +38,16 @@ def log_signature(
     :raises tf.errors.InvalidArgumentError: as :func:`signature`.
     """
     X = _checks.as_paths(X, "X")
-    depth = _truncations.as_int(depth, "depth", 1)
+    depth = as_int(depth, "depth", 1)
     if basis not in ("words", "expanded"):
         raise ValueError(f'basis must be "words" (the Lyndon words\' coefficients) or "expanded" (all), got {basis!r}.')
-    num_words = words_up_to(depth, X, stream=stream)
+    num_words = num_words_of(X, depth, stream=stream)
     num_channels = X.shape[2]
     if num_channels == 1:  # exactly, where the series' terms would cancel
         displacement = signature(X, num_words=2, stream=stream)[..., 1:]
         padding = [[0, 0]] * (1 + bool(stream)) + [[0, depth - 1]]
         return displacement if basis == "words" else tf.pad(displacement, padding)
-    columns = num_words - 1 if basis == "expanded" else len(_truncations.lyndon_columns(num_channels, depth))
+    columns = num_words - 1 if basis == "expanded" else len(_words.lyndon_columns(num_channels, depth))
     S = signature(X, num_words=num_words, stream=stream)
     rows = _logarithm(tf.reshape(S, [-1, num_words]), num_channels, depth, basis)
     return tf.reshape(rows, tf.concat([tf.shape(S)[:-1], [columns]], axis=0))
@@ -72,5 +57,5 @@ def log_signature(
 def _logarithm(S: tf.Tensor, num_channels: int, depth: int, basis: str) -> tf.Tensor:
     sizes = [num_channels**level for level in range(depth + 1)]
     levels = tf.split(tf.ensure_shape(S, [None, sum(sizes)]), sizes, axis=-1)
-    log = tf.concat(tensor_algebra.logarithm(levels), axis=-1)
-    return log if basis == "expanded" else tf.gather(log, _truncations.lyndon_columns(num_channels, depth), axis=-1)
+    log = tf.concat(logarithm(levels[1:], tensor_algebra.outer), axis=-1)
+    return log if basis == "expanded" else tf.gather(log, _words.lyndon_columns(num_channels, depth), axis=-1)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from . import _library
+from ._gradients import differentiable_once
 
 
 def quadratic_forms(factors: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
@@ -30,10 +31,6 @@ def _quadratic_forms_gradient(op: tf.Operation, upstream: tf.Tensor, _: tf.Tenso
     )
 
 
-@tf.RegisterGradient("SigkernelTfQuadraticFormsFactorsGrad")
-@tf.RegisterGradient("SigkernelTfQuadraticFormsVectorsGrad")
-def _no_second_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
-    raise LookupError(
-        "quadratic_forms is differentiable once: its gradient has no gradient of its own. "
-        "Take differences of the gradient where a second derivative is needed."
-    )
+_refuse_a_second_derivative = differentiable_once("quadratic_forms")
+tf.RegisterGradient("SigkernelTfQuadraticFormsFactorsGrad")(_refuse_a_second_derivative)
+tf.RegisterGradient("SigkernelTfQuadraticFormsVectorsGrad")(_refuse_a_second_derivative)

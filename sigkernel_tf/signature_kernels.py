@@ -5,7 +5,8 @@ from typing import Any
 import tensorflow as tf
 
 from . import _checks, _library, static_kernels
-from .goursat import PowerSeries, Solver, attributes_of, solve_goursat, solver_attributes
+from ._gradients import attributes_of
+from .goursat import PowerSeries, Solver, solve_goursat, solver_attributes
 from .static_kernels import StaticKernel
 
 

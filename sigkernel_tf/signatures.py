@@ -1,36 +1,13 @@
-"""
-The truncated signature of piecewise linear paths, and the words that index it.
+"""The truncated signature of piecewise linear paths. The first letter of a word is integrated first."""
 
-Words are tuples of 0-based channels, ordered by level (their number of letters), then lexicographically, () first; the
-first letter is integrated first.
-"""
-
-import itertools
 from decimal import Decimal
 from typing import Any
 
 import tensorflow as tf
 
-from . import _checks, _library, _truncations
-from .goursat import attributes_of
-
-
-def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
-    """
-    The first ``num_words`` words over ``num_channels`` channels: what the columns of :func:`signature` stand for.
-
-    ``words(2, 4)`` is ``[(), (0,), (1,), (0, 0)]``.
-
-    :param num_channels: >= 1.
-    :param num_words: >= 1.
-    :raises ValueError: where either is below 1, and where the words do not fit in memory.
-    :raises TypeError: where either is no integer.
-    """
-    num_channels = _truncations.as_int(num_channels, "num_channels", 1)
-    num_words = _truncations.as_int(num_words, "num_words", 1)
-    _truncations.check_fits(Decimal(num_words), f"num_words={num_words}", _truncations.BYTES_OF_A_TUPLE, holder="list")
-    levels = (itertools.product(range(num_channels), repeat=level) for level in itertools.count())
-    return list(itertools.islice(itertools.chain.from_iterable(levels), num_words))
+from . import _checks, _library, _memory, _words
+from ._arguments import as_int
+from ._gradients import attributes_of, differentiable_once
 
 
 def signature(X: Any, depth: int | None = None, *, num_words: int | None = None, stream: bool = False) -> tf.Tensor:
@@ -62,11 +39,11 @@ def signature(X: Any, depth: int | None = None, *, num_words: int | None = None,
     """
     X = _checks.as_paths(X, "X")
     if depth is not None and num_words is None:
-        depth = _truncations.as_int(depth, "depth", 0)
-        num_words = words_up_to(depth, X, stream=stream, alternative=", or give num_words instead")
+        depth = as_int(depth, "depth", 0)
+        num_words = num_words_of(X, depth, stream=stream, alternative=", or give num_words instead")
     elif num_words is not None and depth is None:
-        num_words = _truncations.as_int(num_words, "num_words", 1)
-        _truncations.check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype.size, _known_rows(X, stream))
+        num_words = as_int(num_words, "num_words", 1)
+        _memory.check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype.size, _known_rows(X, stream))
     else:
         raise ValueError(
             f"signature takes either depth or num_words, got depth={depth} and num_words={num_words}: "
@@ -82,21 +59,17 @@ def _signature_gradient(op: tf.Operation, upstream: tf.Tensor) -> tf.Tensor:
     )
 
 
-@tf.RegisterGradient("SigkernelTfSignatureGrad")
-def _no_second_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
-    raise LookupError(
-        "the signature is differentiable once: its gradient has no gradient of its own. "
-        "Take differences of the gradient where a second derivative is needed; tf.autodiff.ForwardAccumulator asks for "
-        "one, too."
-    )
+tf.RegisterGradient("SigkernelTfSignatureGrad")(
+    differentiable_once("the signature", "; tf.autodiff.ForwardAccumulator asks for one, too")
+)
 
 
 def _known_rows(X: tf.Tensor, stream: bool) -> int:
     """How many signatures X has, one of each path or, with ``stream``, of each time step; unknown sizes count as 1."""
-    return _truncations.known_product(X.shape[: 2 if stream else 1] if X.shape.rank is not None else ())
+    return _memory.known_product(X.shape[: 2 if stream else 1] if X.shape.rank is not None else ())
 
 
-def words_up_to(depth: int, X: tf.Tensor, *, stream: bool, alternative: str = "") -> int:
+def num_words_of(X: tf.Tensor, depth: int, *, stream: bool, alternative: str = "") -> int:
     """
     The number of words over X's channels with at most ``depth`` letters; ``alternative`` ends the error's advice.
 
@@ -108,4 +81,4 @@ def words_up_to(depth: int, X: tf.Tensor, *, stream: bool, alternative: str = ""
             f"depth={depth} needs a number of channels known while the function is traced, got shape {X.shape}: "
             f"set it with X = tf.ensure_shape(X, [None, None, D]){alternative}."
         )
-    return _truncations.words_up_to(depth, channels, X.dtype.size, _known_rows(X, stream))
+    return _words.num_words_up_to(depth, channels, X.dtype.size, _known_rows(X, stream))

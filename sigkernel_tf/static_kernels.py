@@ -128,11 +128,7 @@ def _points(X: Any, Y: Any) -> tuple[tf.Tensor, tf.Tensor]:
     for points, name in ((X, "X"), (Y, "Y")):
         if points.shape.rank is not None and points.shape.rank < 2:
             raise ValueError(f"{name} must have rank 2 or more, (..., points, channels), got shape {points.shape}.")
-    if X.shape.rank is not None and Y.shape.rank is not None and not X.shape[-1:].is_compatible_with(Y.shape[-1:]):
-        raise ValueError(
-            f"X and Y must have the same number of channels, got {X.shape[-1]} and {Y.shape[-1]} "
-            f"(shapes {X.shape} and {Y.shape})."
-        )
+    _checks.check_same_size(X, Y, -1, "X and Y", "channels")
     return X, Y
 
 

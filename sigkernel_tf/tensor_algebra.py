@@ -1,5 +1,5 @@
 """
-The truncated tensor algebra in TensorFlow operations: products and logarithms of signatures.
+The truncated tensor algebra in TensorFlow operations: the product of signatures.
 
 An element is one array of numbers, a word each, in the order of :func:`sigkernel_tf.words`; its last level may be cut
 midway. Nothing here is compiled by us, so that all runs on a GPU and under XLA, and is differentiable to any order.
@@ -9,19 +9,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from . import _checks, _truncations
+from . import _checks
+from ._arguments import as_int
+from ._words import level_sizes
 
 # Levels of elements, [rows, D^k] each; the last may have fewer words.
 Levels = list[tf.Tensor]
-
-
-def level_sizes(num_channels: int, num_words: int) -> list[int]:
-    """The number of words of each level, of the first ``num_words`` words."""
-    sizes: list[int] = []
-    while num_words > 0:
-        sizes.append(min(num_channels ** len(sizes), num_words))
-        num_words -= sizes[-1]
-    return sizes
 
 
 def signature_combine(first: Any, second: Any, num_channels: int) -> tf.Tensor:
@@ -46,7 +39,7 @@ def signature_combine(first: Any, second: Any, num_channels: int) -> tf.Tensor:
     :raises TypeError: where the dtypes differ or are others, and where ``num_channels`` is no integer.
     :raises tf.errors.InvalidArgumentError: where shapes known at run time alone differ.
     """
-    num_channels = _truncations.as_int(num_channels, "num_channels", 1)
+    num_channels = as_int(num_channels, "num_channels", 1)
     a, b = _checks.as_float_tensor(first, "first"), _checks.as_float_tensor(second, "second")
     _checks.check_same_dtype(a, b, "first and second")
     for tensor, name in ((a, "first"), (b, "second")):
@@ -81,31 +74,19 @@ def signature_combine(first: Any, second: Any, num_channels: int) -> tf.Tensor:
 def product(a: Levels, b: Levels) -> Levels:
     """The product of two elements with the same levels, over two channels or more."""
     return [
-        tf.add_n([_outer(a[n - k], b[k], size=a[n].shape[-1]) for k in range(n + 1)]) for n in range(len(a))
+        tf.add_n([outer(a[n - k], b[k], size=a[n].shape[-1]) for k in range(n + 1)]) for n in range(len(a))
     ]  # fmt: skip
 
 
-def logarithm(S: Levels) -> Levels:
-    r"""
-    Levels 1 to N of log S, for an element with S_0 = 1 over two channels or more.
-
-    With x = S - 1 it is x - x²/2 + ... ± x^N/N, evaluated as Horner does: t_N = 1/N, t_k = 1/k - x t_{k+1}, and log S
-    is x t_1. Of t_k no more than N - k levels are needed, as x has no level 0.
+def outer(left: tf.Tensor, right: tf.Tensor, size: int | None = None) -> tf.Tensor:
     """
-    depth = len(S) - 1
-    t: Levels = []  # levels 1, 2, ... of t_{k+1}; level 0 is 1 / (k + 1)
-    for k in range(depth - 1, -1, -1):
-        x_times_t = [
-            tf.add_n([S[n] / (k + 1)] + [_outer(S[n - m], t[m - 1], size=S[n].shape[-1]) for m in range(1, n)])
-            for n in range(1, depth - k + 1)
-        ]
-        t = [-level for level in x_times_t]
-    return x_times_t
+    The products at the words uv, where u is a word of ``left`` and v one of ``right``.
 
-
-def _outer(left: tf.Tensor, right: tf.Tensor, size: int) -> tf.Tensor:
-    """The first ``size`` words uv, u of ``left`` and v of ``right``: [rows, P], [rows, Q] -> [rows, size]."""
+    :param size: how many of them, the first ones; None: all P Q.
+    :return: [rows, size] of [rows, P] and [rows, Q].
+    """
     width = right.shape[-1]
+    size = size or left.shape[-1] * width
     if left.shape[-1] == 1 or width == 1:
         return left * right
     prefixes = -(-size // width)

@@ -261,7 +261,7 @@ def test_no_paths(channels, dtype):
 
 @pytest.mark.parametrize(("X", "options", "error", "message"), [
     (np.zeros((1, 3, 2)), {"depth": 0}, ValueError, "depth must be at least 1, got 0"),
-    (np.zeros((1, 3, 2)), {"depth": 2.0}, TypeError, "depth must be a Python int, got 2.0"),
+    (np.zeros((1, 3, 2)), {"depth": 2.0}, TypeError, "depth must be an int, got 2.0"),
     (np.zeros((1, 3, 2)), {"depth": 2, "basis": "brackets"}, ValueError, "basis must be .*\"words\".*got 'brackets'"),
     (np.zeros((1, 3, 2)), {"depth": 40}, ValueError, r"depth=40 with 2 channels makes 2.1990e\+12 words, 1.7592e\+13"),
     (np.zeros((3, 2)), {"depth": 2}, ValueError, r"X must have rank 3.*X\[None\]"),
@@ -277,8 +277,8 @@ def test_bad_log_signatures(X, options, error, message):
 @pytest.mark.parametrize(("arguments", "error", "message"), [
     ((0, 3), ValueError, "num_channels must be at least 1, got 0"),
     ((2, 0), ValueError, "depth must be at least 1, got 0"),
-    ((2.0, 3), TypeError, "num_channels must be a Python int"),
-    ((2, True), TypeError, "depth must be a Python int"),
+    ((2.0, 3), TypeError, "num_channels must be an int"),
+    ((2, True), TypeError, "depth must be an int"),
     ((2, 60), ValueError, "depth=60 with 2 channels makes .* words"),
 ])  # fmt: skip
 def test_bad_lyndon_words(arguments, error, message):
@@ -295,7 +295,7 @@ def test_bad_lyndon_words(arguments, error, message):
     (np.zeros((2, 0)), np.zeros((2, 0)), 2, ValueError, "first must have a last axis with at least one word"),
     (np.zeros(()), np.zeros(()), 2, ValueError, "first must have a last axis with at least one word"),
     (np.zeros((2, 7)), np.zeros((2, 7)), 0, ValueError, "num_channels must be at least 1, got 0"),
-    (np.zeros((2, 7)), np.zeros((2, 7)), 2.0, TypeError, "num_channels must be a Python int"),
+    (np.zeros((2, 7)), np.zeros((2, 7)), 2.0, TypeError, "num_channels must be an int"),
 ])  # fmt: skip
 def test_bad_combinations(first, second, channels, error, message):
     with pytest.raises(error, match=message):
