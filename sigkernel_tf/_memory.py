@@ -59,13 +59,13 @@ def known_product(sizes: Iterable[Any]) -> int:
     return math.prod(int(size) if isinstance(size, (int, np.integer)) else 1 for size in sizes)
 
 
-def check_fits(count: Decimal, cause: str, bytes_each: int, rows: int = 1, holder: str = "signature") -> None:
+def check_fits(count: Decimal, cause: str, bytes_each: int | Decimal, rows: int = 1, holder: str = "signature") -> None:
     """
     Refuses words that do not fit in memory.
 
     :param count: the number of words.
     :param cause: the arguments that ask for so many words, for the error.
-    :param bytes_each: the memory that one word takes.
+    :param bytes_each: the memory that one word takes, on average.
     :param rows: how many times the words are held at once: for each path, or with ``stream`` for each time step.
     :param holder: what has so many words, for the error.
     :raises ValueError: where the words of one row, or those of all rows, do not fit in memory.

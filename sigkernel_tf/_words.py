@@ -8,6 +8,7 @@ then lexicographically; the empty word () comes first.
 import decimal
 import functools
 import itertools
+import sys
 from decimal import Decimal
 
 import numpy as np
@@ -15,7 +16,9 @@ import numpy as np
 from . import _memory
 from ._arguments import as_int
 
-_BYTES_OF_A_WORD = 80  # a word as a Python object, and its place in a list
+# What a list of words takes: for each word a tuple and its place in the list, and a place in the tuple for each letter.
+_BYTES_OF_A_PLACE = 8
+_BYTES_OF_A_WORD = sys.getsizeof(()) + _BYTES_OF_A_PLACE
 
 
 def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
@@ -31,7 +34,12 @@ def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
     """
     num_channels = as_int(num_channels, "num_channels", 1)
     num_words = as_int(num_words, "num_words", 1)
-    _memory.check_fits(Decimal(num_words), f"num_words={num_words}", _BYTES_OF_A_WORD, holder="list")
+    cause = f"num_words={num_words} with {num_channels} channels"
+    _check_list_fits(cause, Decimal(num_words))  # at once, as there may be too many levels to count letters on each
+    letters = num_words * (num_words - 1) // 2  # over one channel, where each level has one word
+    if num_channels > 1:
+        letters = sum(level * size for level, size in enumerate(level_sizes(num_channels, num_words)))
+    _check_list_fits(cause, Decimal(num_words), letters / Decimal(num_words))
     levels = (itertools.product(range(num_channels), repeat=level) for level in itertools.count())
     return list(itertools.islice(itertools.chain.from_iterable(levels), num_words))
 
@@ -90,15 +98,27 @@ def lyndon_words(num_channels: int, depth: int) -> list[tuple[int, ...]]:
             word.append(word[len(word) - period])
         while word and word[-1] == num_channels - 1:
             word.pop()
-    return sorted(found, key=len)
+    found.sort(key=len)
+    return found
 
 
 def check_lyndon_words_fit(channels: int, depth: int) -> None:
     """:raises ValueError: where a list of all Lyndon words of at most ``depth`` letters does not fit in memory."""
+    if channels == 1:  # one word, whatever the depth
+        return
+    cause = f"depth={depth} with {channels} channels"
     with decimal.localcontext() as context:
         context.traps[decimal.Overflow] = False
         at_least = Decimal(channels) ** depth / (2 * depth)  # this share of the last level's words, at least
-    _memory.check_fits(at_least, f"depth={depth} with {channels} channels", _BYTES_OF_A_WORD, holder="list")
+    _check_list_fits(cause, at_least, depth)
+    counts = [_count_lyndon_words_of(k, channels) for k in range(1, depth + 1)]
+    letters = sum(k * count for k, count in enumerate(counts, 1))
+    _check_list_fits(cause, Decimal(sum(counts)), letters / Decimal(sum(counts)))
+
+
+def _check_list_fits(cause: str, count: Decimal, letters_each: int | Decimal = 0) -> None:
+    """:raises ValueError: where a list of ``count`` words, of so many letters on average, does not fit in memory."""
+    _memory.check_fits(count, cause, _BYTES_OF_A_WORD + _BYTES_OF_A_PLACE * letters_each, holder="list")
 
 
 @functools.lru_cache(maxsize=64)

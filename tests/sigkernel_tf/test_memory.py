@@ -1,10 +1,12 @@
-"""How much memory this process may use: the machine's, or what a container leaves it."""
+"""How much memory this process may use, the machine's or a container's limit, and how much lists of words take."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+import sigkernel_tf as sk
 from sigkernel_tf import _memory
 
 V1_UNLIMITED = "9223372036854771712"
@@ -59,3 +61,29 @@ def test_memory_is_the_smaller_of_the_machines_and_the_limits(found, smallest, a
     monkeypatch.setattr(_memory, "cgroup_limits", lambda *_: found)
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert _memory.memory() == (smallest or machine)
+
+
+def size(words: list[tuple[int, ...]]) -> int:
+    """The bytes of a list of words, its letters left out, which are shared."""
+    return sum(sys.getsizeof(word) + 8 for word in words)
+
+
+@pytest.mark.parametrize(("table", "arguments"), [
+    (sk.words, (1, 1)), (sk.words, (1, 300)), (sk.words, (2, 1000)), (sk.words, (7, 58)),
+    (sk.lyndon_words, (2, 12)), (sk.lyndon_words, (5, 3)), (sk.lyndon_words, (30, 1)),
+])  # fmt: skip
+def test_a_table_of_words_is_counted_by_its_letters(table, arguments, monkeypatch):
+    needed = size(table(*arguments))
+    monkeypatch.setattr(_memory, "memory", lambda: needed)
+    table(*arguments)
+    monkeypatch.setattr(_memory, "memory", lambda: needed - 1)
+    with pytest.raises(ValueError, match=f"with {arguments[0]} channels makes .* bytes for each list; .* lower it"):
+        table(*arguments)
+
+
+def test_a_deep_table_over_one_channel_is_refused(monkeypatch):
+    monkeypatch.setattr(_memory, "memory", lambda: 2**40)
+    with pytest.raises(ValueError, match=r"makes 1.0486e\+6 words, 4.3981e\+12 bytes"):
+        sk.words(1, 2**20)
+    with pytest.raises(ValueError, match=r"at most 2147483647 words"):
+        sk.words(2, 10**1000)
