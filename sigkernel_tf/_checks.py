@@ -1,4 +1,8 @@
-"""What the operations check of their arguments before anything is computed; unknown shapes are checked when known."""
+"""
+Checks of the arguments that are tensors, before anything is computed.
+
+A size that is unknown while a function is traced passes; the compiled operations check it when they run.
+"""
 
 from typing import Any
 
@@ -13,13 +17,13 @@ def as_float_tensor(value: Any, name: str) -> tf.Tensor:
     """
     ``value`` as a float32 or float64 tensor.
 
-    :raises TypeError: for any other dtype, nothing is cast silently; for what is no dense array.
-    :raises ValueError: for lists that are not rectangular.
+    :raises TypeError: for any other dtype, as nothing is cast silently, and for what is no dense array.
+    :raises ValueError: for nested lists of unequal length.
     """
     if isinstance(value, (tf.RaggedTensor, tf.SparseTensor)):
         raise TypeError(
-            f"{name} must be a dense tensor or an array, got a {type(value).__name__}: sk.paths.pad_ragged makes one "
-            "of ragged paths."
+            f"{name} must be a dense tensor or an array, got a {type(value).__name__}: "
+            "sk.paths.pad_ragged makes a dense one of paths of unequal length."
         )
     try:
         tensor = tf.convert_to_tensor(value)
@@ -41,7 +45,7 @@ def as_paths(value: Any, name: str) -> tf.Tensor:
     ``value`` as a tensor of paths [B, L, D] with L >= 1 and D >= 1.
 
     :raises ValueError: for another rank, no time steps or no channels.
-    :raises TypeError: for another dtype than float32 and float64.
+    :raises TypeError: for a dtype other than float32 and float64.
     """
     paths = as_float_tensor(value, name)
     if paths.shape.rank is not None:

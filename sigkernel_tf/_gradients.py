@@ -1,4 +1,4 @@
-"""What the registered gradients of several compiled operations share."""
+"""What the gradients of the compiled operations share when they are registered."""
 
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -14,7 +14,7 @@ def attributes_of(op: tf.Operation, *names: str) -> dict[str, Any]:
 
 def differentiable_once(what: str, more_advice: str = "") -> Callable[..., NoReturn]:
     """
-    To register as the gradient of a gradient's operation, which has none.
+    Makes what is registered as the gradient of an operation that computes a gradient and has none of its own.
 
     :param what: the function that was to be differentiated twice, for the error.
     :param more_advice: ends the error.

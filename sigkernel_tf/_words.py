@@ -1,5 +1,5 @@
 """
-The words that stand for the columns of signatures and log signatures, and how many there are; no TensorFlow.
+The words that stand for the columns of signatures and log signatures, and their numbers; it needs no TensorFlow.
 
 A word is a tuple of channels, which are counted from 0. Words are ordered by level, which is their number of letters,
 then lexicographically; the empty word () comes first.
@@ -35,7 +35,7 @@ def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
     num_channels = as_int(num_channels, "num_channels", 1)
     num_words = as_int(num_words, "num_words", 1)
     cause = f"num_words={num_words} with {num_channels} channels"
-    _check_list_fits(cause, Decimal(num_words))  # at once, as there may be too many levels to count letters on each
+    _check_list_fits(cause, Decimal(num_words))  # first, as there may be too many levels to count their letters
     letters = num_words * (num_words - 1) // 2  # over one channel, where each level has one word
     if num_channels > 1:
         letters = sum(level * size for level, size in enumerate(level_sizes(num_channels, num_words)))
@@ -109,7 +109,7 @@ def check_lyndon_words_fit(channels: int, depth: int) -> None:
     cause = f"depth={depth} with {channels} channels"
     with decimal.localcontext() as context:
         context.traps[decimal.Overflow] = False
-        at_least = Decimal(channels) ** depth / (2 * depth)  # this share of the last level's words, at least
+        at_least = Decimal(channels) ** depth / (2 * depth)  # so many of the last level's words are Lyndon words
     _check_list_fits(cause, at_least, depth)
     counts = [_count_lyndon_words_of(k, channels) for k in range(1, depth + 1)]
     letters = sum(k * count for k, count in enumerate(counts, 1))

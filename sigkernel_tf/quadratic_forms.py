@@ -1,4 +1,4 @@
-"""Quadratic forms of lower triangular factors, as Gaussian processes with q(u) = N(m, L Lᵀ) need them."""
+"""Quadratic forms of lower triangular factors, which Gaussian processes with q(u) = N(m, L Lᵀ) need."""
 
 import tensorflow as tf
 
@@ -8,13 +8,13 @@ from ._gradients import differentiable_once
 
 def quadratic_forms(factors: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
     r"""
-    \|L_cᵀ s_n\|² of lower triangular factors L_c and vectors s_n, from the factors' lower triangles alone.
+    The quadratic forms \|L_cᵀ s_n\|² of lower triangular factors L_c and vectors s_n.
 
-    A CPU's operation: half the multiply-adds of full matrices, in SIMD registers, and no copy of a factor is made.
-    Differentiable once, in both.
+    The operation reads only the lower triangles, with half the multiply-adds of full matrices, and copies no factor.
+    It runs on the CPU, in SIMD registers, and is differentiable once, in both arguments.
 
-    :param factors: [C, M (M + 1) / 2], float32 or float64, packed as ``tfp.bijectors.FillTriangular`` packs them:
-        that bijector's inverse of L, and so the unconstrained variable of GPflow's ``q_sqrt``.
+    :param factors: [C, M (M + 1) / 2], float32 or float64, packed as the inverse of ``tfp.bijectors.FillTriangular``
+        packs L, which is how GPflow keeps the unconstrained variable of ``q_sqrt``.
     :param vectors: [M, N], of the same dtype, M >= 1.
     :return: [C, N].
     :raises tf.errors.InvalidArgumentError: for shapes that do not fit one another.
