@@ -1,9 +1,9 @@
 """
 The estimators with their defaults on real data: ``python -m benchmarks.estimators``.
 
-Test accuracy beside that of the nearest neighbour: published under dynamic time warping, and computed here under the
-Euclidean distance where all series are of one length. On Tecator R² beside that of
-dense Gaussian process regression with the kernel and noise that the estimator learnt. All data come with sktime.
+It prints the test accuracy beside that of the nearest neighbour, which is published for dynamic time warping and
+computed here for the Euclidean distance where all series have one length. For Tecator it prints R² beside that of dense
+Gaussian process regression with the kernel and noise that the estimator learnt. All data come with sktime.
 """
 
 import os
@@ -34,7 +34,7 @@ CLASSIFICATION = {
 
 
 def splits(load: Any) -> tuple[tuple[Any, np.ndarray], tuple[Any, np.ndarray]]:
-    """Training and test data as sktime has them, nested data frames and labels."""
+    """Training and test data as sktime returns them: nested data frames and labels."""
     return load(split="train", return_X_y=True), load(split="test", return_X_y=True)
 
 
@@ -48,7 +48,7 @@ def classify(name: str) -> tuple[SignatureGPClassifier, float, float]:
 
 
 def nearest_neighbour(name: str) -> float | None:
-    """Test accuracy of 1-NN under the Euclidean distance; None: series are of unequal length."""
+    """Test accuracy of the nearest neighbour by the Euclidean distance; None where series have unequal lengths."""
     (X, y), (X_test, y_test) = splits(CLASSIFICATION[name][0])
     series, test = as_series(X), as_series(X_test)
     if len({len(one) for one in series + test}) > 1:
@@ -58,7 +58,7 @@ def nearest_neighbour(name: str) -> float | None:
 
 
 def regress() -> tuple[SignatureGPRegressor, float, float, float]:
-    """The regressor fitted with its defaults on Tecator, its test R², the dense process's, and seconds of fitting."""
+    """The regressor fitted with its defaults on Tecator, its test R², that of the dense process, and seconds to fit."""
     (X, y), (X_test, y_test) = splits(datasets.load_tecator)
     y, y_test = np.asarray(y, float), np.asarray(y_test, float)
     start = time.perf_counter()

@@ -36,7 +36,7 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a model's cost depends on; the defaults are PenDigits' settings."""
+    """The sizes that a model's cost depends on; the defaults are PenDigits' settings."""
 
     M: int = 500
     N: int = 50
@@ -52,7 +52,7 @@ class Sizes:
 
 
 def build(name: str, sizes: Sizes, *, explicit: bool | None = None) -> gpflow.models.SVGP:
-    """A model whose hyperparameters are lengthscales alone, as in the paper; GPSig's of discretization order 1."""
+    """A model whose only hyperparameters are lengthscales, as in the paper; GPSig's have discretization order 1."""
     lengthscales, likelihood = np.ones(sizes.D), gpflow.likelihoods.MultiClass(sizes.classes)
     options = {"num_latent_gps": sizes.classes, "num_data": 100 * sizes.N}
     if name == "SigGPDE":
@@ -70,7 +70,7 @@ def build(name: str, sizes: Sizes, *, explicit: bool | None = None) -> gpflow.mo
 
 
 def covariance(function: Callable[[], tf.Tensor], model: gpflow.models.SVGP) -> Call:
-    """A covariance and its gradient by the kernel's and the inducing variables' parameters."""
+    """Computes a covariance, and its gradient by the parameters of the kernel and the inducing variables."""
     variables = [*model.kernel.trainable_variables, *model.inducing_variable.trainable_variables]
 
     @tf.function
@@ -93,7 +93,7 @@ def covariances(model: gpflow.models.SVGP, sizes: Sizes) -> dict[str, Call]:
 
 
 def step(repeats: int) -> None:
-    """PenDigits' settings: a row for each model, and for GPSig's covariances by sums over index tuples."""
+    """Prints a row for each model in PenDigits' settings, and for GPSig's covariances by sums over index tuples."""
     sizes = Sizes()
     rows = {name: build(name, sizes) for name in MODELS}
     rows |= {f"{name}, by sums": build(name, sizes, explicit=False) for name in MODELS[1:]}
@@ -125,14 +125,14 @@ VARIED = ("M", "N", "L", "D", "depth")
 
 
 def growing(base: Sizes) -> Iterator[tuple[str, list[Sizes]]]:
-    """For each size the base with once, twice and four times of it (half, once and twice for the depth)."""
+    """For each size, settings that have once, twice and four times that of ``base``; half, once and twice the depth."""
     for size in VARIED:
         factors = (0.5, 1, 2) if size == "depth" else (1, 2, 4)
         yield size, [replace(base, **{size: round(getattr(base, size) * factor)}) for factor in factors]
 
 
 def growth(repeats: int, explicit: bool) -> None:
-    """A row for each covariance: fitted exponents, and the paper's."""
+    """Prints a row for each covariance, with the fitted exponents and those of the paper."""
     base = Sizes(M=128, N=128, L=32, D=4, depth=4, classes=2)
     way = "explicit signatures" if explicit else "sums over index tuples"
     print(f"around {base}, float64, {THREADS} threads; GPSig of order 1 by {way}; fitted exponent (table 1)\n")

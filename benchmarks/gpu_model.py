@@ -1,9 +1,9 @@
 """
-How fast the CUDA kernels should be on an H100, from their machine code. A prediction: nothing here was timed on a GPU.
+How fast the CUDA kernels should be on an H100, predicted from their machine code: nothing here was timed on a GPU.
 
 ``python -m benchmarks.gpu_model`` counts the instructions of the loops that each kernel spends its time in, as compiled
 for sm_90, asks the CUDA code for its tiles and for how it deals shapes to threads, and predicts times from both, as the
-tables of docs/performance.md. Needs g++, a library built with CUDA, and on the PATH ``cuobjdump`` and ``nvdisasm``
+tables of docs/performance.md. It needs g++, a library built with CUDA, and on the PATH ``cuobjdump`` and ``nvdisasm``
 (on PyPI ``nvidia-cuda-cuobjdump`` and ``nvidia-cuda-nvdisasm``).
 """
 
@@ -25,10 +25,10 @@ MULTIPROCESSORS, CLOCK, BANDWIDTH = 132, 1.755e9, 3.35e12  # -, Hz, bytes a seco
 REGISTERS, SHARED_BYTES, MOST_WARPS, MOST_BLOCKS = 65536, 227 << 10, 64, 32  # of a multiprocessor
 ISSUED_PER_CYCLE = 4
 FLOATING_PER_CYCLE = {"float": 4, "double": 2}  # instructions of a warp
-# Guesses. A lone warp issues at most an instruction a cycle, and in each step waits for a shuffle and what hangs on it;
-# a strip starts this many steps after the one before.
+# Guesses: a warp by itself issues at most one instruction a cycle, and in each step waits for a shuffle and its
+# consequences; a strip starts this many steps after the one before.
 WAIT_PER_STEP, STEPS_BEHIND = 60, {"group": 0, "block": 48, "chain": 96}
-CHANNELS_AT_ONCE = 4  # kChunk of goursat/cuda/tile.cuh
+CHANNELS_AT_ONCE = 4  # kChunk of csrc/core/goursat/cuda/tile.cuh
 FLOATING = ("DFMA", "DMUL", "DADD", "FFMA", "FMUL", "FADD")
 
 SHAPES = {  # pairs, segments, channels
@@ -44,7 +44,7 @@ SHAPES = {  # pairs, segments, channels
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop without another one inside: how many instructions of each kind it has."""
+    """The number of instructions of each kind in a loop that has no other loop inside."""
 
     kinds: Counter
 
@@ -85,7 +85,7 @@ class Kernel:
         return found
 
     def _linear(self, has_store: bool) -> list[Loop]:
-        """Loops over a tile's steps that handle four channels of the linear static kernel."""
+        """The loops over a tile's steps that handle four channels of the linear static kernel."""
         return [
             loop
             for loop in self.loops
@@ -95,9 +95,9 @@ class Kernel:
 
     def step(self, channels: int, is_kept: bool) -> tuple[float, float]:
         """
-        Instructions of a step, and floating ones among them, under the linear static kernel.
+        The instructions of a step, and the floating-point ones among them, for the linear static kernel.
 
-        :param is_kept: backward, whether several strips' rows must be computed first, which is one more sweep.
+        :param is_kept: whether a backward kernel must first compute the rows of several strips, in one more sweep.
         """
         sweeps = self.sweeps if is_kept or self.direction == "forward" else self.sweeps[1:]
         forming = self._linear(has_store=True)[: len(sweeps) if self.direction == "forward" else len(sweeps) - 1]
@@ -109,14 +109,14 @@ class Kernel:
         )
 
     def resident_warps(self, shared_bytes: int) -> int:
-        """Of a multiprocessor, with a warp to a block."""
+        """How many warps a multiprocessor holds at once, where each block has one warp."""
         registers = math.ceil(self.registers / 8) * 8 * 32
         return min(MOST_WARPS, MOST_BLOCKS, REGISTERS // registers, SHARED_BYTES // (shared_bytes + 1024))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How one shape is dealt to threads: see goursat/cuda/layout.h."""
+    """How one shape is dealt to threads, as in csrc/core/goursat/cuda/layout.h."""
 
     sharing: str
     lanes: int
@@ -191,7 +191,7 @@ def kernels_of(library: Path) -> tuple[list[Kernel], dict[str, tuple[int, tuple[
 
 
 def innermost_loops(machine_code: str) -> tuple[Loop, ...]:
-    """What lies between a jump backwards and where it goes, with no other such pair inside; in the code's order."""
+    """The code between each jump backwards and its target that has no other such pair inside, in order."""
     lines = [(int(at, 16), text) for at, text in re.findall(r"/\*([0-9a-f]{4,5})\*/\s+(.*?);", machine_code)]
     place = {at: n for n, (at, _) in enumerate(lines)}
     jumps = []
@@ -205,7 +205,7 @@ def innermost_loops(machine_code: str) -> tuple[Loop, ...]:
 
 
 def predicted_seconds(kernel: Kernel, layout: Layout, code: Code, pairs: int, segments: int, channels: int) -> float:
-    """The largest of three: instructions issued, the floating-point pipes, and one pair's steps in sequence."""
+    """The longest of three times: of issuing instructions, of floating-point work, of one pair's steps in sequence."""
     shared = code.tiles[kernel.direction, kernel.rule, kernel.degree, kernel.dtype, kernel.rows_per_lane]
     strips = math.ceil(segments / (layout.lanes * layout.rows_per_lane))
     steps = segments + layout.lanes - 1
@@ -225,8 +225,10 @@ def predicted_seconds(kernel: Kernel, layout: Layout, code: Code, pairs: int, se
 
 def scheme_of_pysiglib_seconds(sweep: Kernel, pairs: int, segments: int) -> float:
     """
-    pySigLib's published scheme for the same finite differences, with as many instructions a step as our sweep at one
-    row a lane: a warp to a pair, its strips in turn; increments read from a matrix that was written to global memory.
+    The time of pySigLib's published scheme for the same finite differences.
+
+    It gives a warp to each pair and takes its strips in turn, and reads increments from a matrix that was written to
+    global memory. A step is assumed to have as many instructions as one of our sweep with one row a lane.
     """
     size = 4 if sweep.dtype == "float" else 8
     instructions = sweep.sweeps[0].instructions
@@ -240,13 +242,13 @@ def scheme_of_pysiglib_seconds(sweep: Kernel, pairs: int, segments: int) -> floa
 
 
 def row_bytes_per_cell(kernel: Kernel) -> float:
-    """Of global memory, where there are several strips: the rows of edges between them, and backward their bars."""
+    """Bytes of global memory for each cell where there are several strips: edges between them, backward also bars."""
     size, edge = (4 if kernel.dtype == "float" else 8), (kernel.degree + 1 if kernel.degree else 2)
     return (2 if kernel.direction == "forward" else 5) * edge * size / (32 * kernel.rows_per_lane)
 
 
 def print_kernels(kernels: list[Kernel], code: Code) -> None:
-    """A line for each kernel."""
+    """Prints a line for each kernel."""
     print(
         "| kernel | registers | shared memory of a warp | warps at once | instructions a cell: sweep | D = 2 | D = 8 |",
         end="",
@@ -264,7 +266,7 @@ def print_kernels(kernels: list[Kernel], code: Code) -> None:
 
 
 def print_others(others: dict[str, tuple[int, tuple[Loop, ...]]]) -> None:
-    """A line for each of the other kernels: the loops that compute."""
+    """Prints a line for each of the other kernels, with the loops that compute."""
     print("\n| kernel | registers | instructions of its loops (floating ones, loads) |\n|---|---|---|")
     for name, (registers, loops) in sorted(others.items()):
         if not name.startswith(("reach", "reduce", "signature", "one_channel")):
@@ -278,12 +280,12 @@ def print_others(others: dict[str, tuple[int, tuple[Loop, ...]]]) -> None:
 
 
 def as_text(microseconds: float) -> str:
-    """Two digits."""
+    """The number with two digits."""
     return f"{microseconds:.2g}" if microseconds < 100 else f"{float(f'{microseconds:.2g}'):.0f}"
 
 
 def print_times(kernels: list[Kernel], code: Code) -> None:
-    """A line for each shape."""
+    """Prints a line for each shape."""
     columns = {
         "finite differences": ("forward", "FiniteDifference", 0),
         "backward": ("backward", "FiniteDifference", 0),

@@ -3,7 +3,7 @@ The signature kernel against pySigLib: speed, error and memory.
 
 ``python -m benchmarks.kernel`` prints ratios of speed and peak memory; ``python -m benchmarks.kernel accuracy`` prints
 error against time of both libraries' solvers, as tables for the documentation. ``--device gpu`` compares the speed of
-both on a GPU. Needs the extra ``bench``.
+both on a GPU. The benchmark needs the extra ``bench``.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def ours(X: np.ndarray, Y: np.ndarray, solver: sk.Solver, *, gram: bool, backwar
 
 
 def waiting(function: Call, device: str, wait: Call) -> Call:
-    """On a GPU ``function`` and then ``wait``, for a call there returns before its work is done."""
+    """``function``, on a GPU followed by ``wait``, because a call there returns before its work is done."""
     if device == "cpu":
         return function
 
@@ -92,7 +92,7 @@ def waiting(function: Call, device: str, wait: Call) -> Call:
 def peers(
     X: np.ndarray, Y: np.ndarray, *, gram: bool, backward: bool, device: str = "cpu", **method: object
 ) -> list[Call]:
-    """The peer's ways to do the same, on all cores: it can keep its forward grid for the way back, or not."""
+    """The peer's ways to do the same on all cores; it may keep the grid of the forward pass for the backward pass."""
     ways = _peers(X, Y, gram=gram, backward=backward, device="cuda" if device == "gpu" else "cpu", **method)
     return [waiting(way, device, torch.cuda.synchronize) for way in ways]
 
@@ -124,7 +124,7 @@ def _peers(X: np.ndarray, Y: np.ndarray, *, gram: bool, backward: bool, device: 
 
 
 def reference(X: np.ndarray, Y: np.ndarray, degree: int = 24) -> np.ndarray:
-    """k of pairs by the power series in NumPy's extended precision: an oracle of its own, one cell after the other."""
+    """k of pairs in NumPy's extended precision, by a power series that is written anew here, cell after cell."""
     long = np.longdouble
     factorials = np.cumprod(np.concatenate([[long(1)], np.arange(1, 2 * degree + 1, dtype=long)]))
     sums = 1 / factorials[np.add.outer(np.arange(degree + 1), np.arange(degree + 1))]
@@ -151,7 +151,7 @@ def reference(X: np.ndarray, Y: np.ndarray, degree: int = 24) -> np.ndarray:
 
 
 def as_array(k: object) -> np.ndarray:
-    """``k`` of either library, from either device."""
+    """The ``k`` that either library returned on either device, as an array."""
     return np.asarray(k.cpu() if isinstance(k, torch.Tensor) else k)
 
 
@@ -176,7 +176,7 @@ def _row(name: str, mine: float, theirs: float, target: float | None, note: str 
 
 
 def compare(work: Work, repeats: int, device: str) -> None:
-    """Prints a work's rows."""
+    """Prints the rows of a work."""
     X, Y = work.paths()
     kinds = (("forward", False), ("forward + backward", True))
     if work.finite_differences is not None:
@@ -206,7 +206,7 @@ def compare(work: Work, repeats: int, device: str) -> None:
 
 
 def compare_dtypes(repeats: int, device: str) -> None:
-    """float32 against float64, ours."""
+    """Prints our times in float32 and in float64."""
     X, Y = Work(1024, 64, 3).paths()
     for solver, name in ((sk.FiniteDifference(), "finite differences"), (sk.PowerSeries(1e-5), "power series at 1e-5")):
         single, double = (
@@ -237,7 +237,7 @@ def go(X, Y, backward):
 
 
 def compare_memory() -> None:
-    """Peak memory above the inputs, ours, each in a process of its own."""
+    """Prints our peak memory beyond the inputs, each measured in a process of its own."""
     print(f"\n{'peak memory above the inputs':52} {'MB':>9} {'asked':>9}")
     for name, solver, shape, backward, target in (
         ("64 pairs × L1024 × D8, power series, with backward", "sk.PowerSeries(1e-12)", (64, 1024, 8), True, 300),

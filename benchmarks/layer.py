@@ -2,8 +2,8 @@
 The Keras layer against Keras Sig's: the time of a training step of one small model, backend by backend, on the CPU.
 
 ``python -m benchmarks.layer --out figure.png`` prints a table and draws the ratios. Each backend has a process of its
-own, in which both layers are timed in turn. Keras Sig is given the fastest of its settings, which is found first. Needs
-the extras ``backends`` and ``bench``.
+own, in which both layers are timed in turn. Keras Sig is timed with the fastest of its settings, which is found first.
+The benchmark needs the extras ``backends`` and ``bench``.
 """
 
 import argparse
@@ -20,14 +20,14 @@ from .timing import alternately, fastest
 BACKENDS = ("tensorflow", "jax", "torch")
 LENGTHS, DEPTHS = (20, 100, 500), (2, 3, 4)
 BATCH, CHANNELS, CLASSES = 128, 5, 4
-# Whether the step is compiled: by XLA on TensorFlow and JAX; Keras's own choice on a CPU is the first.
+# Whether the step is compiled, which XLA does on TensorFlow and JAX. What Keras chooses on a CPU comes first.
 _JIT = {"tensorflow": (False, True), "jax": (True,), "torch": (False,)}
 
 Step = Callable[[], object]
 
 
 def step(layer: object, length: int, *, jit: bool) -> Step:
-    """A training step of Dense, ``layer``, Dense on one batch, the same for every layer."""
+    """A training step on one batch of a model with ``layer`` between two dense layers, the same for every layer."""
     import keras
 
     rng = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def step(layer: object, length: int, *, jit: bool) -> Step:
 
 
 def theirs(backend: str, length: int, depth: int) -> list[Step]:
-    """Keras Sig's ways: its matrix and its loop form, compiled or not."""
+    """The steps of Keras Sig: in its matrix form and its loop form, compiled or not."""
     from keras_sig import SigLayer
 
     # Its loop under TensorFlow's XLA is left out: ten times slower at length 100, and minutes to compile at 500.
@@ -51,7 +51,7 @@ def theirs(backend: str, length: int, depth: int) -> list[Step]:
 
 
 def measure(backend: str, repeats: int) -> None:
-    """Prints a row for each length and depth, as JSON: for the process of one backend."""
+    """Prints a row for each length and depth, as JSON; this is what the process of one backend runs."""
     import sigkernel_tf as sk
 
     for length in LENGTHS:
@@ -81,7 +81,7 @@ def run(backend: str, repeats: int) -> list[dict]:
 
 
 def draw(rows: list[dict], path: str) -> None:
-    """A panel for each backend: how many times as long Keras Sig's step takes."""
+    """Draws a panel for each backend: how many times as long Keras Sig's step takes."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,10 +1,11 @@
 """
-The bound against iterations, by Nadam alone and with natural gradients for q(u), on JapaneseVowels' speakers 1 to 4
-against the others; with ``--multiclass`` on all nine, by ``MultiClass``, which is not log-concave.
+How fast the bound grows with natural gradients for q(u), and with only Nadam.
 
-``python -m benchmarks.natural_gradients --out figure.png`` trains SigGPDE as ``train`` does, hyperparameters by Nadam
-in all, with the same minibatches; prints the iteration at which each reaches the highest bound of Nadam alone in phases
-1 and 2, and the time of a step; draws them. Needs the extra ``experiments``.
+``python -m benchmarks.natural_gradients --out figure.png`` trains SigGPDE on JapaneseVowels, speakers 1 to 4 against
+the others, as ``train`` does. Hyperparameters are trained by Nadam each time, with the same minibatches. It prints the
+iteration at which each way reaches the highest bound that Nadam reaches in phases 1 and 2, and the time of a step, and
+draws the bound against iterations. With ``--multiclass`` it tells all nine speakers apart by the likelihood
+``MultiClass``, which is not log-concave. It needs the extra ``experiments``.
 """
 
 import argparse
@@ -20,7 +21,7 @@ WAYS: dict[str, float | None] = {"Nadam": None, "natural gradients, 0.1": 0.1, "
 
 
 def run(natural_gradient: float | None, iterations: int, multiclass: bool) -> TrainingResult:
-    """A training of the experiment's model, looked at ten times a phase."""
+    """Trains the model of the experiment and records the bound ten times in each phase."""
     data = japanese_vowels.load()
     classes = data.num_classes
     model = SigGPDE(
@@ -39,7 +40,7 @@ def run(natural_gradient: float | None, iterations: int, multiclass: bool) -> Tr
 
 
 def first_reaching(result: TrainingResult, bound: float) -> int | None:
-    """The first look of phases 1 and 2, which have one training set, with at least this bound."""
+    """The first recorded iteration of phases 1 and 2, which have one training set, with at least this bound."""
     return next((point.iteration for point in result.history if point.phase < 3 and point.elbo >= bound), None)
 
 

@@ -1,8 +1,8 @@
 """
 The truncated signature against pySigLib, iisignature and keras_sig: forward, and forward + backward.
 
-``python -m benchmarks.signature`` prints milliseconds and how many times as long each peer takes. Needs the extra
-``bench``.
+``python -m benchmarks.signature`` prints our milliseconds and how many times as long each peer takes. It needs the
+extra ``bench``.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def _gradient(function: Callable[[tf.Tensor], tf.Tensor], X: tf.Tensor) -> tf.Te
 
 
 def ours(X: np.ndarray, depth: int, *, backward: bool) -> list[Call]:
-    """Eager or in a graph, on a tensor made beforehand."""
+    """Our two ways, eager and in a graph, on a tensor made beforehand."""
     x = tf.constant(X)
 
     def step(y: tf.Tensor) -> tf.Tensor:
@@ -70,7 +70,7 @@ def ours(X: np.ndarray, depth: int, *, backward: bool) -> list[Call]:
 
 
 def with_pysiglib(X: np.ndarray, depth: int, *, backward: bool) -> list[Call]:
-    """On one thread or all cores; by Horner's scheme or without; by its functions or torch's autograd."""
+    """The peer's ways: on one thread or all cores, with or without Horner's scheme, by its functions or autograd."""
     x = torch.tensor(X)
     if not backward:
         return [
@@ -95,7 +95,7 @@ def with_pysiglib(X: np.ndarray, depth: int, *, backward: bool) -> list[Call]:
 
 
 def with_iisignature(X: np.ndarray, depth: int, *, backward: bool) -> list[Call]:
-    """It has one thread and one way, whole batches at a time; its backward pass computes the signature itself."""
+    """The peer's one way: on one thread, whole batches at a time. Its backward pass computes the signature itself."""
     if not backward:
         return [lambda: iisignature.sig(X, depth)]
     upstream = np.ones_like(iisignature.sig(X, depth))
@@ -109,10 +109,10 @@ def with_iisignature(X: np.ndarray, depth: int, *, backward: bool) -> list[Call]
 
 def with_keras_sig(X: np.ndarray, depth: int, *, backward: bool) -> list[Call]:
     """
-    Parallel over time, in a graph or compiled by XLA; or step by step, in a graph.
+    The peer's ways: parallel over time, in a graph or compiled by XLA, or step by step in a graph.
 
-    Step by step its graph grows with the length: paths of 10,000 steps are left out, and so is XLA, which compiles it
-    for minutes.
+    Step by step its graph grows with the length. Paths of 10,000 steps are left out there, and so is XLA, which takes
+    minutes to compile it.
     """
     x = tf.constant(X)
     ways = []
@@ -132,9 +132,9 @@ PEERS = {"pySigLib": with_pysiglib, "iisignature": with_iisignature, "keras_sig"
 
 def that_agree(ways: Sequence[Call], expected: np.ndarray) -> tuple[list[Call], str]:
     """
-    Those of a peer's ways that work and give the same numbers, and what was wrong with the last that does not.
+    The ways of a peer that work and give the same numbers, and what was wrong with the last one that does not.
 
-    In float64 a way may differ by 1e-6: iisignature's gradient is computed in float32.
+    In float64 a way may differ by 1e-6, because iisignature computes its gradient in float32.
     """
     good, trouble = [], ""
     tolerance = 1e-2 if expected.dtype == np.float32 else 1e-6

@@ -1,10 +1,10 @@
 """
 Where a training step of SigGPDE spends its time, at the settings of the paper's PenDigits experiment, on the CPU.
 
-``python -m benchmarks.step`` times, in turn and in one process: the step as ``train`` runs it in phase 2; its kernel
-and features with their gradients; and the bare part of the rest, which no training step of this model can do without:
-the matrix products of the posterior and its gradients, and one update of as many variables by TensorFlow's fused
-operation. Paths are random walks of PenDigits' shape, standardised; times do not depend on the data beyond that.
+``python -m benchmarks.step`` times three things in turn and in one process: the step as ``train`` runs it in phase 2;
+its kernel and features with their gradients; and what no training step of this model can do without in the rest. That
+is the matrix products of the posterior and its gradients, and one update of as many variables by TensorFlow's fused
+operation. Paths are standardised random walks of PenDigits' shape; times do not depend on the data beyond that.
 """
 
 import argparse
@@ -26,7 +26,7 @@ BATCH, LENGTH, CHANNELS, INDUCING, CLASSES, NUM_DATA = 50, 8, 3, 500, 10, 7494
 
 
 def build() -> tuple[SigGPDE, tuple[np.ndarray, np.ndarray]]:
-    """The protocol's model, and a minibatch."""
+    """The model of the paper's experiment, and a minibatch."""
     rng = np.random.default_rng(0)
     X = sk.paths.standardize(rng.normal(size=(BATCH, LENGTH, CHANNELS)).cumsum(axis=1))
     model = SigGPDE(
@@ -44,7 +44,7 @@ def build() -> tuple[SigGPDE, tuple[np.ndarray, np.ndarray]]:
 def whole_step(
     model: gpflow.models.SVGP, data: tuple[np.ndarray, np.ndarray], optimizer: str = "nadam"
 ) -> Callable[[], object]:
-    """A step of phase 2 on a minibatch as ``train`` runs it: everything is trained."""
+    """A step of phase 2 on a minibatch as ``train`` runs it, in which everything is trained."""
     options = TrainingOptions(optimizer=optimizer, batch_size=len(data[0]))
     steps = Steps(model, options).compile(as_rows(data), with_hyperparameters=True)
     X, Y = (tf.constant(part[None]) for part in data)

@@ -11,14 +11,14 @@ _PAUSE, _WARM_UP, _TIMED = 0.05, 0.05, 0.1  # seconds
 
 def alternately(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
     """
-    Median seconds of each function, measured in turn so that the machine's moods meet all of them.
+    The median seconds of each function, measured in turn so that the machine's varying speed affects all of them alike.
 
-    A turn begins with a pause, in which the threads of the function before come to rest, for they spin for a while,
-    waiting for more. Then the function is called again and again, as in training: untimed at first, until its own
-    threads are awake, then timed, and the turn's mean counts.
+    A turn begins with a pause in which the threads of the previous function come to rest, because they spin for a while
+    and wait for more work. Then the function is called again and again, as in training. The first calls, in which its
+    own threads wake up, are not timed; the mean of the others is the result of the turn.
 
-    :param functions: no arguments; what they return is dropped.
-    :param repeats: turns of each function.
+    :param functions: functions without arguments; what they return is dropped.
+    :param repeats: the number of turns of each function.
     """
     seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(repeats):
@@ -38,7 +38,7 @@ def _mean_seconds(function: Callable[[], object], at_least: float) -> float:
 
 
 def fastest(functions: Sequence[Callable[[], object]]) -> Callable[[], object]:
-    """The fastest of some ways to do the same."""
+    """The fastest of several functions that do the same."""
     return (
         functions[0]
         if len(functions) == 1
@@ -48,10 +48,10 @@ def fastest(functions: Sequence[Callable[[], object]]) -> Callable[[], object]:
 
 def peak_memory(setup: str, statement: str) -> float:
     """
-    Megabytes by which ``statement`` raises the peak of a fresh process's resident memory over what ``setup`` leaves.
+    The megabytes by which ``statement`` raises the peak of resident memory in a process of its own.
 
-    :param setup: Python that prepares, and runs something small of the same kind first.
-    :param statement: Python.
+    :param setup: Python code that runs before memory is measured; it should run something small of the same kind.
+    :param statement: the Python code that is measured.
     """
     script = "\n".join(
         [

@@ -7,6 +7,8 @@ from gpflow.base import Parameter, TensorData
 from gpflow.kernels import Kernel
 from gpflow.utilities import positive
 
+from sigkernel_tf._arguments import as_int
+
 
 def as_positive_int(value: Any, name: str) -> int:
     """
@@ -15,11 +17,7 @@ def as_positive_int(value: Any, name: str) -> int:
     :raises TypeError: for anything but an integer, booleans included.
     :raises ValueError: for less than 1.
     """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an int, got {value!r}: for instance {name}=3.")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}.")
-    return int(value)
+    return as_int(value, name, 1)
 
 
 def positive_parameter(value: TensorData, name: str) -> Parameter:

@@ -12,7 +12,7 @@ from gpflow.inducing_variables import MultioutputInducingVariables
 from gpflow.kernels import MultioutputKernel
 from gpflow.models import SVGP
 
-from sigkernel_tf.signatures import words
+from sigkernel_tf._words import words
 
 from ._chunks import row_parts
 from .data.rows import as_array_like

@@ -1,9 +1,9 @@
-"""Signature kernels and truncated signatures as TensorFlow operations; ``sigkernel_tf.gp`` puts them in GPflow."""
+"""Signature kernels and truncated signatures as TensorFlow operations; ``sigkernel_tf.gp`` brings them to GPflow."""
 
 import importlib
 from typing import Any
 
-# Where each public name lives. No module may share a name with a function: importing it would replace the function.
+# The module of each public name. No module may have the name of a function: importing it would replace the function.
 _HOME = {
     "PowerSeries": "goursat",
     "FiniteDifference": "goursat",
@@ -14,10 +14,10 @@ _HOME = {
     "signature_kernel_diag": "signature_kernels",
     "directional_derivative": "signature_kernels",
     "signature": "signatures",
-    "words": "signatures",
+    "words": "_words",
     "signature_combine": "tensor_algebra",
     "log_signature": "log_signatures",
-    "lyndon_words": "log_signatures",
+    "lyndon_words": "_words",
     "SignatureLayer": "layers",
     "LogSignatureLayer": "layers",
 }

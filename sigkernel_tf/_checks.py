@@ -1,8 +1,14 @@
-"""What the operations check of their arguments before anything is computed; unknown shapes are checked when known."""
+"""
+Checks of the arguments that are tensors, before anything is computed.
+
+A size that is unknown while a function is traced passes; the compiled operations check it when they run.
+"""
 
 from typing import Any
 
 import tensorflow as tf
+
+from ._arguments import check_path_shape
 
 DTYPES = (tf.float32, tf.float64)
 
@@ -11,13 +17,13 @@ def as_float_tensor(value: Any, name: str) -> tf.Tensor:
     """
     ``value`` as a float32 or float64 tensor.
 
-    :raises TypeError: for any other dtype, nothing is cast silently; for what is no dense array.
-    :raises ValueError: for lists that are not rectangular.
+    :raises TypeError: for any other dtype, as nothing is cast silently, and for what is no dense array.
+    :raises ValueError: for nested lists of unequal length.
     """
     if isinstance(value, (tf.RaggedTensor, tf.SparseTensor)):
         raise TypeError(
-            f"{name} must be a dense tensor or an array, got a {type(value).__name__}: sk.paths.pad_ragged makes one "
-            "of ragged paths."
+            f"{name} must be a dense tensor or an array, got a {type(value).__name__}: "
+            "sk.paths.pad_ragged makes a dense one of paths of unequal length."
         )
     try:
         tensor = tf.convert_to_tensor(value)
@@ -39,18 +45,11 @@ def as_paths(value: Any, name: str) -> tf.Tensor:
     ``value`` as a tensor of paths [B, L, D] with L >= 1 and D >= 1.
 
     :raises ValueError: for another rank, no time steps or no channels.
-    :raises TypeError: for another dtype than float32 and float64.
+    :raises TypeError: for a dtype other than float32 and float64.
     """
     paths = as_float_tensor(value, name)
-    if paths.shape.rank is not None and paths.shape.rank != 3:
-        raise ValueError(
-            f"{name} must have rank 3, (paths, time steps, channels), got shape {paths.shape}: "
-            f"a single path takes {name}[None], paths with one channel take {name}[..., None]."
-        )
-    if paths.shape.rank is not None and paths.shape[1] == 0:
-        raise ValueError(f"{name} must have at least one time step, got shape {paths.shape}: drop empty series first.")
-    if paths.shape.rank is not None and paths.shape[2] == 0:
-        raise ValueError(f"{name} must have at least one channel, got shape {paths.shape}.")
+    if paths.shape.rank is not None:
+        check_path_shape(paths.shape, name, name)
     return paths
 
 
@@ -66,7 +65,7 @@ def check_same_size(first: tf.Tensor, second: tf.Tensor, axis: int, names: str, 
     """:raises ValueError: where the sizes along ``axis`` are known and differ."""
     if first.shape.rank is None or second.shape.rank is None:
         return
-    if not first.shape[axis : axis + 1].is_compatible_with(second.shape[axis : axis + 1]):
+    if not first.shape[axis:][:1].is_compatible_with(second.shape[axis:][:1]):
         raise ValueError(
             f"{names} must have the same number of {what}, got {first.shape[axis]} and {second.shape[axis]} "
             f"(shapes {first.shape} and {second.shape})."

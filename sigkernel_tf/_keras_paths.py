@@ -1,4 +1,8 @@
-"""Masks, time and base point in Keras operations, with the conventions of ``sigkernel_tf.paths``; no TensorFlow."""
+"""
+Masks, time and base points of the Keras layers, in Keras operations that run on each of its backends.
+
+The conventions are those of ``sigkernel_tf.paths``, which needs TensorFlow.
+"""
 
 import sys
 from typing import Any
@@ -12,14 +16,14 @@ Tensor = Any  # of whichever backend Keras runs on
 
 def hold(X: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """
-    Lets each path stand still where it is masked, which leaves its signature as if the masked steps were not there.
+    Lets each path stand still where it is masked: its signature is then that of the path without the masked steps.
 
-    A masked step takes the value of the last unmasked step before it, or of the first one after it where there is none
-    before; a path without any unmasked step rests at zero. What the masked steps hold, NaN too, has no influence.
+    A masked step takes the value of the last unmasked step before it or, where there is none, of the first one after
+    it. A path without any unmasked step rests at zero. What the masked steps hold has no influence, not even NaN.
 
     :param X: [B, L, D].
     :param mask: [B, L], true where a step counts.
-    :return: the paths [B, L, D], and how many unmasked steps there are up to each step, [B, L].
+    :return: the paths [B, L, D], and the number of unmasked steps up to each step, [B, L].
     """
     mask = ops.cast(mask, "bool")
     step = ops.arange(ops.shape(X)[1], dtype="int32")
@@ -31,18 +35,20 @@ def hold(X: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mask_of_lengths(lengths: Tensor, length: Any) -> Tensor:
-    """[B] numbers of steps -> [B, ``length``], true before each path's end."""
+    """The mask [B, ``length``] of paths that have ``lengths`` [B] steps: true up to each path's end."""
     return ops.arange(length, dtype="int32")[None, :] < ops.cast(lengths, "int32")[:, None]
 
 
 def check_lengths(lengths: Tensor, length: int | None) -> None:
     """
-    :raises TypeError: for numbers of steps that are no integers.
-    :raises ValueError: for values below 0 or above ``length``, where values can be looked at without waiting.
+    Refuses numbers of steps that no path of ``length`` steps can have.
+
+    :raises TypeError: for numbers that are no integers.
+    :raises ValueError: for values below 0 or above ``length``, where the values can be read without waiting for a GPU.
     """
     dtype = keras.backend.standardize_dtype(lengths.dtype)
     if not keras.backend.is_int_dtype(dtype):
-        raise TypeError(f"lengths must be integers, how many steps of each path count, got {dtype}.")
+        raise TypeError(f"lengths must be integers, the number of steps of each path that count, got {dtype}.")
     values = _values(lengths)
     if values is None:
         return
@@ -56,7 +62,7 @@ def check_lengths(lengths: Tensor, length: int | None) -> None:
 
 
 def _values(tensor: Tensor) -> np.ndarray | None:
-    """What an eager tensor on the host holds; None while a function is compiled, and for a GPU's."""
+    """The values of a tensor that has them in the host's memory; None while a function is compiled, and for a GPU."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.compiler.is_compiling():
         return None
@@ -67,15 +73,19 @@ def _values(tensor: Tensor) -> np.ndarray | None:
 
 
 def add_time(X: Tensor, count: Tensor | None) -> Tensor:
-    """Puts time in channel 0, from 0 to 1 over the steps that ``count``, of :func:`hold`, counts; None: over all."""
+    """
+    Puts time in channel 0, from 0 to 1.
+
+    :param count: the numbers of unmasked steps that :func:`hold` returns, over which time goes on; None: all steps.
+    """
     if count is None:
         count = ops.arange(1, ops.shape(X)[1] + 1, dtype="int32")[None, :]
     passed = ops.maximum(count - 1, 0)
-    # The greater one is taken of integers: of floats, Keras would make float32 on PyTorch.
+    # The maximum is taken of integers, because on PyTorch Keras would make float32 of the maximum of floats.
     time = ops.cast(passed, X.dtype) / ops.cast(ops.maximum(passed[:, -1:], 1), X.dtype)
     return ops.concatenate([ops.broadcast_to(time[..., None], ops.shape(X[..., :1])), X], axis=-1)
 
 
 def add_basepoint(X: Tensor) -> Tensor:
-    """Prepends zeros to each path."""
+    """Puts a first step of zeros in front of each path."""
     return ops.pad(X, [[0, 0], [1, 0], [0, 0]])

@@ -1,8 +1,8 @@
 """
-The one place that loads the compiled operations, on first use.
+Loads the compiled operations when they are first used; nothing else in the package loads them.
 
-The library is tied to the TensorFlow release it was built with. What goes wrong while loading it becomes an
-ImportError that says what was found and what to do.
+The library works only with the TensorFlow release that it was built with. What goes wrong while it is loaded becomes
+an ImportError that says what was found and what to do.
 """
 
 import functools
@@ -44,7 +44,7 @@ def _load(library: Path, version_file: Path) -> ModuleType:
 
 
 def xla_compiles() -> bool:
-    """Whether a function for ``jit_compile=True`` is being traced, which cannot hold the compiled operations."""
+    """Whether a function is being traced for ``jit_compile=True``, which cannot contain the compiled operations."""
     return bool(control_flow_util.GraphOrParentsInXlaContext(tf_ops.get_default_graph()))
 
 
@@ -53,7 +53,7 @@ def ops() -> ModuleType:
     The compiled operations.
 
     :raises ImportError: where the library is missing or was built with another release of TensorFlow.
-    :raises NotImplementedError: while tracing a function for ``jit_compile=True``, which has no such operations.
+    :raises NotImplementedError: while a function is traced for ``jit_compile=True``, which cannot contain them.
     """
     if xla_compiles():
         raise NotImplementedError(

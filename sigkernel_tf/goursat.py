@@ -12,20 +12,22 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from . import _checks, _library
+from ._gradients import attributes_of, differentiable_once
 
 
 @dataclasses.dataclass(frozen=True)
 class PowerSeries:
     """
-    Solves each cell by the power series of U, exact up to rounding by default.
+    The solver by power series, which is exact up to rounding by default.
 
-    The edges between cells are polynomials. Their degree is chosen for each block of pairs (as many as a SIMD register
-    has lanes) from how far its increments reach, and raised, or the grid refined, until the sweep itself shows that the
-    tolerance is met. Cost: 2 (K + 1)² multiply-adds a cell at degree K; K is 5 to 16 for most data.
+    In each cell U is a power series, and on the edges between cells it is approximated by polynomials. Their degree K
+    is chosen for each block of pairs (as many as a SIMD register has lanes) by the sizes of the increments. It is
+    raised, or the grid is refined, until the computed coefficients show that the tolerance is met. A cell costs
+    2 (K + 1)² multiply-adds; K is 5 to 16 for most data.
 
-    :param tolerance: bound of the error relative to the largest \\|U\\| on the grid, between 0 and 1. None: four times
-        the dtype's epsilon (8.9e-16 in float64, 4.8e-7 in float32), to which rounding adds its own share: a few times
-        1e-14 in float64 and 1e-5 in float32 on hard problems.
+    :param tolerance: a bound of the error relative to the largest \\|U\\| on the grid, between 0 and 1. None stands for
+        four times the dtype's epsilon (8.9e-16 in float64, 4.8e-7 in float32). Rounding adds its own share: on hard
+        problems a few times 1e-14 in float64 and 1e-5 in float32.
     """
 
     tolerance: float | None = None
@@ -42,15 +44,15 @@ class PowerSeries:
 @dataclasses.dataclass(frozen=True)
 class FiniteDifference:
     r"""
-    The paper's explicit scheme (appendix C.2), second order in the width of a cell.
+    The solver by finite differences: the explicit scheme of the paper (appendix C.2), of second order.
 
-    With p divided by 4^dyadic_order: u11 = (u10 + u01)(1 + p/2 + p²/12) − u00 (1 − p²/12). It is fast and coarse: on
-    standardised paths of 8 points and 3 channels its relative error in k(x, x) is 30% or more at dyadic order 0 and
-    about 1% at 4, and its Gram matrices need not be positive semi-definite. :class:`PowerSeries` is not so.
+    With p divided by 4^dyadic_order it is u11 = (u10 + u01)(1 + p/2 + p²/12) − u00 (1 − p²/12). It is fast and coarse:
+    on standardised paths of 8 points and 3 channels its relative error in k(x, x) is 30% or more at dyadic order 0 and
+    about 1% at 4, and its Gram matrices need not be positive semi-definite. :class:`PowerSeries` has neither fault.
 
-    :param dyadic_order: halvings of every increment, >= 0; the cost grows by 4 with each.
-    :param gradient: "adjoint" differentiates the computed k exactly; "theorem_4_1" is the paper's, which solves the
-        problem reversed in time and converges to the same gradient as the cells shrink.
+    :param dyadic_order: how often every increment is halved, 0 to 15; each time makes the cost four times as large.
+    :param gradient: "adjoint" differentiates the computed k exactly. "theorem_4_1" is the method of the paper, which
+        solves the problem reversed in time and converges to the same gradient as the cells shrink.
     """
 
     dyadic_order: int = 0
@@ -61,7 +63,7 @@ class FiniteDifference:
             raise TypeError(f"dyadic_order must be an int, got {self.dyadic_order!r}.")
         if not 0 <= self.dyadic_order <= 15:
             raise ValueError(
-                f"dyadic_order must be between 0 and 15, got {self.dyadic_order}: each step costs four times the last; "
+                f"dyadic_order must be between 0 and 15, got {self.dyadic_order}: each one costs four times the last; "
                 "PowerSeries() is exact without any."
             )
         if self.gradient not in ("adjoint", "theorem_4_1"):
@@ -73,7 +75,7 @@ Solver = PowerSeries | FiniteDifference
 
 def solver_attributes(solver: Solver, dtype: tf.DType) -> dict[str, Any]:
     """
-    ``solver`` as the compiled operations' attributes.
+    The attributes of the compiled operations that choose ``solver``.
 
     :raises TypeError: for anything but an instance of the two solvers.
     """
@@ -96,15 +98,16 @@ def solver_attributes(solver: Solver, dtype: tf.DType) -> dict[str, Any]:
 
 def solve_goursat(increments: Any, *, solver: Solver = PowerSeries()) -> tf.Tensor:
     r"""
-    The signature kernel for given increments of any static kernel.
+    The signature kernel for given increments, which may come from any static kernel.
 
     For a static kernel κ the increments are the double differences
-    p_ij = κ(x_{i+1}, y_{j+1}) − κ(x_{i+1}, y_j) − κ(x_i, y_{j+1}) + κ(x_i, y_j); for the linear one,
-    :func:`sigkernel_tf.signature_kernel` forms them itself and needs no such array. They are those of the coarse grid,
-    undivided by any refinement. Differentiable once, with respect to ``increments``.
+    p_ij = κ(x_{i+1}, y_{j+1}) − κ(x_{i+1}, y_j) − κ(x_i, y_{j+1}) + κ(x_i, y_j), which
+    :func:`sigkernel_tf.static_kernels.increments` computes. For the linear and the RBF kernel
+    :func:`sigkernel_tf.signature_kernel` needs no such array. A solver that refines the grid divides the increments
+    itself. The result is differentiable once, with respect to ``increments``.
 
-    :param increments: [..., L1 - 1, L2 - 1], float32 or float64; no rows or no columns stand for paths of one point,
-        with k = 1.
+    :param increments: [..., L1 - 1, L2 - 1], float32 or float64. A path of one point has no rows or no columns, and
+        k = 1.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`.
     :return: k, [...].
     :raises ValueError: where the rank is below 2.
@@ -114,10 +117,10 @@ def solve_goursat(increments: Any, *, solver: Solver = PowerSeries()) -> tf.Tens
     if p.shape.rank is not None and p.shape.rank < 2:
         raise ValueError(
             f"increments must have rank 2 or more, (..., L1 - 1, L2 - 1), got shape {p.shape}: "
-            "one row of them takes increments[None]."
+            "a single row of increments takes increments[None]."
         )
     shape = tf.shape(p)
-    # The count is written out: reshape cannot infer it where a path has one point and the grid is empty.
+    # The number of grids is written out, as reshape cannot infer it where a path has one point and the grid is empty.
     flat = tf.reshape(p, tf.concat([[tf.reduce_prod(shape[:-2])], shape[-2:]], 0))
     k, _ = _library.ops().sigkernel_tf_solve_goursat(flat, **solver_attributes(solver, p.dtype))
     k = tf.reshape(k, shape[:-2])
@@ -132,12 +135,6 @@ def _solve_goursat_gradient(op: tf.Operation, upstream: tf.Tensor, _: tf.Tensor)
     )
 
 
-def attributes_of(op: tf.Operation, *names: str) -> dict[str, Any]:
-    """The named attributes of ``op``, as keyword arguments for the operation of its gradient."""
-    values = {name: op.get_attr(name) for name in names}
-    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
-
-
 @tf.RegisterGradient("SigkernelTfDirectionalDerivative")
 def _no_derivative_of_the_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
     raise LookupError(
@@ -146,11 +143,10 @@ def _no_derivative_of_the_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
     )
 
 
-@tf.RegisterGradient("SigkernelTfSolveGoursatGrad")
-@tf.RegisterGradient("SigkernelTfSignatureKernelGrad")
-def _no_second_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
-    raise LookupError(
-        "the signature kernel is differentiable once: its gradient has no gradient of its own. "
-        "Take differences of the gradient where a second derivative is needed; tf.autodiff.ForwardAccumulator asks for "
-        "one, too, and sigkernel_tf.directional_derivative gives what it is wanted for."
-    )
+_refuse_a_second_derivative = differentiable_once(
+    "the signature kernel",
+    "; tf.autodiff.ForwardAccumulator asks for one as well, in place of which sigkernel_tf.directional_derivative "
+    "computes derivatives along a direction",
+)
+tf.RegisterGradient("SigkernelTfSolveGoursatGrad")(_refuse_a_second_derivative)
+tf.RegisterGradient("SigkernelTfSignatureKernelGrad")(_refuse_a_second_derivative)

@@ -1,9 +1,9 @@
 """
 Signatures as Keras 3 layers, on TensorFlow, JAX and PyTorch.
 
-On TensorFlow they call the compiled operation; under ``jit_compile=True`` and on the other backends the same is
+On TensorFlow they call the compiled operation. Under ``jit_compile=True`` and on the other backends the same is
 computed in Keras operations, level by level for all time steps at once. Importing this module imports no TensorFlow.
-Keras loads a saved model that has the layers once they are imported: ``from sigkernel_tf import SignatureLayer``.
+Before Keras can load a saved model that has the layers, import them: ``from sigkernel_tf import SignatureLayer``.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,19 @@ from typing import Any
 import keras
 from keras import ops
 
-from . import _keras_paths, _keras_signatures, _truncations
+from . import _keras_paths, _keras_signatures, _memory, _words
+from ._arguments import as_int, check_path_shape
 
 _BASES = ("words", "expanded")
 Shape = Sequence[int | None]
 
 
 class _PathLayer(keras.layers.Layer):
-    """What the layers share: how paths are prepared, and the checks. A subclass computes the features of [B, L, D]."""
+    """
+    What the layers share: the checks, and how paths are prepared.
+
+    A subclass says how many features there are, and computes them of prepared paths [B, L, D].
+    """
 
     def __init__(
         self,
@@ -33,11 +38,11 @@ class _PathLayer(keras.layers.Layer):
         scaling_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        # No autocast: under a mixed policy the paths come in as they are, and are not rounded to float16 first.
+        # Without autocast the paths come in as they are under a mixed policy, and are not rounded to float16 first.
         super().__init__(autocast=False, **kwargs)
         if not keras.backend.is_float_dtype(self.compute_dtype):
             raise ValueError(f"dtype must be a float's or a mixed precision policy, got {self.dtype_policy.name}.")
-        self.depth = _truncations.as_int(depth, "depth", 1)
+        self.depth = as_int(depth, "depth", 1)
         if not isinstance(stream, bool):
             raise TypeError(f"stream must be True or False, got {stream!r}.")
         self.stream = stream
@@ -52,14 +57,14 @@ class _PathLayer(keras.layers.Layer):
 
     @property
     def _float(self) -> str:
-        """What the features are computed in, before they are cast to the policy's compute dtype."""
+        """The dtype in which the features are computed, before they are cast to the compute dtype of the policy."""
         return "float64" if self.compute_dtype == "float64" else "float32"
 
     def build(self, input_shape: Shape) -> None:
         """
         :param input_shape: (paths, time steps, channels), of which the channels must be known.
-        :raises ValueError: for another rank, no time steps, no or unknown channels, and where the words of all paths,
-            with ``stream`` of all time steps, as far as their numbers are known, do not fit in memory.
+        :raises ValueError: for a rank other than 3, for no time steps, for no or unknown channels, and where the words
+            of all paths, or with ``stream`` of all time steps, do not fit in memory, as far as their numbers are known.
         """
         channels = self._path_channels(input_shape)
         self._built_channels = input_shape[2]
@@ -75,9 +80,9 @@ class _PathLayer(keras.layers.Layer):
     def call(self, inputs: Any, mask: Any = None, lengths: Any = None) -> Any:
         """
         :param inputs: paths [B, L, D] of floats; on TensorFlow also a ragged tensor [B, (L), D].
-        :param mask: [B, L], true where a step counts; Keras hands on that of the layer before.
-        :param lengths: [B] integers, how many steps of each path count, in place of a mask: from 0, a path
-            that rests at zero, to L. Checked outside compiled functions; within them they are clipped.
+        :param mask: [B, L], true where a step counts; Keras passes the mask of the layer before.
+        :param lengths: [B] integers from 0 to L, the number of steps of each path that count, in place of a mask. A
+            path of length 0 rests at zero. Outside compiled functions the values are checked; inside they are clipped.
         """
         self._check_inputs(inputs)
         if hasattr(inputs, "row_lengths"):  # a ragged tensor
@@ -105,7 +110,7 @@ class _PathLayer(keras.layers.Layer):
         if self.add_basepoint:
             X = _keras_paths.add_basepoint(X)
         if self.scaling is not None:
-            X = X * ops.cast(self.scaling, self._float)  # eq. 16: the signature of the rescaled path
+            X = X * ops.cast(self.scaling, self._float)  # the signature of the rescaled path (eq. 16)
         return X
 
     def _features(self, X: Any) -> Any:
@@ -115,7 +120,7 @@ class _PathLayer(keras.layers.Layer):
         raise NotImplementedError
 
     def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
-        """(B, F), or (B, L, F) with ``stream``, where L is one more with a base point."""
+        """(B, F), or with ``stream`` (B, L, F), where L includes the base point."""
         features = self._count_features(self._path_channels(input_shape))
         if not self.stream:
             return input_shape[0], features
@@ -123,7 +128,7 @@ class _PathLayer(keras.layers.Layer):
         return input_shape[0], None if length is None else length + self.add_basepoint, features
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """With ``stream``, the inputs' mask, in which a base point counts; else None."""
+        """With ``stream`` the mask of the inputs, with a true entry for the base point; else None."""
         if mask is None or not self.stream:
             return None
         mask = ops.cast(mask, "bool")
@@ -142,12 +147,14 @@ class _PathLayer(keras.layers.Layer):
         }
 
     def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Of symbolic inputs, which are checked as ``call`` checks others."""
+        """The output's shape and dtype for symbolic inputs, which are checked as ``call`` checks arrays."""
         self._check_inputs(inputs)
         return super().compute_output_spec(inputs, *args, **kwargs)
 
     def _check_inputs(self, inputs: Any) -> None:
         """
+        Refuses inputs that are not paths of floats.
+
         :raises TypeError: for inputs that are not floats.
         :raises ValueError: as :meth:`build` does.
         """
@@ -160,21 +167,18 @@ class _PathLayer(keras.layers.Layer):
             )
 
     def _path_channels(self, shape: Shape) -> int:
-        """The channels of the path whose signature is taken, once ``shape``, the inputs', is known to be sound."""
+        """
+        The number of channels of the prepared paths, for inputs of this shape.
+
+        :raises ValueError: as :meth:`build` does, and where the layer was built for another number of channels.
+        """
         shape = tuple(shape)
-        if len(shape) != 3:
-            raise ValueError(
-                f"inputs of {self.name} must have rank 3, (paths, time steps, channels), got shape {shape}: "
-                "a single path takes inputs[None], paths with one channel take inputs[..., None]."
-            )
+        check_path_shape(shape, f"inputs of {self.name}", "inputs")
         if shape[2] is None:
             raise ValueError(
                 f"inputs of {self.name} must have a known number of channels, got shape {shape}: "
                 "set it, as in keras.Input((None, 3)) for three channels and any number of time steps."
             )
-        for axis, what in ((1, "time step"), (2, "channel")):
-            if shape[axis] == 0:
-                raise ValueError(f"inputs of {self.name} must have at least one {what}, got shape {shape}.")
         if self._built_channels not in (None, shape[2]):
             raise ValueError(
                 f"inputs of {self.name} must have the {self._built_channels} channels that it was built with, "
@@ -182,17 +186,26 @@ class _PathLayer(keras.layers.Layer):
             )
         channels = shape[2] + self.add_time
         time_steps = None if shape[1] is None else shape[1] + self.add_basepoint
-        rows = _truncations.known_product([shape[0], time_steps if self.stream else 1])
+        rows = _memory.known_product([shape[0], time_steps if self.stream else 1])
         self._check_memory(channels, rows)
         return channels
 
     def _check_memory(self, channels: int, rows: int) -> None:
-        """:raises ValueError: where the words of ``rows`` signatures do not fit in memory."""
-        _truncations.words_up_to(self.depth, channels, 8 if self._float == "float64" else 4, rows)
+        """
+        Refuses signatures whose words do not fit in memory.
+
+        :param rows: how many signatures are returned.
+        :raises ValueError: where they do not fit.
+        """
+        _words.num_words_up_to(self.depth, channels, 8 if self._float == "float64" else 4, rows)
 
 
 def _known_shape(inputs: Any, name: str) -> Shape:
-    """:raises ValueError: for inputs that are no array, or of unknown rank."""
+    """
+    The shape of the inputs, in which sizes may be unknown.
+
+    :raises ValueError: for inputs that are no array, and for an unknown rank.
+    """
     shape = getattr(inputs, "shape", None)
     if shape is None or getattr(shape, "rank", 0) is None:
         raise ValueError(
@@ -203,7 +216,12 @@ def _known_shape(inputs: Any, name: str) -> Shape:
 
 
 def _check_compatible(value: Any, name: str, axes: str, expected: Shape) -> None:
-    """:raises ValueError: where the shape is known not to be ``expected``."""
+    """
+    Refuses a tensor of another shape than ``expected``, where either may have unknown sizes.
+
+    :param axes: what the axes stand for, for the error.
+    :raises ValueError: where the shape is known to be another.
+    """
     sizes = tuple(value.shape)
     if len(sizes) != len(expected) or any(None not in (a, b) and a != b for a, b in zip(sizes, expected, strict=True)):
         raise ValueError(f"{name} must have shape ({axes}), {tuple(expected)} here, got {sizes}.")
@@ -212,40 +230,40 @@ def _check_compatible(value: Any, name: str, axes: str, expected: Shape) -> None
 @keras.saving.register_keras_serializable(package="sigkernel_tf")
 class SignatureLayer(_PathLayer):
     r"""
-    Truncated signature of each path: the features of all words of 1 to ``depth`` letters (eq. 8 of Lemercier et al.
-    2021), exact up to rounding for the piecewise linear path through the given points.
+    The truncated signature of each path: the features of all words of 1 to ``depth`` letters (eq. 8 of Lemercier et al.
+    2021). They are exact up to rounding for the piecewise linear path through the given points.
 
-    They are those of :func:`sigkernel_tf.signature`, in the order of :func:`sigkernel_tf.words`. Where the inputs have
-    a unit u, a word of k letters has u^k. A path is prepared in this order: masked steps are left out, time is added,
-    then a base point, then the channels are rescaled.
+    The features are those of :func:`sigkernel_tf.signature`, in the order of :func:`sigkernel_tf.words`. Where the
+    inputs have a unit u, the feature of a word of k letters has the unit u^k. A path is prepared in this order: masked
+    steps are left out, time is added, a base point is added, and the channels are rescaled.
 
     On TensorFlow the compiled operation is called. On JAX and PyTorch, and under ``jit_compile=True``, each level is a
-    cumulative sum over time of what the levels below give, in O(L (D^2 + D^(depth-2))) memory a path, O(L D^depth) with
-    ``stream``. (Keras itself chooses ``jit_compile=True`` where TensorFlow sees a GPU; ``jit_compile=False`` keeps the
-    compiled operation there.)
+    cumulative sum over time of products of the levels below. A path then takes O(L (D^2 + D^(depth-2))) memory, or
+    O(L D^depth) with ``stream``. Where TensorFlow sees a GPU, Keras chooses ``jit_compile=True`` by itself;
+    ``jit_compile=False`` keeps the compiled operation there.
 
-    Under a mixed precision policy the signature is computed in float32 and cast to the compute dtype, under float64 in
-    float64 (JAX needs its own ``jax_enable_x64`` for that).
+    Under a mixed precision policy the signature is computed in float32 and cast to the compute dtype. Under float64 it
+    is computed in float64, for which JAX needs its own option ``jax_enable_x64``.
 
-    Masks make a path's length variable: masked steps, before, after or amid the others, change nothing. With ``stream``
-    the signature of a masked step is that of the step before it, and the mask is handed on.
+    Masks allow paths of unequal length: masked steps before, after or amid the others change nothing. With ``stream``
+    the signature of a masked step is that of the step before it, and the next layer gets the mask.
 
-    :param depth: the longest words' number of letters, >= 1: D + ... + D^depth features.
-    :param stream: whether to return the signatures of all prefixes of a path, that of its first point first.
-    :param include_level_zero: whether to begin with the empty word's feature, 1.
+    :param depth: the number of letters of the longest words, >= 1, which makes D + ... + D^depth features.
+    :param stream: whether to return the signatures of all prefixes of a path, beginning with that of its first point.
+    :param include_level_zero: whether to begin with the feature of the empty word, which is 1.
     :param add_time: whether to put time in channel 0, from 0 to 1 over each path's own length, as
         :func:`sigkernel_tf.paths.add_time` does.
-    :param add_basepoint: whether to prepend zeros, once time was added, as :func:`sigkernel_tf.paths.add_basepoint`
-        does. A stream is then one step longer.
-    :param trainable_scaling: whether to multiply each channel, time too, by a trained weight theta, a reciprocal
-        lengthscale: the feature of a word is multiplied by the thetas of its letters (eqs. 16, 17).
-    :param scaling_initializer: of theta.
-    :param scaling_regularizer: of theta.
-    :param kwargs: of :class:`keras.layers.Layer`: ``name``, ``dtype``, ``trainable``.
+    :param add_basepoint: whether to put a first step of zeros in front of each path, after time was added, as
+        :func:`sigkernel_tf.paths.add_basepoint` does. A stream is then one step longer.
+    :param trainable_scaling: whether to multiply each channel, and also time, by a trained weight theta, a reciprocal
+        lengthscale. The feature of a word is then multiplied by the thetas of its letters (eqs. 16, 17).
+    :param scaling_initializer: the Keras initializer of theta.
+    :param scaling_regularizer: the Keras regularizer of theta.
+    :param kwargs: options of :class:`keras.layers.Layer`: ``name``, ``dtype`` and ``trainable``.
     :raises TypeError: where ``depth`` is no integer or ``stream`` no bool, and for inputs that are not floats.
-    :raises ValueError: where ``depth`` is below 1, and for a ``dtype`` of integers; once the inputs' shape is known,
-        for another rank than 3, no time steps, no or unknown channels, and where the words of all paths, or what Keras
-        operations keep along them, do not fit in memory.
+    :raises ValueError: where ``depth`` is below 1, and for a ``dtype`` of integers; once the shape of the inputs is
+        known, for a rank other than 3, for no time steps, for no or unknown channels, and where the words of all paths,
+        or what Keras operations keep along the paths, do not fit in memory.
     """
 
     def __init__(self, depth: int, stream: bool = False, *, include_level_zero: bool = False, **kwargs: Any) -> None:
@@ -269,19 +287,22 @@ class SignatureLayer(_PathLayer):
 @keras.saving.register_keras_serializable(package="sigkernel_tf")
 class LogSignatureLayer(_PathLayer):
     r"""
-    Truncated log signature of each path: the logarithm of its signature in the tensor algebra, with fewer features.
+    The truncated log signature of each path, which determines the signature and can have fewer features.
 
-    The logarithm lies in the free Lie algebra. ``basis="words"`` keeps its coefficients at the Lyndon words, which
-    determine it: by length, then lexicographically, channels, then pairs i < j, and so on. ``basis="expanded"`` keeps
-    those of all words of 1 to ``depth`` letters. Everything else is as in :class:`SignatureLayer`.
+    It is the logarithm of the signature in the tensor algebra, an element of the free Lie algebra. ``basis="words"``
+    keeps its coefficients at the Lyndon words, which determine it, in the order of :func:`sigkernel_tf.lyndon_words`:
+    the channels first, then the pairs i < j, and so on. ``basis="expanded"`` keeps the coefficients of all words of 1
+    to ``depth`` letters. Everything else is as in :class:`SignatureLayer`.
 
-    :param depth: the longest words' number of letters, >= 1.
-    :param stream: whether to return the log signatures of all prefixes of a path, that of its first point, 0, first.
+    :param depth: the number of letters of the longest words, >= 1.
+    :param stream: whether to return the log signatures of all prefixes of a path, beginning with that of its first
+        point, which is 0.
     :param basis: "words" or "expanded".
     :param kwargs: ``add_time``, ``add_basepoint``, ``trainable_scaling``, ``scaling_initializer`` and
-        ``scaling_regularizer`` of :class:`SignatureLayer`; those of :class:`keras.layers.Layer`.
-    :raises TypeError: and
-    :raises ValueError: as :class:`SignatureLayer` does; for another ``basis``.
+        ``scaling_regularizer``, as in :class:`SignatureLayer`, and options of :class:`keras.layers.Layer`.
+    :raises TypeError: where ``depth`` is no integer or ``stream`` no bool, and for inputs that are not floats.
+    :raises ValueError: for a ``basis`` that is neither of the two, where a list of the Lyndon words does not fit in
+        memory, and for all that :class:`SignatureLayer` raises it for.
     """
 
     def __init__(self, depth: int, stream: bool = False, *, basis: str = "words", **kwargs: Any) -> None:
@@ -292,7 +313,7 @@ class LogSignatureLayer(_PathLayer):
 
     def _features(self, X: Any) -> Any:
         channels = X.shape[-1]
-        if channels == 1:  # exactly, where the series' terms would cancel
+        if channels == 1:  # the exact result, where the terms of the series would cancel
             displacement = _keras_signatures.signature(X, 1, stream=self.stream)
             higher = self._count_features(1) - 1
             return ops.pad(displacement, [[0, 0]] * (1 + self.stream) + [[0, higher]])
@@ -301,16 +322,16 @@ class LogSignatureLayer(_PathLayer):
         expanded = ops.concatenate(levels, axis=-1)
         if self.basis == "expanded":
             return expanded
-        return ops.take(expanded, _truncations.lyndon_columns(channels, self.depth), axis=-1)
+        return ops.take(expanded, _words.lyndon_columns(channels, self.depth), axis=-1)
 
     def _check_memory(self, channels: int, rows: int) -> None:
         super()._check_memory(channels, rows)
         if self.basis == "words":
-            _truncations.check_lyndon_words_fit(channels, self.depth)
+            _words.check_lyndon_words_fit(channels, self.depth)
 
     def _count_features(self, channels: int) -> int:
         if self.basis == "words":
-            return _truncations.count_lyndon_words(channels, self.depth)
+            return _words.count_lyndon_words(channels, self.depth)
         return sum(channels**k for k in range(1, self.depth + 1))
 
     def get_config(self) -> dict[str, Any]:

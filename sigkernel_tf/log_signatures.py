@@ -1,76 +1,62 @@
-"""The logarithm of the truncated signature, whole or at the Lyndon words, which are enough to know it."""
+"""The logarithm of the truncated signature: all its coefficients, or those at the Lyndon words, which determine it."""
 
 import functools
 from typing import Any, Literal
 
 import tensorflow as tf
 
-from . import _checks, _truncations, tensor_algebra
-from .signatures import signature, words_up_to
-
-
-def lyndon_words(num_channels: int, depth: int) -> list[tuple[int, ...]]:
-    """
-    The Lyndon words of 1 to ``depth`` letters: what the columns of :func:`log_signature` stand for.
-
-    A Lyndon word comes before all its rotations in lexicographic order. Ordered by level, then lexicographically:
-    ``lyndon_words(2, 3)`` is ``[(0,), (1,), (0, 1), (0, 0, 1), (0, 1, 1)]``.
-
-    :param num_channels: >= 1.
-    :param depth: >= 1.
-    :raises ValueError: where either is below 1, and where the words do not fit in memory.
-    :raises TypeError: where either is no integer.
-    """
-    num_channels = _truncations.as_int(num_channels, "num_channels", 1)
-    depth = _truncations.as_int(depth, "depth", 1)
-    return _truncations.lyndon_words(num_channels, depth)
+from . import _checks, _words, tensor_algebra
+from ._arguments import as_int
+from ._logarithm import logarithm
+from .signatures import num_words_of, signature
 
 
 def log_signature(
     X: Any, depth: int, *, basis: Literal["words", "expanded"] = "words", stream: bool = False
 ) -> tf.Tensor:
     r"""
-    Logarithm of the truncated signature of each path.
+    The logarithm of the truncated signature of each path, which determines the signature by fewer numbers.
 
-    log S = (S - 1) - (S - 1)²/2 + ... in the tensor algebra; its level 0 is 0 and left out. It is a Lie element, known
-    by far fewer numbers than the signature (Reutenauer 1993, *Free Lie Algebras*).
+    It is log S = (S - 1) - (S - 1)²/2 + ... in the tensor algebra. Its level 0 is 0 and left out. As an element of the
+    free Lie algebra it is determined by far fewer numbers than the signature (Reutenauer 1993, *Free Lie Algebras*).
 
-    Units: where X has a unit u, a word of k letters has u^k. Differentiable once, in X. Cost: beyond the signature,
-    about depth² M multiply-adds for M words, level by level in TensorFlow's own operations, of which the first call at
-    a depth makes a graph (a second, at depth 8); memory a few times that of the signatures. Levels of a path that is
-    nearly straight cancel, in float32 to a few digits fewer than the signature has. A path of one point has zeros.
+    Units: where X has a unit u, the coefficient of a word of k letters has the unit u^k. The result is differentiable
+    once, in X. Beyond the signature it costs about depth² M multiply-adds for M words, and memory of a few times the
+    signatures. It is computed level by level in TensorFlow's own operations, for which the first call at each depth
+    builds a graph (one second at depth 8). The terms of a path that is nearly straight cancel: in float32 the result
+    then has a few digits fewer than the signature. For a path of one point it is zero.
 
     :param X: [B, L, D], float32 or float64.
     :param depth: the last level, >= 1.
-    :param basis: "words": the coefficients of log S at the Lyndon words, which :func:`lyndon_words` lists in the
-        columns' order; not those of a basis of brackets. "expanded": the coefficients of all words of 1 to ``depth``
-        letters, in the order of :func:`words`.
-    :param stream: whether to return those of all prefixes of a path, that of its first point, zeros, first.
-    :return: [B, W], or [B, L, W] with ``stream``: W columns.
+    :param basis: "words" gives the coefficients of log S at the Lyndon words, which :func:`lyndon_words` lists in the
+        order of the columns; they are not those of a basis of Lie brackets. "expanded" gives the coefficients of all
+        words of 1 to ``depth`` letters, in the order of :func:`words`.
+    :param stream: whether to return those of all prefixes of a path, beginning with its first point, which has zeros.
+    :return: [B, W], or [B, L, W] with ``stream``, for W columns.
     :raises ValueError: where ``depth`` is below 1, where the words of all paths do not fit in memory, for another
         basis; where the number of channels is unknown; for another rank, no time steps or no channels.
     :raises TypeError: where ``depth`` is no integer, and for another dtype.
     :raises tf.errors.InvalidArgumentError: as :func:`signature`.
     """
     X = _checks.as_paths(X, "X")
-    depth = _truncations.as_int(depth, "depth", 1)
+    depth = as_int(depth, "depth", 1)
     if basis not in ("words", "expanded"):
         raise ValueError(f'basis must be "words" (the Lyndon words\' coefficients) or "expanded" (all), got {basis!r}.')
-    num_words = words_up_to(depth, X, stream=stream)
+    num_words = num_words_of(X, depth, stream=stream)
     num_channels = X.shape[2]
-    if num_channels == 1:  # exactly, where the series' terms would cancel
+    if num_channels == 1:  # the exact result, where the terms of the series would cancel
         displacement = signature(X, num_words=2, stream=stream)[..., 1:]
         padding = [[0, 0]] * (1 + bool(stream)) + [[0, depth - 1]]
         return displacement if basis == "words" else tf.pad(displacement, padding)
-    columns = num_words - 1 if basis == "expanded" else len(_truncations.lyndon_columns(num_channels, depth))
+    columns = num_words - 1 if basis == "expanded" else len(_words.lyndon_columns(num_channels, depth))
     S = signature(X, num_words=num_words, stream=stream)
     rows = _logarithm(tf.reshape(S, [-1, num_words]), num_channels, depth, basis)
     return tf.reshape(rows, tf.concat([tf.shape(S)[:-1], [columns]], axis=0))
 
 
-@functools.partial(tf.function, autograph=False, reduce_retracing=True)  # its many small operations are slow one by one
+@functools.partial(tf.function, autograph=False, reduce_retracing=True)  # its many operations are slow in eager mode
 def _logarithm(S: tf.Tensor, num_channels: int, depth: int, basis: str) -> tf.Tensor:
     sizes = [num_channels**level for level in range(depth + 1)]
     levels = tf.split(tf.ensure_shape(S, [None, sum(sizes)]), sizes, axis=-1)
-    log = tf.concat(tensor_algebra.logarithm(levels), axis=-1)
-    return log if basis == "expanded" else tf.gather(log, _truncations.lyndon_columns(num_channels, depth), axis=-1)
+    log = tf.concat(logarithm(levels[1:], tensor_algebra.outer), axis=-1)
+    return log if basis == "expanded" else tf.gather(log, _words.lyndon_columns(num_channels, depth), axis=-1)

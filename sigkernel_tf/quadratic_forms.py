@@ -1,19 +1,20 @@
-"""Quadratic forms of lower triangular factors, as Gaussian processes with q(u) = N(m, L Lᵀ) need them."""
+"""Quadratic forms of lower triangular factors, which Gaussian processes with q(u) = N(m, L Lᵀ) need."""
 
 import tensorflow as tf
 
 from . import _library
+from ._gradients import differentiable_once
 
 
 def quadratic_forms(factors: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
     r"""
-    \|L_cᵀ s_n\|² of lower triangular factors L_c and vectors s_n, from the factors' lower triangles alone.
+    The quadratic forms \|L_cᵀ s_n\|² of lower triangular factors L_c and vectors s_n.
 
-    A CPU's operation: half the multiply-adds of full matrices, in SIMD registers, and no copy of a factor is made.
-    Differentiable once, in both.
+    The operation reads only the lower triangles, with half the multiply-adds of full matrices, and copies no factor.
+    It runs on the CPU, in SIMD registers, and is differentiable once, in both arguments.
 
-    :param factors: [C, M (M + 1) / 2], float32 or float64, packed as ``tfp.bijectors.FillTriangular`` packs them:
-        that bijector's inverse of L, and so the unconstrained variable of GPflow's ``q_sqrt``.
+    :param factors: [C, M (M + 1) / 2], float32 or float64, packed as the inverse of ``tfp.bijectors.FillTriangular``
+        packs L, which is how GPflow keeps the unconstrained variable of ``q_sqrt``.
     :param vectors: [M, N], of the same dtype, M >= 1.
     :return: [C, N].
     :raises tf.errors.InvalidArgumentError: for shapes that do not fit one another.
@@ -30,10 +31,6 @@ def _quadratic_forms_gradient(op: tf.Operation, upstream: tf.Tensor, _: tf.Tenso
     )
 
 
-@tf.RegisterGradient("SigkernelTfQuadraticFormsFactorsGrad")
-@tf.RegisterGradient("SigkernelTfQuadraticFormsVectorsGrad")
-def _no_second_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
-    raise LookupError(
-        "quadratic_forms is differentiable once: its gradient has no gradient of its own. "
-        "Take differences of the gradient where a second derivative is needed."
-    )
+_refuse_a_second_derivative = differentiable_once("quadratic_forms")
+tf.RegisterGradient("SigkernelTfQuadraticFormsFactorsGrad")(_refuse_a_second_derivative)
+tf.RegisterGradient("SigkernelTfQuadraticFormsVectorsGrad")(_refuse_a_second_derivative)

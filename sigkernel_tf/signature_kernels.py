@@ -1,11 +1,12 @@
-"""The signature kernel of piecewise linear paths: pairs, Gram matrices and diagonals."""
+"""The signature kernel of piecewise linear paths: of pairs, as a Gram matrix and as its diagonal."""
 
 from typing import Any
 
 import tensorflow as tf
 
 from . import _checks, _library, static_kernels
-from .goursat import PowerSeries, Solver, attributes_of, solve_goursat, solver_attributes
+from ._gradients import attributes_of
+from .goursat import PowerSeries, Solver, solve_goursat, solver_attributes
 from .static_kernels import StaticKernel
 
 
@@ -15,28 +16,31 @@ def signature_kernel(
     r"""
     The signature kernel of pairs of paths, k(x, y) = ⟨S(x), S(y)⟩ (eqs. 10 and 13), the empty word included.
 
-    Units: X and Y share a unit u, products of increments carry u²; dividing both by a lengthscale makes them numbers.
-    Paths may differ in length between X and Y; a path of one point gives 1. Differentiable once, in X, Y and the static
-    kernel's parameters.
+    Units: X and Y share a unit u, and products of increments have the unit u²; dividing both by a lengthscale makes
+    them plain numbers. The paths of X may be longer or shorter than those of Y; a path of one point gives 1. The result
+    is differentiable once, in X, Y and the parameters of the static kernel.
 
-    A static kernel κ lifts the paths' points first: k is that of t ↦ κ(x_t, ·) and s ↦ κ(y_s, ·). The linear and the
-    RBF of :mod:`sigkernel_tf.static_kernels`, with parameters fixed by ``functools.partial``, enter inside the sweep;
-    of any other all pairs' increments are formed first, in O(L1 L2) numbers a pair.
+    A static kernel κ lifts the points of the paths first: k is then the kernel of t ↦ κ(x_t, ·) and s ↦ κ(y_s, ·).
+    The linear and the RBF kernel of :mod:`sigkernel_tf.static_kernels`, with parameters fixed by ``functools.partial``,
+    are evaluated while the grid is swept. For any other the increments of all pairs are formed first, which takes
+    O(L1 L2) numbers for each pair.
 
-    Cost: O(L1 L2 (D + K²)) a pair, K the power series' degree. Memory beyond the output, whatever the batch: a row of
-    the grid for each pair at work (a SIMD register of them a thread); for the gradient the edges of tiles, too, of
-    which some 50 MB a thread are kept and the rest computed again.
+    A pair costs O(L1 L2 (D + K²)), where K is the degree of the power series. Whatever the batch, the memory beyond the
+    output is a row of the grid for each pair at work, of which a thread has as many as a SIMD register has lanes. The
+    gradient needs the edges of tiles of the grid as well: each thread keeps some 50 MB of them and computes the rest
+    again.
 
     :param X: [B, L1, D], float32 or float64.
     :param Y: [B, L2, D], of X's dtype.
-    :param static_kernel: κ of points [..., L1, D] and [..., L2, D] to [..., L1, L2]; None is the linear one. For
-        instance ``functools.partial(sk.static_kernels.rbf, lengthscale=0.5)``.
+    :param static_kernel: κ, a function of points [..., L1, D] and [..., L2, D] that returns [..., L1, L2]; None is the
+        linear one. For instance ``functools.partial(sk.static_kernels.rbf, lengthscale=0.5)``.
     :param solver: :class:`PowerSeries`, exact to rounding, or :class:`FiniteDifference`.
     :return: [B].
-    :raises ValueError: for another rank, no time steps, and sizes that differ between X and Y where known.
-    :raises TypeError: for another dtype, and dtypes that differ.
+    :raises ValueError: for a rank other than 3, for no time steps or channels, and for sizes that are known to differ
+        between X and Y.
+    :raises TypeError: for a dtype other than float32 and float64, and for dtypes that differ.
     :raises tf.errors.InvalidArgumentError: for NaN or infinite values (which path, which step) and a kernel that
-        overflows the dtype (which pair); for the faults above where shapes are known at run time alone.
+        overflows the dtype (which pair); for the faults above where shapes become known only at run time.
     """
     X, Y = _pair(X, Y)
     _checks.check_same_size(X, Y, 0, "X and Y", "paths")
@@ -47,10 +51,10 @@ def signature_kernel_gram(
     X: Any, Y: Any = None, *, static_kernel: StaticKernel | None = None, solver: Solver = PowerSeries()
 ) -> tf.Tensor:
     r"""
-    Gram matrix of the signature kernel, k(x_i, y_j).
+    The Gram matrix of the signature kernel, k(x_i, y_j).
 
-    Without ``Y`` it is the symmetric matrix of X with itself: each pair is solved once, and the result is symmetric to
-    the last bit. Units, precision, errors and gradients as in :func:`signature_kernel`.
+    Without ``Y`` it is the symmetric matrix of X with itself. Each pair is then solved once, and the result is
+    symmetric to the last bit. Units, precision, errors and gradients are as in :func:`signature_kernel`.
 
     :param X: [N1, L1, D], float32 or float64.
     :param Y: [N2, L2, D], of X's dtype; None stands for X.
@@ -69,9 +73,9 @@ def signature_kernel_diag(
     X: Any, *, static_kernel: StaticKernel | None = None, solver: Solver = PowerSeries()
 ) -> tf.Tensor:
     r"""
-    k(x, x) of each path: the diagonal of :func:`signature_kernel_gram`, at half the work of a pair by symmetry.
+    The diagonal of :func:`signature_kernel_gram`, k(x, x) of each path, which by symmetry is half the work of a pair.
 
-    Units, precision, errors and gradients as in :func:`signature_kernel`; the gradient counts both arguments.
+    Units, precision, errors and gradients are as in :func:`signature_kernel`; the gradient counts both arguments.
 
     :param X: [N, L, D], float32 or float64.
     :param static_kernel: as in :func:`signature_kernel`; None is the linear one.
@@ -91,19 +95,20 @@ def directional_derivative(
     solver: Solver = PowerSeries(),
 ) -> tuple[tf.Tensor, tf.Tensor]:
     r"""
-    The signature kernel of pairs of paths and its derivative along a direction (eq. 41, Algorithm 1), in one sweep.
+    The signature kernel of pairs of paths and its derivative along a direction, in one sweep (eq. 41, Algorithm 1).
 
-    The derivative is d/dε k(x + ε direction, y) at ε = 0, exact for the computed k: what the gradient by X gives when
-    contracted with ``direction``, at about half its cost and a forward sweep's memory. Not differentiable itself.
-    Units, precision and errors as in :func:`signature_kernel`; the derivative is per unit of ``direction``.
+    The derivative is d/dε k(x + ε direction, y) at ε = 0, exact for the computed k. It is the inner product of the
+    gradient by X with ``direction``, at about half the cost of the gradient and with the memory of a forward sweep. It
+    is not differentiable itself. Units, precision and errors are as in :func:`signature_kernel`; the derivative is per
+    unit of ``direction``.
 
     :param X: [B, L1, D], float32 or float64.
     :param Y: [B, L2, D], of X's dtype.
-    :param direction: [B, L1, D], displacements of X's points, of X's dtype.
-    :param static_kernel: the linear (None) or the RBF one, as in :func:`signature_kernel`.
+    :param direction: [B, L1, D], the displacements of the points of X, of X's dtype.
+    :param static_kernel: the linear one (None) or the RBF one, as in :func:`signature_kernel`.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`; the gradient chosen there does not matter here.
     :return: k [B] and its derivative [B].
-    :raises ValueError: for shapes that do not fit, as far as they are known, and for another static kernel.
+    :raises ValueError: for shapes that do not fit, as far as they are known, and for any other static kernel.
     """
     X, Y = _pair(X, Y)
     _checks.check_same_size(X, Y, 0, "X and Y", "paths")
@@ -115,7 +120,7 @@ def directional_derivative(
     if form is None:
         raise ValueError(
             "directional_derivative takes the linear static kernel (None), static_kernels.rbf, or a functools.partial "
-            f"of one with keywords alone, got {static_kernel!r}: for others contract signature_kernel's gradient."
+            f"of either with only keywords, got {static_kernel!r}: for others contract signature_kernel's gradient."
         )
     k, derivative = _library.ops().sigkernel_tf_directional_derivative(
         form.scaled(X),
@@ -156,4 +161,4 @@ def _signature_kernel_gradient(op: tf.Operation, upstream: tf.Tensor, _: tf.Tens
         *op.inputs, op.outputs[1], upstream, **attributes
     )
     symmetric = attributes["pairing"] in ("symmetric_gram", "diagonal")
-    return [dX, None if symmetric else dY, d_variance]  # of a symmetric pairing dX counts both arguments
+    return [dX, None if symmetric else dY, d_variance]  # in a symmetric pairing dX counts both arguments

@@ -1,76 +1,54 @@
-"""
-The truncated signature of piecewise linear paths, and the words that index it.
+"""The truncated signature of piecewise linear paths. The first letter of a word is integrated first."""
 
-Words are tuples of 0-based channels, ordered by level (their number of letters), then lexicographically, () first; the
-first letter is integrated first.
-"""
-
-import itertools
 from decimal import Decimal
 from typing import Any
 
 import tensorflow as tf
 
-from . import _checks, _library, _truncations
-from .goursat import attributes_of
-
-
-def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
-    """
-    The first ``num_words`` words over ``num_channels`` channels: what the columns of :func:`signature` stand for.
-
-    ``words(2, 4)`` is ``[(), (0,), (1,), (0, 0)]``.
-
-    :param num_channels: >= 1.
-    :param num_words: >= 1.
-    :raises ValueError: where either is below 1, and where the words do not fit in memory.
-    :raises TypeError: where either is no integer.
-    """
-    num_channels = _truncations.as_int(num_channels, "num_channels", 1)
-    num_words = _truncations.as_int(num_words, "num_words", 1)
-    _truncations.check_fits(Decimal(num_words), f"num_words={num_words}", _truncations.BYTES_OF_A_TUPLE, holder="list")
-    levels = (itertools.product(range(num_channels), repeat=level) for level in itertools.count())
-    return list(itertools.islice(itertools.chain.from_iterable(levels), num_words))
+from . import _checks, _library, _memory, _words
+from ._arguments import as_int
+from ._gradients import attributes_of, differentiable_once
 
 
 def signature(X: Any, depth: int | None = None, *, num_words: int | None = None, stream: bool = False) -> tf.Tensor:
     r"""
-    Truncated signature of each path, by Chen's identity.
+    The truncated signature of each path, by Chen's identity.
 
     The feature of a word (i_1, ..., i_k) is the iterated integral of dx^{i_1} ... dx^{i_k} over
-    0 < t_1 < ... < t_k < 1 (eq. 8 of Lemercier et al. 2021), exact up to rounding for the piecewise linear path through
-    the given points. Column 0, the empty word, is 1; a path of one point has the signature (1, 0, ...). Columns are
-    ordered as :func:`words` lists them, and the last level may be cut midway by ``num_words``.
+    0 < t_1 < ... < t_k < 1 (eq. 8 of Lemercier et al. 2021). It is exact up to rounding for the piecewise linear path
+    through the given points. Column 0, that of the empty word, is 1; a path of one point has the signature (1, 0, ...).
+    Columns are ordered as :func:`words` lists them, and ``num_words`` may cut the last level midway.
 
-    Units: where X has a unit u, a word of k letters has u^k. Differentiable once, in X. Cost: O(L M) a path for M
-    words, forward and backward. Memory beyond the output: a few signatures of 16 paths a thread; of few long paths,
-    which are cut into stretches, one or two a stretch, 64 MB at most. The gradient too stores nothing along the path,
-    which it walks back from its end: where ``stream`` is False its rounding is up to 2^depth times that of the
-    signature, which shows in float32 at great depths. On the CPU results do not depend on the number of threads.
+    Units: where X has a unit u, the feature of a word of k letters has the unit u^k. The signature is differentiable
+    once, in X. A path costs O(L M) for M words, forward and backward. Beyond the output each thread holds a few
+    signatures of 16 paths; where there are few long paths, they are cut into stretches, with one or two signatures for
+    each stretch and at most 64 MB. The gradient does not store anything along the path either, which it walks back from
+    its end: where ``stream`` is False its rounding error is up to 2^depth times that of the signature, which can be
+    seen in float32 at great depths. On the CPU results do not depend on the number of threads.
 
     :param X: [B, L, D], float32 or float64.
-    :param depth: the last level, >= 0: M = 1 + D + ... + D^depth words. Give this or ``num_words``.
-    :param num_words: M itself, >= 1.
-    :param stream: whether to return the signatures of all prefixes of a path, that of its first point first.
+    :param depth: the last level, >= 0, which makes M = 1 + D + ... + D^depth words. Give this or ``num_words``.
+    :param num_words: the number M itself, >= 1.
+    :param stream: whether to return the signatures of all prefixes of a path, beginning with that of its first point.
     :return: [B, M], or [B, L, M] with ``stream``.
-    :raises ValueError: where not exactly one of ``depth`` and ``num_words`` is given or it is too small; where the
+    :raises ValueError: where both or neither of ``depth`` and ``num_words`` are given, or it is too small; where the
         words of all paths, as far as their number is known, do not fit in memory; where ``depth`` is given and the
         number of channels is unknown; for another rank, no time steps or no channels.
     :raises TypeError: where ``depth`` or ``num_words`` is no integer, and for another dtype.
     :raises tf.errors.InvalidArgumentError: for NaN or infinite values (which path, which step) and a signature that
-        overflows the dtype (which path); for the faults above where shapes are known at run time alone.
+        overflows the dtype (which path); for the faults above where shapes become known only at run time.
     """
     X = _checks.as_paths(X, "X")
     if depth is not None and num_words is None:
-        depth = _truncations.as_int(depth, "depth", 0)
-        num_words = words_up_to(depth, X, stream=stream, alternative=", or give num_words instead")
+        depth = as_int(depth, "depth", 0)
+        num_words = num_words_of(X, depth, stream=stream, alternative=", or give num_words instead")
     elif num_words is not None and depth is None:
-        num_words = _truncations.as_int(num_words, "num_words", 1)
-        _truncations.check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype.size, _known_rows(X, stream))
+        num_words = as_int(num_words, "num_words", 1)
+        _memory.check_fits(Decimal(num_words), f"num_words={num_words}", X.dtype.size, _known_rows(X, stream))
     else:
         raise ValueError(
             f"signature takes either depth or num_words, got depth={depth} and num_words={num_words}: "
-            "depth=3 keeps all words of up to three letters, num_words=100 the first hundred."
+            "depth=3 keeps all words of up to three letters, num_words=100 the first hundred words."
         )
     return _library.ops().sigkernel_tf_signature(X, num_words=num_words, stream=bool(stream))
 
@@ -82,25 +60,23 @@ def _signature_gradient(op: tf.Operation, upstream: tf.Tensor) -> tf.Tensor:
     )
 
 
-@tf.RegisterGradient("SigkernelTfSignatureGrad")
-def _no_second_derivative(op: tf.Operation, *_: tf.Tensor) -> None:
-    raise LookupError(
-        "the signature is differentiable once: its gradient has no gradient of its own. "
-        "Take differences of the gradient where a second derivative is needed; tf.autodiff.ForwardAccumulator asks for "
-        "one, too."
-    )
+tf.RegisterGradient("SigkernelTfSignatureGrad")(
+    differentiable_once("the signature", "; tf.autodiff.ForwardAccumulator asks for one as well")
+)
 
 
 def _known_rows(X: tf.Tensor, stream: bool) -> int:
-    """How many signatures X has, one of each path or, with ``stream``, of each time step; unknown sizes count as 1."""
-    return _truncations.known_product(X.shape[: 2 if stream else 1] if X.shape.rank is not None else ())
+    """The number of signatures: one for each path or, with ``stream``, time step of X; unknown sizes count as 1."""
+    return _memory.known_product(X.shape[: 2 if stream else 1] if X.shape.rank is not None else ())
 
 
-def words_up_to(depth: int, X: tf.Tensor, *, stream: bool, alternative: str = "") -> int:
+def num_words_of(X: tf.Tensor, depth: int, *, stream: bool, alternative: str = "") -> int:
     """
-    The number of words over X's channels with at most ``depth`` letters; ``alternative`` ends the error's advice.
+    The number of words over the channels of X with at most ``depth`` letters.
 
-    :raises ValueError: where that is unknown, or more than fits in memory.
+    :param stream: whether there is a signature for each time step.
+    :param alternative: ends the advice of the error about an unknown number of channels.
+    :raises ValueError: where the number of channels is unknown, and where the signatures do not fit in memory.
     """
     channels = None if X.shape.rank is None else X.shape[2]
     if channels is None:
@@ -108,4 +84,4 @@ def words_up_to(depth: int, X: tf.Tensor, *, stream: bool, alternative: str = ""
             f"depth={depth} needs a number of channels known while the function is traced, got shape {X.shape}: "
             f"set it with X = tf.ensure_shape(X, [None, None, D]){alternative}."
         )
-    return _truncations.words_up_to(depth, channels, X.dtype.size, _known_rows(X, stream))
+    return _words.num_words_up_to(depth, channels, X.dtype.size, _known_rows(X, stream))

@@ -1,5 +1,5 @@
 """
-Static kernels κ between points, as pure functions, and the increments through which they enter the signature kernel.
+Static kernels κ of points, as pure functions, and the increments through which they enter the signature kernel.
 
 .. code-block:: python
 
@@ -7,10 +7,10 @@ Static kernels κ between points, as pure functions, and the increments through 
     k = sk.signature_kernel(X, Y, static_kernel=kappa)
     k = sk.solve_goursat(sk.static_kernels.increments(kappa, X, Y))  # the same
 
-Each takes points X [..., L1, D] and Y [..., L2, D], float32 or float64 alike, whose leading axes broadcast (a Gram
-matrix takes X[:, None] and Y[None]), and returns κ(x_i, y_j), [..., L1, L2]. Parameters are numbers or tensors, and
-gradients reach them and the points. Memory: O(L1 L2 D) for each pair of paths. For the linear and the RBF kernel
-:func:`sigkernel_tf.signature_kernel` needs none of it: it forms their increments itself.
+Each function takes points X [..., L1, D] and Y [..., L2, D] of one dtype, float32 or float64, and returns κ(x_i, y_j),
+[..., L1, L2]. The leading axes broadcast: a Gram matrix takes X[:, None] and Y[None]. Parameters are numbers or
+tensors, and gradients reach them and the points. Each pair of paths takes O(L1 L2 D) memory. For the linear and the RBF
+kernel :func:`sigkernel_tf.signature_kernel` needs no such memory, as it forms their increments itself.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from . import _checks
 
 StaticKernel = Callable[[Any, Any], tf.Tensor]
 
-_TINY = 1e-36  # under a square root: keeps its gradient finite where points coincide
+_TINY = 1e-36  # the least argument of a square root, which keeps its gradient finite where points coincide
 
 
 def linear(X: Any, Y: Any, *, variance: Any = 1.0) -> tf.Tensor:
@@ -35,7 +35,7 @@ def linear(X: Any, Y: Any, *, variance: Any = 1.0) -> tf.Tensor:
 
 
 def rbf(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0) -> tf.Tensor:
-    r"""κ = variance exp(−\|x − y\|² / (2 lengthscale²)); the lengthscale is a number, or one for each channel."""
+    r"""κ = variance exp(−\|x − y\|² / (2 lengthscale²)); the lengthscale is one number, or one for each channel."""
     squared, variance = _scaled(X, Y, lengthscale, variance)
     return variance * tf.exp(-0.5 * squared)
 
@@ -69,13 +69,15 @@ def rational_quadratic(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any 
 
 def increments(kappa: StaticKernel, X: Any, Y: Any) -> tf.Tensor:
     r"""
-    Double differences of κ over each cell, κ(x_{i+1}, y_{j+1}) − κ(x_{i+1}, y_j) − κ(x_i, y_{j+1}) + κ(x_i, y_j).
+    The double differences of κ over each cell, κ(x_{i+1}, y_{j+1}) − κ(x_{i+1}, y_j) − κ(x_i, y_{j+1}) + κ(x_i, y_j).
 
-    :param kappa: a function of this module, or any other of points [..., L1, D] and [..., L2, D] to [..., L1, L2].
+    :param kappa: a function of this module, or any other function of points [..., L1, D] and [..., L2, D] that returns
+        [..., L1, L2].
     :param X: [..., L1, D], float32 or float64.
     :param Y: [..., L2, D], of X's dtype.
     :return: [..., L1 - 1, L2 - 1], for :func:`sigkernel_tf.solve_goursat`.
-    :raises ValueError: for points of rank below 2, and channels that differ.
+    :raises ValueError: for points of a rank below 2, and for numbers of channels that differ.
+    :raises TypeError: for a ``kappa`` that is no such function, and for dtypes that differ.
     """
     X, Y = _points(X, Y)
     if not callable(kappa):
@@ -86,7 +88,7 @@ def increments(kappa: StaticKernel, X: Any, Y: Any) -> tf.Tensor:
     K = kappa(X, Y)
     if not tf.is_tensor(K) or (K.shape.rank is not None and K.shape.rank < 2):
         raise TypeError(
-            "static_kernel must return a tensor [..., L1, L2], of points [..., L1, D] and [..., L2, D], got "
+            "static_kernel must return a tensor [..., L1, L2] for points [..., L1, D] and [..., L2, D], got "
             f"{K.shape if tf.is_tensor(K) else type(K).__name__}."
         )
     along = K[..., 1:, :] - K[..., :-1, :]
@@ -95,7 +97,7 @@ def increments(kappa: StaticKernel, X: Any, Y: Any) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class FusedForm:
-    """A static kernel as the compiled operations know it: one of ``name`` of the points times ``scale``."""
+    """A static kernel as the compiled operations take it: the kernel called ``name`` of the points times ``scale``."""
 
     name: str
     scale: tf.Tensor | None
@@ -106,7 +108,12 @@ class FusedForm:
 
 
 def fused_form(kappa: StaticKernel | None, like: tf.Tensor) -> FusedForm | None:
-    """The form of :func:`linear` (None, too), :func:`rbf` and their ``functools.partial`` by keywords; else None."""
+    """
+    The form in which the compiled operations take a static kernel, or None where they do not know it.
+
+    They know :func:`linear`, for which None stands as well, :func:`rbf`, and a ``functools.partial`` of either with
+    only keywords.
+    """
     function, keywords = kappa, dict[str, Any]()
     if isinstance(kappa, functools.partial) and not kappa.args:
         function, keywords = kappa.func, kappa.keywords
@@ -128,16 +135,16 @@ def _points(X: Any, Y: Any) -> tuple[tf.Tensor, tf.Tensor]:
     for points, name in ((X, "X"), (Y, "Y")):
         if points.shape.rank is not None and points.shape.rank < 2:
             raise ValueError(f"{name} must have rank 2 or more, (..., points, channels), got shape {points.shape}.")
-    if X.shape.rank is not None and Y.shape.rank is not None and not X.shape[-1:].is_compatible_with(Y.shape[-1:]):
-        raise ValueError(
-            f"X and Y must have the same number of channels, got {X.shape[-1]} and {Y.shape[-1]} "
-            f"(shapes {X.shape} and {Y.shape})."
-        )
+    _checks.check_same_size(X, Y, -1, "X and Y", "channels")
     return X, Y
 
 
 def _scaled(X: Any, Y: Any, lengthscale: Any, variance: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """r² [..., L1, L2], from differences: expanding the square would lose the digits that increments live on."""
+    """
+    The squared distances r² [..., L1, L2] of the points over the lengthscale, and the variance as a tensor.
+
+    The distances are those of differences: expanding the square would lose the digits that the increments consist of.
+    """
     X, Y = _points(X, Y)
     lengthscale = _lengthscale(lengthscale, X)
     X, Y = X / lengthscale, Y / lengthscale
@@ -146,8 +153,8 @@ def _scaled(X: Any, Y: Any, lengthscale: Any, variance: Any) -> tuple[tf.Tensor,
 
 
 def _number(value: Any, like: tf.Tensor, name: str) -> tf.Tensor:
-    """A parameter in the points' dtype; a tensor or variable of another is refused, not cast."""
-    if not tf.is_tensor(value):  # a number or an array, known here and now
+    """A parameter in the dtype of the points; a tensor or variable of another dtype is refused, not cast."""
+    if not tf.is_tensor(value):  # a number or an array, whose values can be read
         known = np.asarray(value)
         if known.dtype.kind in "iuf" and (known <= 0).any():
             raise ValueError(f"{name} must be positive, got {value!r}.")
@@ -160,13 +167,17 @@ def _number(value: Any, like: tf.Tensor, name: str) -> tf.Tensor:
 
 
 def _lengthscale(value: Any, like: tf.Tensor) -> tf.Tensor:
-    """:raises ValueError: for what is neither a number nor one for each channel."""
+    """
+    The lengthscale in the dtype of the points.
+
+    :raises ValueError: for what is neither one number nor one for each channel.
+    """
     lengthscale = _number(value, like, "lengthscale")
     if like.shape.rank is not None and not any(
         lengthscale.shape.is_compatible_with(shape) for shape in ([], [like.shape[-1]])
     ):
         raise ValueError(
-            f"lengthscale must be a number, or have shape [{like.shape[-1]}], one for each channel, got shape "
+            f"lengthscale must be one number, or have shape [{like.shape[-1]}], one for each channel, got shape "
             f"{lengthscale.shape}."
         )
     return lengthscale

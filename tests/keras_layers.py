@@ -6,9 +6,9 @@ Imports no TensorFlow: the tests run on every backend of Keras.
 
 import contextlib
 import itertools
-import math
 from collections.abc import Iterator
 
+import comparisons
 import keras
 import numpy as np
 import oracles
@@ -20,12 +20,6 @@ BACKEND = keras.backend.backend()
 JIT = {"tensorflow": [False, True], "jax": [True], "torch": [False]}[BACKEND]
 LAYERS = [sk.SignatureLayer, sk.LogSignatureLayer]
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
-
-
-def random_paths(count: int, length: int, channels: int, seed: int = 0) -> np.ndarray:
-    """Random walks whose extent does not grow with their length."""
-    steps = np.random.default_rng(seed).normal(size=(count, length, channels))
-    return np.cumsum(steps, axis=1) / math.sqrt(length)
 
 
 def words(channels: int, depth: int) -> list[tuple[int, ...]]:
@@ -53,9 +47,8 @@ def expected_log_signature(X: np.ndarray, depth: int, *, stream: bool = False, b
 
 
 def close(value: object, expected: np.ndarray, tolerance: float) -> None:
-    value = keras.ops.convert_to_numpy(value)
-    assert value.shape == expected.shape
-    assert np.abs(value - expected).max(initial=0.0) <= tolerance * max(1.0, np.abs(expected).max(initial=0.0))
+    """As :func:`comparisons.close`, for tensors of whichever backend Keras runs on."""
+    comparisons.close(keras.ops.convert_to_numpy(value), expected, tolerance)
 
 
 @contextlib.contextmanager

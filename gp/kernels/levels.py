@@ -9,7 +9,7 @@ from gpflow.base import Parameter, TensorData
 from gpflow.config import default_float
 from gpflow.utilities import positive
 
-from sigkernel_tf.tensor_algebra import level_sizes
+from sigkernel_tf._words import level_sizes
 
 
 def level_variances_parameter(values: TensorData, *, normalize: bool) -> Parameter:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from check_shapes import check_shapes
 from gpflow.base import Parameter, TensorData, TensorType
 
-from sigkernel_tf._truncations import words_up_to
+from sigkernel_tf._words import num_words_up_to
 from sigkernel_tf.goursat import PowerSeries, Solver, solver_attributes
 from sigkernel_tf.signature_kernels import signature_kernel_diag, signature_kernel_gram
 from sigkernel_tf.signatures import signature
@@ -117,7 +117,7 @@ class SignatureKernel(PathKernel):
         self.level_variances = level_variances_parameter(values, normalize=self.normalize)
         self._is_nonzero = self.level_variances.numpy() > 0  # what is 0 now stays 0
         depth = len(self._is_nonzero) - 2
-        self._num_weighed = words_up_to(depth, self.num_channels_seen, self.level_variances.dtype.size)
+        self._num_weighed = num_words_up_to(depth, self.num_channels_seen, self.level_variances.dtype.size)
 
     @check_shapes(
         "X: [N, ...]",

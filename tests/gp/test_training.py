@@ -250,7 +250,7 @@ def test_labels_of_any_dtype_train_alike(likelihood: Likelihood) -> None:
         np.testing.assert_array_equal(other, trained[0])
 
 
-def test_counts_may_be_integers() -> None:
+def test_counts_may_be_arguments() -> None:
     X, Y = toy_data()
     counts = (10 * Y**2).astype(np.int64)
     for likelihood in (gpflow.likelihoods.Poisson(), gpflow.likelihoods.Gaussian()):

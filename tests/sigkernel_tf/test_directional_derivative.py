@@ -3,14 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from random_walks import walks
 
 import sigkernel_tf as sk
 
 SOLVERS = [sk.PowerSeries(), sk.FiniteDifference(), sk.FiniteDifference(2)]
-
-
-def walks(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.normal(size=shape).cumsum(axis=1) / np.sqrt(shape[1])
 
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=repr)

@@ -1,16 +1,12 @@
-"""How problems are dealt to SIMD lanes, blocks and threads: it must not show in the results."""
+"""How problems are dealt to SIMD lanes and to blocks: it must not show in the results."""
 
 import functools
-import re
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import oracles
 import pytest
 import tensorflow as tf
-from processes import printed_with_threads
+from random_walks import walks
 
 import sigkernel_tf as sk
 
@@ -27,10 +23,6 @@ SOLVERS = [
     sk.FiniteDifference(2),
     sk.FiniteDifference(1, gradient="theorem_4_1"),
 ]
-
-
-def walks(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.normal(size=shape).cumsum(axis=1) / np.sqrt(shape[1])
 
 
 def value_and_gradients(function, *paths: np.ndarray) -> list[np.ndarray]:
@@ -122,44 +114,6 @@ def test_tolerance_holds_where_signs_alternate(first, second, rng: np.random.Gen
         for tolerance in (1e-3, 1e-5, 1e-7, 1e-9, 1e-11):
             error = abs(sk.signature_kernel(X[None], Y[None], solver=sk.PowerSeries(tolerance)).numpy()[0] - k)
             assert error <= tolerance * largest
-
-
-def test_results_do_not_depend_on_the_number_of_threads() -> None:
-    script = """
-        import hashlib, sys
-        import numpy as np, tensorflow as tf
-        tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
-        import sigkernel_tf as sk
-        X = np.random.default_rng(0).normal(size=(70, 20, 2)).cumsum(1) / 5
-        sha = hashlib.sha256()
-        for function in (sk.signature_kernel_gram, sk.signature_kernel_diag, lambda x: sk.signature_kernel(x, x[::-1])):
-            x = tf.constant(X)
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                k = function(x)
-            sha.update(k.numpy().tobytes() + tape.gradient(k, x).numpy().tobytes())
-        print(sha.hexdigest())
-    """
-    assert len(printed_with_threads(script)) == 1
-
-
-def test_memory_that_runs_out_is_an_error_that_says_how_much() -> None:
-    script = """
-        import resource
-        import numpy as np, tensorflow as tf, sigkernel_tf as sk
-        X = np.zeros((2, 1000, 1))
-        sk.signature_kernel(X[:, :3], X[:, :3])
-        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, resource.RLIM_INFINITY))
-        try:
-            sk.signature_kernel(X, X, solver=sk.FiniteDifference(15))
-        except tf.errors.ResourceExhaustedError as error:
-            print(error.message)
-    """
-    output = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], check=True, capture_output=True, text=True
-    ).stdout
-    assert re.search(r"ran out of memory: no room for another \d{3,} MB of the sweep over a grid. Pass fewer", output)
 
 
 @pytest.mark.slow

@@ -18,10 +18,10 @@ from keras_layers import (
     expected_log_signature,
     expected_signature,
     gradients,
-    random_paths,
     values,
     words,
 )
+from random_walks import random_paths
 
 import sigkernel_tf as sk
 

@@ -13,6 +13,8 @@ import pytest
 
 import sigkernel_tf as sk
 
+pytestmark = pytest.mark.backends
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent
 EVERY_BACKEND = [
@@ -26,10 +28,10 @@ USE = (
 )
 
 
-def backend(name: str, *, slow: bool = False) -> object:
+def backend(name: str) -> object:
     missing = importlib.util.find_spec(name) is None
-    marks = [pytest.mark.skipif(missing, reason=f"{name} is not installed: pip install -e '.[backends]'")]
-    return pytest.param(name, marks=marks + [pytest.mark.slow] * slow)
+    skip = pytest.mark.skipif(missing, reason=f"{name} is not installed: pip install -e '.[backends]'")
+    return pytest.param(name, marks=skip)
 
 
 def run(backend: str, *arguments: str, **environment: str) -> str:
@@ -41,7 +43,7 @@ def run(backend: str, *arguments: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("name", [backend("jax", slow=True), backend("torch")])
+@pytest.mark.parametrize("name", [backend("jax"), backend("torch")])
 def test_the_layers_on_another_backend(name):
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
     said = run(name, "-m", "pytest", *options, *EVERY_BACKEND, JAX_ENABLE_X64="1")

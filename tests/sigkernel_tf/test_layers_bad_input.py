@@ -6,13 +6,13 @@ import pytest
 from keras_layers import BACKEND, LAYERS
 
 import sigkernel_tf as sk
-from sigkernel_tf import _truncations
+from sigkernel_tf import _memory
 
 
 @pytest.mark.parametrize(("options", "error", "message"), [
     ({"depth": 0}, ValueError, "depth must be at least 1, got 0"),
-    ({"depth": 2.0}, TypeError, r"depth must be a Python int, got 2.0 of type float: use int\(depth\)"),
-    ({"depth": True}, TypeError, "depth must be a Python int, got True of type bool"),
+    ({"depth": 2.0}, TypeError, r"depth must be an int, got 2.0 of type float: for instance depth=3"),
+    ({"depth": True}, TypeError, "depth must be an int, got True of type bool"),
 ])  # fmt: skip
 @pytest.mark.parametrize("layer", LAYERS)
 def test_bad_depths(layer, options, error, message):
@@ -61,7 +61,7 @@ def test_the_time_channel_counts_as_one():
 @pytest.fixture
 def little_memory(monkeypatch):
     """A machine with a megabyte."""
-    monkeypatch.setattr(_truncations, "memory", lambda: 1_000_000)
+    monkeypatch.setattr(_memory, "memory", lambda: 1_000_000)
 
 
 @pytest.mark.parametrize(("options", "fits", "too_many"), [

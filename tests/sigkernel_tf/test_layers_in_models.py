@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from keras_layers import JIT, LAYERS, random_paths
+from keras_layers import JIT, LAYERS
+from random_walks import random_paths
 
 import sigkernel_tf as sk
 

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from keras_layers import JIT, LAYERS, close, gradients, random_paths
+from keras_layers import JIT, LAYERS, close, gradients
+from random_walks import random_paths
 
 import sigkernel_tf as sk
 
@@ -124,6 +125,6 @@ def test_bad_masks_and_lengths(call, message):
         sk.SignatureLayer(2)(np.zeros((2, 4, 3), "float32"), **call)
 
 
-def test_lengths_that_are_no_integers():
+def test_lengths_that_are_no_arguments():
     with pytest.raises(TypeError, match="lengths must be integers, how many steps of each path count, got float"):
         sk.SignatureLayer(2)(np.zeros((2, 4, 3), "float32"), lengths=[1.5, 2.0])

@@ -4,15 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from random_walks import random_paths
 
 import sigkernel_tf as sk
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("Keras runs on another backend", allow_module_level=True)
-
-
-def random_paths(count: int, length: int, channels: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(count, length, channels)).cumsum(axis=1) / length**0.5
 
 
 def operations(function) -> set[str]:

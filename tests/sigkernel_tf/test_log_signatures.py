@@ -7,21 +7,12 @@ import numpy as np
 import oracles
 import pytest
 import tensorflow as tf
+from comparisons import close
+from random_walks import random_paths
 
 import sigkernel_tf as sk
 
 SIZES = [(1, 5), (2, 1), (2, 5), (3, 4), (5, 3), (29, 2)]
-
-
-def walks(count: int, length: int, channels: int, seed: int = 0) -> np.ndarray:
-    steps = np.random.default_rng(seed).normal(size=(count, length, channels))
-    return steps.cumsum(axis=1) / np.sqrt(length)
-
-
-def close(value: object, expected: object, tolerance: float) -> None:
-    value, expected = np.asarray(value), np.asarray(expected)
-    assert value.shape == expected.shape
-    assert np.abs(value - expected).max(initial=0) <= tolerance * max(1, np.abs(expected).max(initial=0))
 
 
 def is_lyndon(word: tuple[int, ...]) -> bool:
@@ -54,7 +45,7 @@ def test_rational_paths_are_exact(channels, depth):
 @pytest.mark.parametrize("length", [1, 2, 33, 1025])
 def test_exponential_of_the_logarithm_is_the_signature(channels, depth, length, dtype, tolerance):
     """The exponential is the oracle's, level by level in NumPy."""
-    X = walks(2, length, channels)
+    X = random_paths(2, length, channels)
     log = sk.log_signature(X.astype(dtype), depth, basis="expanded")
     assert log.dtype == dtype
     signature = sk.signature(X, depth).numpy()
@@ -93,7 +84,7 @@ def test_one_channel_at_great_depth():
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("basis", ["words", "expanded"])
 def test_stream_rows_are_those_of_prefixes(channels, basis):
-    X = walks(4, 6, channels)
+    X = random_paths(4, 6, channels)
     stream = sk.log_signature(X, 3, basis=basis, stream=True).numpy()
     np.testing.assert_array_equal(stream[:, 0], 0 * stream[:, 0])
     for end in range(1, 7):
@@ -136,7 +127,7 @@ def test_combine_is_the_product_in_the_tensor_algebra(channels, num_words, dtype
 @pytest.mark.parametrize(("channels", "num_words"), [(1, 7), (2, 23), (3, 121)])
 @pytest.mark.parametrize("cut", [1, 2, 17, 33])
 def test_signatures_of_consecutive_intervals(channels, num_words, cut):
-    X = walks(3, 33, channels)
+    X = random_paths(3, 33, channels)
     parts = [sk.signature(part, num_words=num_words) for part in (X[:, :cut], X[:, cut - 1 :])]
     close(sk.signature_combine(*parts, channels), sk.signature(X, num_words=num_words), 1e-13)
 
@@ -157,7 +148,7 @@ def test_combine_takes_any_leading_axes():
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("length", [1, 2, 6])
 def test_gradient_of_the_log_signature(channels, depth, basis, stream, length):
-    X = walks(1, length, channels)
+    X = random_paths(1, length, channels)
     weights = np.random.default_rng(5).normal(size=sk.log_signature(X, depth, basis=basis, stream=stream).shape)
 
     def loss(x: object) -> tf.Tensor:
@@ -174,7 +165,7 @@ def test_gradient_of_the_log_signature(channels, depth, basis, stream, length):
 @pytest.mark.parametrize("length", [33, 1025])
 def test_gradient_along_long_paths(length, dtype, tolerance):
     """Of the area, a closed form: log S at (0, 1) is half the sum of x dy - y dx, seen from the first point."""
-    X = walks(9, length, 2).astype(dtype)
+    X = random_paths(9, length, 2).astype(dtype)
     x = tf.constant(X)
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -227,7 +218,7 @@ def test_in_a_function_of_unknown_shapes(stream):
         return value, tape.gradient(value, X)
 
     for length in (1, 2, 9):
-        X = walks(4, length, 3)
+        X = random_paths(4, length, 3)
         value, gradient = log(X)
         close(value, sk.log_signature(X, 3, stream=stream), 1e-14)
         assert gradient.shape == X.shape
@@ -261,7 +252,7 @@ def test_no_paths(channels, dtype):
 
 @pytest.mark.parametrize(("X", "options", "error", "message"), [
     (np.zeros((1, 3, 2)), {"depth": 0}, ValueError, "depth must be at least 1, got 0"),
-    (np.zeros((1, 3, 2)), {"depth": 2.0}, TypeError, "depth must be a Python int, got 2.0"),
+    (np.zeros((1, 3, 2)), {"depth": 2.0}, TypeError, "depth must be an int, got 2.0"),
     (np.zeros((1, 3, 2)), {"depth": 2, "basis": "brackets"}, ValueError, "basis must be .*\"words\".*got 'brackets'"),
     (np.zeros((1, 3, 2)), {"depth": 40}, ValueError, r"depth=40 with 2 channels makes 2.1990e\+12 words, 1.7592e\+13"),
     (np.zeros((3, 2)), {"depth": 2}, ValueError, r"X must have rank 3.*X\[None\]"),
@@ -277,8 +268,8 @@ def test_bad_log_signatures(X, options, error, message):
 @pytest.mark.parametrize(("arguments", "error", "message"), [
     ((0, 3), ValueError, "num_channels must be at least 1, got 0"),
     ((2, 0), ValueError, "depth must be at least 1, got 0"),
-    ((2.0, 3), TypeError, "num_channels must be a Python int"),
-    ((2, True), TypeError, "depth must be a Python int"),
+    ((2.0, 3), TypeError, "num_channels must be an int"),
+    ((2, True), TypeError, "depth must be an int"),
     ((2, 60), ValueError, "depth=60 with 2 channels makes .* words"),
 ])  # fmt: skip
 def test_bad_lyndon_words(arguments, error, message):
@@ -295,7 +286,7 @@ def test_bad_lyndon_words(arguments, error, message):
     (np.zeros((2, 0)), np.zeros((2, 0)), 2, ValueError, "first must have a last axis with at least one word"),
     (np.zeros(()), np.zeros(()), 2, ValueError, "first must have a last axis with at least one word"),
     (np.zeros((2, 7)), np.zeros((2, 7)), 0, ValueError, "num_channels must be at least 1, got 0"),
-    (np.zeros((2, 7)), np.zeros((2, 7)), 2.0, TypeError, "num_channels must be a Python int"),
+    (np.zeros((2, 7)), np.zeros((2, 7)), 2.0, TypeError, "num_channels must be an int"),
 ])  # fmt: skip
 def test_bad_combinations(first, second, channels, error, message):
     with pytest.raises(error, match=message):

@@ -176,7 +176,7 @@ def test_numpy_stays_numpy_while_a_function_is_traced():
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
-def test_integers_and_lists_of_numbers_become_float64(transform):
+def test_arguments_and_lists_of_numbers_become_float64(transform):
     rows = [[[1, 2], [3, 5]], [[4, 4]]]
     for row, one in zip(transform(rows), rows, strict=True):
         assert row.dtype == np.float64

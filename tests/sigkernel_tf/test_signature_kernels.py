@@ -8,16 +8,12 @@ import oracles
 import pytest
 import tensorflow as tf
 from hypothesis import strategies
+from random_walks import walks
 
 import sigkernel_tf as sk
 
 SOLVERS = [sk.PowerSeries(), sk.FiniteDifference(1), sk.FiniteDifference(1, gradient="theorem_4_1")]
 LENGTHS = [1, 2, 33]
-
-
-def walks(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> np.ndarray:
-    """Random walks [N, L, D] whose increments have standard deviation scale / sqrt(L)."""
-    return rng.normal(size=shape).cumsum(axis=1) * scale / np.sqrt(shape[1])
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(np.float64, 1e-10), (np.float32, 1e-4)])

@@ -1,14 +1,11 @@
-"""How paths are dealt to lanes, stretches, steps at a time and threads: it must not show in the signatures."""
-
-import subprocess
-import sys
-import textwrap
+"""How paths are dealt to lanes, to stretches and to steps at a time: it must not show in the signatures."""
 
 import numpy as np
 import oracles
 import pytest
 import tensorflow as tf
-from processes import printed_with_threads
+from comparisons import close
+from random_walks import random_paths
 
 import sigkernel_tf as sk
 
@@ -32,8 +29,8 @@ SHAPES = [
 
 
 def walks(count: int, length: int, channels: int) -> np.ndarray:
-    steps = np.random.default_rng(0).normal(size=(count, length, channels))
-    return steps.cumsum(axis=1) / np.sqrt(length * channels)
+    """Walks whose extent does not grow with the number of channels either."""
+    return random_paths(count, length, channels) / np.sqrt(channels)
 
 
 def value_and_gradient(
@@ -45,11 +42,6 @@ def value_and_gradient(
         value = sk.signature(x, num_words=num_words, stream=stream)
         loss = tf.reduce_sum(value * weights)
     return value.numpy(), tape.gradient(loss, x).numpy()
-
-
-def close(value: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
-    assert value.shape == expected.shape
-    assert np.abs(value - expected).max() <= tolerance * max(1.0, np.abs(expected).max())
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -107,53 +99,6 @@ def test_what_is_not_finite_is_found_wherever_it_is(bad, options, channels, leng
         X[1, step, -1] = bad
         with pytest.raises(tf.errors.InvalidArgumentError, match=f"path 1 has .* at time step {step}, "):
             sk.signature(X, **options)
-
-
-def test_results_do_not_depend_on_the_number_of_threads():
-    script = """
-        import hashlib, sys
-        import numpy as np, tensorflow as tf
-        tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
-        import sigkernel_tf as sk
-        sha = hashlib.sha256()
-        for count, length, channels, words, stream in (
-            (70, 20, 2, 127, False), (2, 3000, 3, 121, False), (40, 9, 4, 50, True), (3, 9, 30, 900, False),
-            (300, 60, 3, 364, False), (300, 60, 5, 156, True),  # enough work for threads
-        ):
-            x = tf.constant(np.random.default_rng(0).normal(size=(count, length, channels)).cumsum(1) / length)
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                value = sk.signature(x, num_words=words, stream=stream)
-            sha.update(value.numpy().tobytes() + tape.gradient(value, x).numpy().tobytes())
-        print(sha.hexdigest())
-    """
-    assert len(printed_with_threads(script)) == 1
-
-
-@pytest.mark.parametrize(("shape", "num_words", "stream", "megabytes"), [
-    ((1, 100_000, 3), 1093, False, 200),  # a signature at each step would be 870 MB
-    ((1, 40_000, 3), 1093, True, 2 * 350 + 200),  # the stream and its derivative are 350 MB each, another as much
-    ((1, 3, 20_000), 20_011, False, 200),  # the words that the last level is cut before would be 3200 MB
-])  # fmt: skip
-def test_memory_is_that_of_the_result_and_of_some_signatures(shape, num_words, stream, megabytes):
-    script = """
-        import resource, sys
-        import numpy as np, tensorflow as tf, sigkernel_tf as sk
-        count, length, channels, num_words, stream, megabytes = map(int, sys.argv[1:])
-        x = tf.constant(np.random.default_rng(0).normal(size=(count, length, channels)).cumsum(1) / 1000)
-        def gradient(paths):
-            with tf.GradientTape() as tape:
-                tape.watch(paths)
-                value = sk.signature(paths, num_words=num_words, stream=bool(stream))
-            return tape.gradient(value, paths)
-        gradient(x[:, :2000])
-        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
-        print(np.isfinite(gradient(x)).all())
-    """
-    arguments = [str(int(number)) for number in (*shape, num_words, stream, megabytes)]
-    command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == "True"
 
 
 def test_a_level_cut_after_a_few_of_very_many_words():

@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 import tensorflow as tf
+from random_walks import walks
 
 import sigkernel_tf as sk
 from sigkernel_tf import static_kernels
@@ -21,10 +22,6 @@ PEERS = {
     "rational_quadratic": gpflow.kernels.RationalQuadratic,
 }
 STATIONARY = [name for name in PEERS if name != "linear"]
-
-
-def walks(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.normal(size=shape).cumsum(axis=1) / np.sqrt(shape[1])
 
 
 def kernel_of(name: str, **parameters: object) -> Callable:

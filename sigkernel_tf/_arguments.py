@@ -1,0 +1,45 @@
+"""Checks of arguments that need no TensorFlow: whole numbers, and the shapes of paths."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def as_int(value: Any, name: str, smallest: int) -> int:
+    """
+    ``value`` as a Python int, which cannot overflow as NumPy's integers do.
+
+    :param name: of the argument, for the error.
+    :param smallest: the least value that is allowed.
+    :raises TypeError: where it is no integer; a boolean is none.
+    :raises ValueError: where it is below ``smallest``.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(
+            f"{name} must be an int, got {value!r} of type {type(value).__name__}: "
+            f"for instance {name}={max(smallest, 3)}."
+        )
+    if value < smallest:
+        raise ValueError(f"{name} must be at least {smallest}, got {value}.")
+    return int(value)
+
+
+def check_path_shape(shape: Sequence[int | None], name: str, variable: str) -> None:
+    """
+    Refuses what is no batch of paths [B, L, D] with L >= 1 and D >= 1, as far as the sizes are known.
+
+    :param name: of the argument, for the error.
+    :param variable: what a user calls the argument in code, for the cure.
+    :raises ValueError: for another rank, no time steps or no channels.
+    """
+    shape = tuple(shape)
+    if len(shape) != 3:
+        raise ValueError(
+            f"{name} must have rank 3, (paths, time steps, channels), got shape {shape}: "
+            f"a single path takes {variable}[None], paths with one channel take {variable}[..., None]."
+        )
+    if shape[1] == 0:
+        raise ValueError(f"{name} must have at least one time step, got shape {shape}: drop empty series first.")
+    if shape[2] == 0:
+        raise ValueError(f"{name} must have at least one channel, got shape {shape}.")

@@ -1,0 +1,100 @@
+"""What a process can set but once, and so is tested in processes of their own: threads, and a limit on memory."""
+
+import json
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def printed(script: str, *arguments: str) -> dict:
+    """What ``script`` prints as JSON."""
+    command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def test_results_do_not_depend_on_the_number_of_threads() -> None:
+    script = """
+        import functools, hashlib, json, sys
+        import numpy as np, tensorflow as tf
+        tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
+        import sigkernel_tf as sk
+        def hashed(function, X):
+            x = tf.constant(X)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                value = function(x)
+            return hashlib.sha256(value.numpy().tobytes() + tape.gradient(value, x).numpy().tobytes()).hexdigest()
+        X = np.random.default_rng(0).normal(size=(70, 20, 2)).cumsum(1) / 5
+        found = {
+            "gram": hashed(sk.signature_kernel_gram, X),
+            "diagonal": hashed(sk.signature_kernel_diag, X),
+            "pairs": hashed(lambda x: sk.signature_kernel(x, x[::-1]), X),
+        }
+        for count, length, channels, num_words, stream in (
+            (70, 20, 2, 127, False), (2, 3000, 3, 121, False), (40, 9, 4, 50, True), (3, 9, 30, 900, False),
+            (300, 60, 3, 364, False), (300, 60, 5, 156, True),  # enough work for threads
+        ):
+            X = np.random.default_rng(0).normal(size=(count, length, channels)).cumsum(1) / length
+            signature = functools.partial(sk.signature, num_words=num_words, stream=stream)
+            found[f"signature of {count} paths, {channels} channels"] = hashed(signature, X)
+        print(json.dumps(found))
+    """
+    alone, together = (printed(script, number) for number in ("1", "3"))
+    assert alone == together
+
+
+@pytest.fixture(scope="module")
+def under_a_limit() -> dict:
+    """
+    What the operations say in a process whose memory is limited, for each case in turn.
+
+    The limit of a case is the memory that the process has before it, and so many megabytes more.
+    """
+    script = """
+        import contextlib, json, resource
+        import numpy as np, tensorflow as tf, sigkernel_tf as sk
+        @contextlib.contextmanager
+        def limit(megabytes):
+            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
+            yield
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        def gradient(paths, num_words, stream):
+            with tf.GradientTape() as tape:
+                tape.watch(paths)
+                value = sk.signature(paths, num_words=num_words, stream=stream)
+            return tape.gradient(value, paths)
+        found = {}
+        for name, shape, num_words, stream, megabytes in (
+            ("short with many channels", (1, 3, 20_000), 20_011, False, 200),  # all words of level 2 would be 3200 MB
+            ("long", (1, 100_000, 3), 1093, False, 200),  # a signature at each step would be 870 MB
+            # The stream and its derivative are 350 MB each, another as much.
+            ("stream", (1, 40_000, 3), 1093, True, 2 * 350 + 200),
+        ):
+            x = tf.constant(np.random.default_rng(0).normal(size=shape).cumsum(1) / 1000)
+            gradient(x[:, :2000], num_words, stream)
+            with limit(megabytes):
+                found[name] = bool(np.isfinite(gradient(x, num_words, stream)).all())
+        X = np.zeros((2, 1000, 1))
+        sk.signature_kernel(X[:, :3], X[:, :3])
+        with limit(256):
+            try:
+                sk.signature_kernel(X, X, solver=sk.FiniteDifference(15))
+            except tf.errors.ResourceExhaustedError as error:
+                found["too much"] = error.message
+        print(json.dumps(found))
+    """
+    return printed(script)
+
+
+@pytest.mark.parametrize("case", ["short with many channels", "long", "stream"])
+def test_memory_is_that_of_the_result_and_of_some_signatures(case: str, under_a_limit: dict) -> None:
+    assert under_a_limit[case] is True
+
+
+def test_memory_that_runs_out_is_an_error_that_says_how_much(under_a_limit: dict) -> None:
+    message = r"ran out of memory: no room for another \d{3,} MB of the sweep over a grid. Pass fewer"
+    assert re.search(message, under_a_limit["too much"])
