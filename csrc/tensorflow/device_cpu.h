@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "core/goursat/goursat.h"
@@ -16,8 +17,10 @@ namespace sigkernel {
 
 class Cpu {
  public:
-  static constexpr bool kIsHost = true;         // whether an op can read the values of its tensors as they are
-  static constexpr bool checks_numerics = true;  // whether an op looks for NaN, infinities and overflow, and reports them
+  // Whether an op can read its tensors' values where they are.
+  static constexpr bool kIsHost = true;
+  // Whether an op looks for NaN, infinities and overflow, and reports them.
+  static constexpr bool checks_numerics = true;
   static const char* Name() { return tensorflow::DEVICE_CPU; }
 
   explicit Cpu(tensorflow::OpKernelContext* context)
@@ -49,8 +52,8 @@ class Cpu {
     return first == plans + count ? -1 : first - plans;
   }
 
-  // The core's functions of the same names. `variance`: where the RBF static kernel's variance is on the device; it takes
-  // the place of problem.variance.
+  // The core's functions of the same names. `variance`: where the RBF static kernel's variance is on the device; it
+  // takes the place of problem.variance.
 
   template <class T>
   void signature_kernel(KernelProblem<T> problem, const T* variance, T* k, Plan* plan) const {
@@ -66,8 +69,8 @@ class Cpu {
   }
 
   template <class T>
-  void signature_kernel_backward(KernelProblem<T> problem, const T* variance, const Plan* plan, const T* upstream, T* dX,
-                                 T* dY, T* d_variance) const {
+  void signature_kernel_backward(KernelProblem<T> problem, const T* variance, const Plan* plan, const T* upstream,
+                                 T* dX, T* dY, T* d_variance) const {
     problem.variance = *variance;
     sigkernel::signature_kernel_backward<T>(problem, parallel_for_, plan, upstream, dX, dY, d_variance);
   }

@@ -23,8 +23,8 @@ namespace sigkernel {
 class Gpu {
  public:
   static constexpr bool kIsHost = false;
-  // The checks wait for the GPU, so they are made only where SIGKERNEL_TF_CHECK_NUMERICS=1 asks for them. Otherwise NaN,
-  // infinite inputs and kernels that overflow give NaN.
+  // The checks wait for the GPU, so they are made only where SIGKERNEL_TF_CHECK_NUMERICS=1 asks for them. Otherwise
+  // NaN, infinite inputs and kernels that overflow give NaN.
   const bool checks_numerics = ChecksAreWanted();
   static const char* Name() { return tensorflow::DEVICE_GPU; }
 

@@ -36,9 +36,9 @@ inline absl::Status OutOfMemoryError(const std::bad_alloc& failure, const Scratc
                                    memory.cure, ".");
 }
 
-// An op that computes on a Device, Cpu or Gpu, from a Problem, the core's struct of parameters. A derived class reads the
-// op's attributes into `attributes_` when it is constructed, and says how the rest of the problem is read from the inputs
-// and what is run. What the core throws becomes the op's status.
+// An op that computes on a Device, Cpu or Gpu, from a Problem, the core's struct of parameters. A derived class reads
+// the op's attributes into `attributes_` when it is constructed, and says how the rest of the problem is read from the
+// inputs and what is run. What the core throws becomes the op's status.
 template <class Device, class Problem>
 class DeviceOp : public tensorflow::OpKernel {
  public:
@@ -69,13 +69,13 @@ class DeviceOp : public tensorflow::OpKernel {
 };
 
 // Registers kernels for float and double, OP<DEVICE, float> and OP<DEVICE, double>.
-#define SIGKERNEL_REGISTER_ON(DEVICE, NAME, OP)                                                                  \
-  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE::Name()).TypeConstraint<float>("T"), OP<DEVICE, float>);      \
+#define SIGKERNEL_REGISTER_ON(DEVICE, NAME, OP)                                                              \
+  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE::Name()).TypeConstraint<float>("T"), OP<DEVICE, float>);  \
   REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE::Name()).TypeConstraint<double>("T"), OP<DEVICE, double>);
 
 // On every device that this library is built for.
 #if SIGKERNEL_TF_WITH_CUDA
-#define SIGKERNEL_REGISTER(NAME, OP)    \
+#define SIGKERNEL_REGISTER(NAME, OP)   \
   SIGKERNEL_REGISTER_ON(Cpu, NAME, OP) \
   SIGKERNEL_REGISTER_ON(Gpu, NAME, OP)
 #else

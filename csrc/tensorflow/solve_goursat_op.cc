@@ -1,5 +1,5 @@
-// Goursat problems of given increments, and their gradient: inputs, attributes, shapes and kernels. What they compute is
-// documented in Python.
+// Goursat problems of given increments, and their gradient: inputs, attributes, shapes and kernels. What they compute
+// is documented in Python.
 
 #include <algorithm>
 #include <cmath>

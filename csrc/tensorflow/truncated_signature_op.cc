@@ -57,7 +57,8 @@ absl::Status ResultShape(const SignatureProblem<T>& problem, TensorShape* shape)
 template <class Device, class T>
 class SignatureOp : public DeviceOp<Device, SignatureProblem<T>> {
  public:
-  explicit SignatureOp(OpKernelConstruction* context) : DeviceOp<Device, SignatureProblem<T>>(context, kSignatureMemory) {
+  explicit SignatureOp(OpKernelConstruction* context)
+      : DeviceOp<Device, SignatureProblem<T>>(context, kSignatureMemory) {
     OP_REQUIRES_OK(context, context->GetAttr("num_words", &this->attributes_.num_words));
     OP_REQUIRES_OK(context, context->GetAttr("stream", &this->attributes_.stream));
   }
