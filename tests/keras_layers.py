@@ -1,7 +1,7 @@
 """
-What the tests of the Keras layers share: values and gradients of a layer, expected values by brute force.
+What the tests of the Keras layers share: values and gradients of a layer, and expected values by brute force.
 
-Imports no TensorFlow: the tests run on every backend of Keras.
+It imports no TensorFlow, because the tests run on every backend of Keras.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import oracles
 import sigkernel_tf as sk
 
 BACKEND = keras.backend.backend()
-# Whether a training step is compiled. PyTorch's compiler takes minutes, as JAX does without its own.
+# Whether a training step is compiled. PyTorch takes minutes if it is, and JAX if it is not.
 JIT = {"tensorflow": [False, True], "jax": [True], "torch": [False]}[BACKEND]
 LAYERS = [sk.SignatureLayer, sk.LogSignatureLayer]
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
@@ -53,7 +53,7 @@ def close(value: object, expected: np.ndarray, tolerance: float) -> None:
 
 @contextlib.contextmanager
 def keras_floats(dtype: str) -> Iterator[None]:
-    """Keras casts the arrays that it is trained on and predicts with to its own float type."""
+    """Sets the float type to which Keras casts the arrays that a model is trained on and predicts with."""
     before = keras.config.floatx()
     keras.config.set_floatx(dtype)
     try:
@@ -63,7 +63,7 @@ def keras_floats(dtype: str) -> Iterator[None]:
 
 
 def values(layer: keras.layers.Layer, X: np.ndarray) -> np.ndarray:
-    """What the layer says, on JAX by one compiled function: one for each of its operations would take long."""
+    """What the layer returns. On JAX it is compiled as one function, as one for each operation would take long."""
     if not layer.built:
         layer.build(X.shape)
     call = layer
@@ -85,7 +85,7 @@ class Shift(keras.layers.Layer):
 
 
 def gradients(layer: keras.layers.Layer, X: np.ndarray, weights: np.ndarray, *, jit: bool, **call: object) -> list:
-    """Those of sum(weights * layer(X)), by X and by what the layer trains: what a step of plain descent subtracts."""
+    """The gradients of sum(weights * layer(X)) by X and by what the layer trains, which a step of descent subtracts."""
     with keras_floats("float64"):
         place = keras.Input(batch_shape=X.shape)
         model = keras.Model(place, layer(Shift(dtype="float64")(place), **call))

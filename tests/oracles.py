@@ -1,4 +1,4 @@
-"""Slow, independent answers that the tests compare with. Nothing here shares code with the package."""
+"""Slow, independent answers with which the tests compare; they share no code with the package."""
 
 import itertools
 import math
@@ -10,11 +10,11 @@ import numpy as np
 
 
 def increment_products(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """p_ij = <dx_i, dy_j> of two paths [L1, D] and [L2, D]."""
+    """The products of increments p_ij = <dx_i, dy_j> of two paths [L1, D] and [L2, D]."""
     return np.diff(X, axis=0) @ np.diff(Y, axis=0).T
 
 
-def goursat(p: np.ndarray, degree: int = 60, digits: int = 50) -> tuple[float, float]:
+def goursat(p: np.ndarray, degree: int = 36, digits: int = 40) -> tuple[float, float]:
     """
     U(1, 1) and the largest |U| at a corner, of U_st = p U, from each cell's double Taylor series in mpmath.
 
@@ -101,7 +101,7 @@ def rank_one(vectors: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def inner_product(a: Sequence[np.ndarray], b: Sequence[np.ndarray], weights: Sequence[float]) -> float:
-    """Σ_k w_k ⟨a_k, b_k⟩ of two elements of the tensor algebra."""
+    """The inner product Σ_k w_k ⟨a_k, b_k⟩ of two elements of the tensor algebra."""
     return float(sum(w * np.sum(x * y) for w, x, y in zip(weights, a, b, strict=True)))
 
 
@@ -126,7 +126,7 @@ def signature(path: np.ndarray, depth: int) -> np.ndarray:
 
 
 def exact_logarithm(signature: dict[tuple[int, ...], Fraction], depth: int) -> dict[tuple[int, ...], Fraction]:
-    """log S = sum over k of (-1)^(k+1) (S - 1)^k / k, word by word, of a dictionary with all words up to ``depth``."""
+    """The logarithm as the sum of (-1)^(k+1) (S - 1)^k / k, for a dictionary that has all words up to ``depth``."""
     rest = {word: value if word else Fraction(0) for word, value in signature.items()}
     power = {word: Fraction(int(word == ())) for word in signature}
     log = dict.fromkeys(signature, Fraction(0))

@@ -21,6 +21,7 @@ from keras_layers import (
     values,
     words,
 )
+from pairwise import pairwise
 from random_walks import random_paths
 
 import sigkernel_tf as sk
@@ -28,10 +29,10 @@ import sigkernel_tf as sk
 # Values.
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("length", [1, 2, 33, 1025])
-@pytest.mark.parametrize(("channels", "depth"), [(1, 6), (2, 4), (4, 3), (3, 2), (2, 1)])
-@pytest.mark.parametrize("stream", [False, True])
+@pairwise({
+    "channels,depth": [(1, 6), (2, 4), (4, 3), (3, 2), (2, 1)], "length": [1, 2, 33, 1025], "stream": [False, True],
+    "dtype": ["float32", "float64"],
+})  # fmt: skip
 def test_signature(channels, depth, length, stream, dtype):
     X = random_paths(2, length, channels)
     value = values(sk.SignatureLayer(depth, stream, dtype=dtype), X.astype(dtype))
@@ -39,11 +40,10 @@ def test_signature(channels, depth, length, stream, dtype):
     close(value, expected_signature(X, depth, stream=stream), TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("basis", ["words", "expanded"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("length", [1, 2, 33])
-@pytest.mark.parametrize(("channels", "depth"), [(1, 4), (2, 5), (4, 3), (2, 1)])
-@pytest.mark.parametrize("stream", [False, True])
+@pairwise({
+    "channels,depth": [(1, 4), (2, 5), (4, 3), (2, 1)], "length": [1, 2, 33], "stream": [False, True],
+    "dtype": ["float32", "float64"], "basis": ["words", "expanded"],
+})  # fmt: skip
 def test_log_signature(channels, depth, length, stream, dtype, basis):
     X = random_paths(2, length, channels)
     value = values(sk.LogSignatureLayer(depth, stream, basis=basis, dtype=dtype), X.astype(dtype))
@@ -85,10 +85,10 @@ def test_level_zero(stream):
     close(value, np.concatenate([np.ones_like(expected[..., :1]), expected], axis=-1), 1e-14)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("length", [1, 2, 6])
-@pytest.mark.parametrize(("time", "basepoint"), [(True, False), (False, True), (True, True)])
-@pytest.mark.parametrize("layer", LAYERS)
+@pairwise({
+    "layer": LAYERS, "time,basepoint": [(True, False), (False, True), (True, True)], "length": [1, 2, 6],
+    "stream": [False, True],
+})  # fmt: skip
 def test_time_and_base_point(layer, time, basepoint, length, stream):
     X = random_paths(3, length, 2)
     path = X
@@ -121,11 +121,12 @@ def test_scaling_is_initialized_and_regularized():
 # Gradients.
 
 
-@pytest.mark.parametrize("jit", JIT)
-@pytest.mark.parametrize(("channels", "length", "depth", "stream"), [
-    (2, 5, 4, False), (3, 4, 3, True), (1, 4, 3, False), (2, 1, 2, False), (2, 2, 3, True), (2, 5, 1, False),
-])  # fmt: skip
-@pytest.mark.parametrize("layer", LAYERS)
+@pairwise({
+    "channels,length,depth,stream": [
+        (2, 5, 4, False), (3, 4, 3, True), (1, 4, 3, False), (2, 1, 2, False), (2, 2, 3, True), (2, 5, 1, False),
+    ],
+    "layer": LAYERS, "jit": JIT,
+})  # fmt: skip
 def test_gradient(layer, channels, length, depth, stream, jit):
     X = random_paths(2, length, channels)
     expected = expected_signature if layer is sk.SignatureLayer else expected_log_signature

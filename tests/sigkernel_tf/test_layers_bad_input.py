@@ -1,4 +1,4 @@
-"""What the Keras layers say of input that is wrong. ``test_layers_backends.py`` runs this file, too."""
+"""The errors of the Keras layers for wrong input. ``test_layers_backends.py`` also runs this file."""
 
 import keras
 import numpy as np
@@ -93,7 +93,7 @@ def test_doubles_count_twice(little_memory):
 @pytest.mark.parametrize("layer", LAYERS)
 def test_what_keras_operations_keep_of_each_time_step_is_counted(layer, little_memory):
     layer = layer(6, dtype="float32")
-    layer(np.zeros((1, 1000, 3), "float32"))  # 3 + 9 + 27 + 81 words, 81 and 9 more
+    layer(np.zeros((1, 1000, 3), "float32"))  # 3 + 9 + 27 + 81 words, and 81 and 9 more
     X = np.zeros((2, 1000, 3), "float32")
     if BACKEND == "tensorflow":
         layer(X)  # the compiled operation keeps nothing

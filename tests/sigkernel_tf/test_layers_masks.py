@@ -1,4 +1,4 @@
-"""The Keras layers on paths of unequal length: masks and lengths. ``test_layers_backends.py`` runs this file, too."""
+"""The Keras layers on paths of unequal length: masks and lengths. ``test_layers_backends.py`` also runs this file."""
 
 import keras
 import numpy as np
@@ -97,8 +97,7 @@ def test_a_masked_stream_goes_into_a_recurrent_layer():
     assert model.predict(X, verbose=0).shape == (5, 4)
 
 
-@pytest.mark.parametrize("jit", JIT)
-@pytest.mark.parametrize("options", [{}, {"add_time": True, "add_basepoint": True}])
+@pytest.mark.parametrize(("options", "jit"), [({}, JIT[0]), ({"add_time": True, "add_basepoint": True}, JIT[-1])])
 def test_gradient_under_a_mask(options, jit):
     X = random_paths(5, 7, 2)
     layer = sk.SignatureLayer(3, dtype="float64", **options)

@@ -1,4 +1,4 @@
-"""Loading the compiled library: what can be wrong with it becomes an ImportError with a cure."""
+"""What can be wrong with the compiled library becomes an ImportError with a cure when it is loaded."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from sigkernel_tf import _library
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installation of which a test may spoil a part."""
+    """An installation, a part of which a test may spoil."""
     monkeypatch.setattr(_library, "LIBRARY", tmp_path / "_ops.so")
     monkeypatch.setattr(_library, "VERSION_FILE", tmp_path / "_built_with_tensorflow.txt")
-    (tmp_path / "_ops.so").write_bytes(b"not a library")  # a second copy of the real one would register twice
+    (tmp_path / "_ops.so").write_bytes(b"not a library")  # a copy of the real one would register the operations again
     (tmp_path / "_built_with_tensorflow.txt").write_text(tf.__version__ + "\n")
     return tmp_path
 

@@ -8,6 +8,7 @@ import oracles
 import pytest
 import tensorflow as tf
 from comparisons import close
+from pairwise import pairwise
 from random_walks import random_paths
 
 import sigkernel_tf as sk
@@ -20,7 +21,7 @@ def is_lyndon(word: tuple[int, ...]) -> bool:
 
 
 def lyndon_columns(channels: int, depth: int) -> list[int]:
-    """Among the words of 1 to ``depth`` letters, by the definition."""
+    """Where the Lyndon words are among the words of 1 to ``depth`` letters, by their definition."""
     words = sk.words(channels, sum(channels**k for k in range(depth + 1)))[1:]
     return [column for column, word in enumerate(words) if is_lyndon(word)]
 
@@ -40,9 +41,9 @@ def test_rational_paths_are_exact(channels, depth):
     close(sk.log_signature(np.array([points], float), depth).numpy()[0], lyndon, 1e-12)
 
 
-@pytest.mark.parametrize(("channels", "depth"), SIZES)
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 2e-5)])
-@pytest.mark.parametrize("length", [1, 2, 33, 1025])
+@pairwise({
+    "channels,depth": SIZES, "length": [1, 2, 33, 1025], "dtype,tolerance": [(np.float64, 1e-12), (np.float32, 2e-5)],
+})  # fmt: skip
 def test_exponential_of_the_logarithm_is_the_signature(channels, depth, length, dtype, tolerance):
     """The exponential is the oracle's, level by level in NumPy."""
     X = random_paths(2, length, channels)
@@ -69,7 +70,7 @@ def test_two_segments_agree_with_baker_campbell_hausdorff():
     close(sk.log_signature(X, 4, basis="expanded").numpy()[0], expected, 1e-13)
 
 
-def test_straight_line_has_its_displacement_alone():
+def test_straight_line_has_only_its_displacement():
     X = np.linspace(np.zeros(3), [1.0, -2.0, 0.5], 40)[None]
     close(sk.log_signature(X, 4).numpy()[0], [1.0, -2.0, 0.5] + [0.0] * (len(sk.lyndon_words(3, 4)) - 3), 1e-13)
 
@@ -113,7 +114,7 @@ def test_the_number_of_lyndon_words_is_witts():
 ])  # fmt: skip
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 1e-5)])
 def test_combine_is_the_product_in_the_tensor_algebra(channels, num_words, dtype, tolerance):
-    """Of any numbers, not of signatures alone."""
+    """The arguments are any numbers, not only signatures."""
     a, b = np.random.default_rng(3).normal(size=(2, 3, num_words))
     words = sk.words(channels, num_words)
     place = {word: n for n, word in enumerate(words)}
@@ -143,10 +144,10 @@ def test_combine_takes_any_leading_axes():
 # Gradients.
 
 
-@pytest.mark.parametrize(("channels", "depth"), [(1, 3), (2, 4), (3, 3)])
-@pytest.mark.parametrize("basis", ["words", "expanded"])
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("length", [1, 2, 6])
+@pairwise({
+    "channels,depth": [(1, 3), (2, 4), (3, 3)], "length": [1, 2, 6], "basis": ["words", "expanded"],
+    "stream": [False, True],
+})  # fmt: skip
 def test_gradient_of_the_log_signature(channels, depth, basis, stream, length):
     X = random_paths(1, length, channels)
     weights = np.random.default_rng(5).normal(size=sk.log_signature(X, depth, basis=basis, stream=stream).shape)
@@ -164,7 +165,7 @@ def test_gradient_of_the_log_signature(channels, depth, basis, stream, length):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-11), (np.float32, 1e-4)])
 @pytest.mark.parametrize("length", [33, 1025])
 def test_gradient_along_long_paths(length, dtype, tolerance):
-    """Of the area, a closed form: log S at (0, 1) is half the sum of x dy - y dx, seen from the first point."""
+    """The area has a closed form: log S at (0, 1) is half the sum of x dy - y dx, seen from the first point."""
     X = random_paths(9, length, 2).astype(dtype)
     x = tf.constant(X)
     with tf.GradientTape() as tape:
@@ -197,7 +198,9 @@ def test_gradient_of_combine(channels, num_words):
         contracted = tf.reduce_sum(gradient[0] * weights)
     close(gradient, oracles.central_differences(loss, pair), 1e-8)
 
-    def slope(second: object) -> tf.Tensor:  # bilinear: of the first argument, the gradient is linear in the second
+    def slope(
+        second: object,
+    ) -> tf.Tensor:  # the gradient by the first is linear in the second
         return loss(tf.stack([tf.constant(weights), second]))
 
     expected = oracles.central_differences(lambda second: slope(tf.constant(second)), pair[1])

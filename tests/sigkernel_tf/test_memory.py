@@ -1,4 +1,4 @@
-"""How much memory this process may use, the machine's or a container's limit, and how much lists of words take."""
+"""How much memory a process may use, the machine's or a container's limit, and how much tables of words take."""
 
 import os
 import sys
@@ -48,7 +48,7 @@ def test_a_system_without_control_groups_has_no_limits(tmp_path):
 
 @pytest.fixture
 def asked_anew():
-    """The answer is kept for the life of a process: these tests ask again, and leave no answer of theirs behind."""
+    """The answer is kept for the life of a process. A test with this fixture asks again and leaves no answer behind."""
     _memory.memory.cache_clear()
     yield
     _memory.memory.cache_clear()
@@ -64,7 +64,7 @@ def test_memory_is_the_smaller_of_the_machines_and_the_limits(found, smallest, a
 
 
 def size(words: list[tuple[int, ...]]) -> int:
-    """The bytes of a list of words, its letters left out, which are shared."""
+    """The bytes of a list of words, without its letters, which all words share."""
     return sum(sys.getsizeof(word) + 8 for word in words)
 
 

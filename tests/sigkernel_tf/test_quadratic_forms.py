@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from pairwise import pairwise
 from tensorflow_probability import bijectors
 
 from sigkernel_tf.quadratic_forms import quadratic_forms
@@ -11,7 +12,7 @@ SIZES = [(1, 1, 1), (2, 3, 2), (3, 1, 33), (1, 12, 33), (4, 50, 65), (2, 0, 5), 
 
 
 def problem(sizes: tuple[int, int, int], dtype: type, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Factors, vectors and a derivative by the forms."""
+    """Factors, vectors, and a derivative of some result by the forms."""
     C, N, M = sizes
     factors = np.tril(rng.normal(size=(C, M, M))).astype(dtype)
     return factors, rng.normal(size=(M, N)).astype(dtype), rng.normal(size=(C, N)).astype(dtype)
@@ -30,9 +31,9 @@ def forms_and_gradients(factors: np.ndarray, vectors: np.ndarray, upstream: np.n
     return [forms.numpy(), bijectors.FillTriangular().forward(d_factors).numpy(), d_vectors.numpy()]
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("instructions", ["avx512", "avx2", "baseline"])
+@pairwise({
+    "sizes": SIZES, "instructions": ["avx512", "avx2", "baseline"], "dtype": [np.float64, np.float32],
+})  # fmt: skip
 def test_values_and_gradients(
     sizes: tuple, dtype: type, instructions: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,15 +1,16 @@
-"""How paths are dealt to lanes, to stretches and to steps at a time: it must not show in the signatures."""
+"""Signatures do not depend on how paths are dealt to lanes, to stretches and to steps at a time."""
 
 import numpy as np
 import oracles
 import pytest
 import tensorflow as tf
 from comparisons import close
+from pairwise import pairwise
 from random_walks import random_paths
 
 import sigkernel_tf as sk
 
-SETS = ["avx512", "avx2", "baseline"]  # one that the machine lacks is not taken
+SETS = ["avx512", "avx2", "baseline"]  # where the machine lacks a set, a smaller one is taken
 SHAPES = [
     # count, length, channels, num_words
     (1, 2, 2, 7),
@@ -44,9 +45,9 @@ def value_and_gradient(
     return value.numpy(), tape.gradient(loss, x).numpy()
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-4)])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pairwise({
+    "shape": SHAPES, "dtype,tolerance": [(np.float64, 1e-12), (np.float32, 1e-4)], "stream": [False, True],
+})  # fmt: skip
 def test_every_instruction_set_gives_the_same(shape, dtype, tolerance, stream, monkeypatch):
     *path_shape, num_words = shape
     X = walks(*path_shape).astype(dtype)

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from comparisons import close
 from hypothesis import strategies as st
+from pairwise import pairwise
 from random_walks import random_paths
 
 import sigkernel_tf as sk
@@ -28,9 +29,10 @@ def levels_of(signature: np.ndarray, channels: int, depth: int) -> list[np.ndarr
 # Values.
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 1e-5)])
-@pytest.mark.parametrize("length", [1, 2, 33, 1025])
-@pytest.mark.parametrize(("channels", "depth"), [(1, 6), (2, 5), (3, 4), (4, 3), (5, 3), (3, 0), (2, 1)])
+@pairwise({
+    "channels,depth": [(1, 6), (2, 5), (3, 4), (4, 3), (5, 3), (3, 0), (2, 1)], "length": [1, 2, 33, 1025],
+    "dtype,tolerance": [(np.float64, 1e-13), (np.float32, 1e-5)],
+})  # fmt: skip
 def test_agrees_with_chens_identity(channels, depth, length, dtype, tolerance):
     X = random_paths(3, length, channels)
     expected = np.stack([oracles.signature(path, depth) for path in X])
@@ -79,7 +81,7 @@ def test_first_letter_is_integrated_first():
         assert value == pytest.approx(expected, rel=1e-14)
 
 
-def test_one_channel_depends_on_the_end_points_alone():
+def test_one_channel_depends_only_on_the_end_points():
     X = np.array([[0.0, 40.0, -35.0, 1.5], [0.0, -3.0, 60.0, -2.0]])[..., None]
     expected = [[x**n / math.factorial(n) for n in range(60)] for x in X[:, -1, 0]]
     close(sk.signature(X, num_words=60).numpy(), np.array(expected), 1e-15)
@@ -169,7 +171,7 @@ def test_words():
 
 
 def gradient(X: np.ndarray, weights: np.ndarray, **options) -> np.ndarray:
-    """Of sum(weights * signature)."""
+    """The gradient of sum(weights * signature)."""
     X = tf.constant(X)
     with tf.GradientTape() as tape:
         tape.watch(X)
@@ -177,13 +179,14 @@ def gradient(X: np.ndarray, weights: np.ndarray, **options) -> np.ndarray:
     return tape.gradient(loss, X).numpy()
 
 
-@pytest.mark.parametrize(("channels", "options"), [
-    (1, {"depth": 5}), (2, {"depth": 5}), (3, {"depth": 3}), (4, {"depth": 2}), (5, {"depth": 2}), (2, {"depth": 0}),
-    (2, {"num_words": 2}), (2, {"num_words": 23}), (3, {"num_words": 31}), (3, {"num_words": 38}),
-    (1, {"num_words": 9}),
-])  # fmt: skip
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("length", [1, 2, 7])
+@pairwise({
+    "channels,options": [
+        (1, {"depth": 5}), (2, {"depth": 5}), (3, {"depth": 3}), (4, {"depth": 2}), (5, {"depth": 2}),
+        (2, {"depth": 0}), (2, {"num_words": 2}), (2, {"num_words": 23}), (3, {"num_words": 31}),
+        (3, {"num_words": 38}), (1, {"num_words": 9}),
+    ],
+    "length": [1, 2, 7], "stream": [False, True],
+})  # fmt: skip
 def test_gradient_against_central_differences(channels, options, stream, length):
     X = random_paths(5, length, channels)
     options = options | {"stream": stream}
@@ -313,7 +316,7 @@ def test_numbers_of_numpy_are_taken():
     np.testing.assert_array_equal(sk.signature(X, np.int64(2)), sk.signature(X, 2))
     np.testing.assert_array_equal(sk.signature(X, num_words=np.int8(5)), sk.signature(X, num_words=5))
     with pytest.raises(ValueError, match="Infinity|words"):
-        sk.signature(X, np.int8(100))  # and not what is left of 3^100 in eight bits
+        sk.signature(X, np.int8(100))  # and not what 3^100 becomes in eight bits
 
 
 def test_the_memory_of_all_signatures_is_counted():
@@ -348,7 +351,7 @@ def test_bad_paths(X, error, message):
 @pytest.mark.parametrize(("shape", "message"), [
     ((3, 2), "X must have rank 3"), ((1, 0, 2), "at least one time step"), ((1, 3, 0), "at least one channel"),
 ])  # fmt: skip
-def test_bad_paths_known_at_run_time_alone(shape, message):
+def test_bad_paths_known_only_at_run_time(shape, message):
     function = tf.function(lambda X: sk.signature(X, num_words=3), input_signature=[tf.TensorSpec(None, tf.float64)])
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         function(np.zeros(shape))
@@ -381,7 +384,7 @@ def test_overflow_names_the_path_and_the_cure(channels, stream, dtype, huge):
     X = random_paths(9, 4, channels).astype(dtype)
     X[6, 2] += huge
     X[8, 3] += huge
-    first = 8 if channels == 1 and not stream else 6  # one channel: path 6 returns, and its signature is fine
+    first = 8 if channels == 1 and not stream else 6  # over one channel path 6 returns, and has a signature
     message = rf"X\[{first}\] overflows {np.dtype(dtype).name}. Rescale .* lower the depth"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         sk.signature(X, 4, stream=stream)

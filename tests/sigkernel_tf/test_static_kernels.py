@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 import tensorflow as tf
+from pairwise import pairwise
 from random_walks import walks
 
 import sigkernel_tf as sk
@@ -49,7 +50,7 @@ def test_linear_increments_are_the_signature_kernels(rng: np.random.Generator) -
 
 @pytest.mark.parametrize("name", STATIONARY)
 def test_invariances_and_positivity(name: str, rng: np.random.Generator) -> None:
-    """Symmetric and positive semi-definite; padding and a common translation change nothing."""
+    """The matrix is symmetric and positive semi-definite; padding and a common translation change nothing."""
     X = walks(rng, 12, 6, 2)
     kappa = kernel_of(name, lengthscale=0.8)
 
@@ -93,8 +94,8 @@ def test_gradient_is_finite_where_points_coincide(name: str, rng: np.random.Gene
     assert np.isfinite(tape.gradient(k, x)).all()
 
 
-# The linear and the RBF static kernel inside the sweep, against the same functions in disguise, whose increments are
-# formed and handed over.
+# The linear and the RBF static kernel are evaluated inside the sweep. They are compared with the same functions in
+# disguise, for which the increments are formed first.
 FUSED = {
     "linear": (static_kernels.linear, {}),
     "linear with a variance": (static_kernels.linear, {"variance": 1.3}),
@@ -109,11 +110,10 @@ PAIRINGS = {
 }
 
 
-@pytest.mark.parametrize("name", FUSED)
-@pytest.mark.parametrize("pairing", PAIRINGS)
-@pytest.mark.parametrize("lengths", [(1, 4), (2, 2), (40, 17), (1, 1)])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("solver", [sk.PowerSeries(), sk.FiniteDifference(1)], ids=repr)
+@pairwise({
+    "name": list(FUSED), "pairing": list(PAIRINGS), "lengths": [(1, 4), (2, 2), (40, 17), (1, 1)],
+    "dtype": [np.float64, np.float32], "solver": [sk.PowerSeries(), sk.FiniteDifference(1)],
+})  # fmt: skip
 def test_fused_kernels_are_those_of_their_increments(
     name: str, pairing: str, lengths: tuple[int, int], dtype: type, solver: sk.Solver, rng: np.random.Generator
 ) -> None:
@@ -137,7 +137,7 @@ def test_fused_kernels_are_those_of_their_increments(
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_fused_rbf_of_single_segments_is_a_bessel_function(dtype: type, rng: np.random.Generator) -> None:
-    """One cell, so that nothing but κ's double difference enters: near points, far ones, and those beyond e^-708."""
+    """There is one cell, and so one double difference of κ: of near points, far ones, and those where κ underflows."""
     X = rng.normal(size=(200, 2, 2)).astype(dtype)
     Y = (X + rng.normal(size=X.shape) * 10.0 ** rng.uniform(-2, 2, size=(200, 1, 1))).astype(dtype)
     got = sk.signature_kernel(X, Y, static_kernel=functools.partial(static_kernels.rbf, variance=2.0)).numpy()
@@ -165,7 +165,7 @@ def test_directional_derivative_through_fused_kernels(solver: sk.Solver, rng: np
 
 
 def test_fused_rbf_invariances(rng: np.random.Generator) -> None:
-    """Padding changes not a bit; a symmetric Gram matrix is positive semi-definite to rounding."""
+    """Padding changes nothing but rounding; a symmetric Gram matrix is positive semi-definite to rounding."""
     X = walks(rng, 20, 12, 2)
     K = sk.signature_kernel_gram(X, static_kernel=static_kernels.rbf).numpy()
     padded = np.concatenate([X, np.repeat(X[:, -1:], 3, axis=1)], axis=1)

@@ -1,4 +1,4 @@
-"""What a process can set but once, and so is tested in processes of their own: threads, and a limit on memory."""
+"""Threads and a limit on memory, which are tested in processes of their own: they can be set only once, or for all."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 
 
 def printed(script: str, *arguments: str) -> dict:
-    """What ``script`` prints as JSON."""
+    """The JSON that ``script`` prints, in a process of its own."""
     command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
