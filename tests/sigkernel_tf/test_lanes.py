@@ -163,6 +163,7 @@ def test_memory_that_runs_out_is_an_error_that_says_how_much() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_gradient_of_paths_of_ten_thousand_steps(rng: np.random.Generator) -> None:
     """More edges than are kept at once: strips of tiles are swept again."""
     X, Y = (tf.constant(walks(rng, 1, 10_001, 1)) for _ in range(2))
