@@ -101,7 +101,9 @@ def _for_this_machine(environment: Mapping[str, str], driver: Path) -> CudaChoic
         return CudaChoice(None, (), "building for the CPU only: this machine has no NVIDIA GPU")
     if nvcc is None:
         return CudaChoice(
-            None, (), "building for the CPU only: this machine has a GPU but no nvcc (SIGKERNEL_TF_CUDA=pypi brings one)"
+            None,
+            (),
+            "building for the CPU only: there is a GPU but no nvcc (SIGKERNEL_TF_CUDA=pypi brings one)",
         )
     known = known_archs(nvcc)
     archs = {arch for arch in SUPPORTED if arch in known} if not gpus else {_nearest(gpu, known) for gpu in gpus} - {0}

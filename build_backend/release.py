@@ -54,7 +54,9 @@ def faults_of(root: Path, version: str) -> list[str]:
         faults.append(f"this is not the branch {BRANCH}: git switch {BRANCH}")
     if git(root, "tag", "--list", f"v{version}"):
         faults.append(f"the tag v{version} is there already: raise the version in sigkernel_tf/_version.py")
-    if not re.search(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", (root / "CHANGELOG.md").read_text(), re.MULTILINE):
+    if not re.search(
+        rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", (root / "CHANGELOG.md").read_text(), re.MULTILINE
+    ):
         faults.append(f"CHANGELOG.md has no line `## [{version}] - YYYY-MM-DD`: make it of the [Unreleased] section")
     if f"\nversion: {version}\n" not in (root / "CITATION.cff").read_text():
         faults.append(f"CITATION.cff names another version: write `version: {version}` there")

@@ -1,8 +1,8 @@
 """
 Prints requirements from pyproject.toml, one a line, so that pip can install them without building the package.
 
-``python build_backend/requirements.py build | tools | EXTRA ...``: ``build`` is what [build-system] asks for, ``tools`` is
-that without TensorFlow, and an extra comes with what the package itself and its build need.
+``python build_backend/requirements.py build | tools | EXTRA ...``: ``build`` is what [build-system] asks for. ``tools``
+is that without TensorFlow. An extra comes with what the package itself and its build need.
 """
 
 import re

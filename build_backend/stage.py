@@ -4,8 +4,8 @@ Runs the stages of a build, and prints one line for each with the seconds that i
 ``python build_backend/stage.py TITLE COMMAND [ARGUMENT ...] [--and TITLE COMMAND [ARGUMENT ...]] ...``
 
 Stages joined by ``--and`` run side by side. What a stage prints goes to ``build/logs``; where the stage fails, this is
-shown. ``VERBOSE=1`` in the environment shows everything at once. It needs nothing but Python 3.10, since the first stage
-makes the environment that all others run in.
+shown. ``VERBOSE=1`` in the environment shows everything at once. This script needs nothing but Python 3.10, since the
+first stage makes the environment that all others run in.
 """
 
 import os
@@ -43,7 +43,12 @@ def main(arguments: list[str]) -> int:
                 print(f"{printed}\n{running[done]} failed; all it printed is in {log}", flush=True)
                 status = status or failed
             else:
-                print(*(f"  {line}\n" for line in printed.splitlines() if line.startswith(OURS)), sep="", end="", flush=True)
+                print(
+                    *(f"  {line}\n" for line in printed.splitlines() if line.startswith(OURS)),
+                    sep="",
+                    end="",
+                    flush=True,
+                )
     return status
 
 

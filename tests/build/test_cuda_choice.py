@@ -1,5 +1,6 @@
-"""Whether a build compiles CUDA, and for which GPUs: on machines made up of an nvcc and an nvidia-smi that are scripts."""
+"""Whether a build compiles CUDA, and for which GPUs: where nvcc and nvidia-smi are scripts."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def program(path: Path, prints: str) -> Path:
 @pytest.fixture
 def choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Choose:
     """The choice on a machine with these GPUs and an nvcc for these targets; None: there is no such program."""
-    which = __import__("shutil").which
+    which = shutil.which
 
     def choice(gpus: str | None = None, targets: tuple[int, ...] | None = SUPPORTED, **environment: str) -> CudaChoice:
         if gpus is not None:
@@ -27,7 +28,9 @@ def choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Choose:
         if targets is not None:
             program(tmp_path / "bin" / "nvcc", "".join(f"sm_{target}\\n" for target in targets))
         # Whatever the machine that runs this has in /usr/local/cuda is not looked at.
-        monkeypatch.setattr("shutil.which", lambda name, path: which(name, path=path.replace("/usr/local/cuda/bin", "")))
+        monkeypatch.setattr(
+            "shutil.which", lambda name, path: which(name, path=path.replace("/usr/local/cuda/bin", ""))
+        )
         path = f"{tmp_path / 'bin'}"
         return choose_cuda({"PATH": path, **environment}, driver=tmp_path / "driver", nvcc_from_pypi=lambda: from_pypi)
 
@@ -68,7 +71,7 @@ def test_a_gpu_older_than_all_that_is_supported(choose: Choose) -> None:
 def test_a_gpu_without_an_nvcc_is_left_alone_in_one_line(choose: Choose) -> None:
     choice = choose("9.0\\n", targets=None)
     assert choice.nvcc is None
-    assert "has a GPU but no nvcc" in choice.reason
+    assert "there is a GPU but no nvcc" in choice.reason
     assert "\n" not in choice.reason
 
 

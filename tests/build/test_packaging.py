@@ -17,7 +17,10 @@ SETTINGS = {
     "project": {
         "name": "sigkernel-tf",
         "dependencies": ["tensorflow>=2", "numpy<2"],
-        "optional-dependencies": {"experiments": ["pandas"], "test": ["pytest", "sigkernel-tf[experiments]", "numpy<2"]},
+        "optional-dependencies": {
+            "experiments": ["pandas"],
+            "test": ["pytest", "sigkernel-tf[experiments]", "numpy<2"],
+        },
     },
 }
 
@@ -81,5 +84,7 @@ def test_what_keeps_a_tree_from_release(tree: Path) -> None:
     (tree / "CITATION.cff").write_text("version: 1.1.0\n")
     faults = release.faults_of(tree, "1.2.0")
     assert len(faults) == 5
-    for fault, word in zip(faults, ("commit", "branch main", "tag v1.2.0", "CHANGELOG.md", "CITATION.cff"), strict=True):
+    for fault, word in zip(
+        faults, ("commit", "branch main", "tag v1.2.0", "CHANGELOG.md", "CITATION.cff"), strict=True
+    ):
         assert word in fault

@@ -48,7 +48,10 @@ def test_stages_side_by_side(tmp_path: Path, capfd: pytest.CaptureFixture) -> No
     code += "while not there.exists(): time.sleep(0.01)"
     files = [str(tmp_path / "a"), str(tmp_path / "b")]
     assert stage.main(["one", *python(code), *files, "--and", "two", *python(code), *files[::-1]]) == 0
-    assert sorted(re.sub(r"\d+", "N", line) for line in capfd.readouterr().out.splitlines()) == ["one ... N s", "two ... N s"]
+    assert sorted(re.sub(r"\d+", "N", line) for line in capfd.readouterr().out.splitlines()) == [
+        "one ... N s",
+        "two ... N s",
+    ]
 
 
 def test_one_of_two_that_fails_fails_both(capfd: pytest.CaptureFixture) -> None:
@@ -92,7 +95,9 @@ def test_demo_and_test_compile_once(tmp_path: Path) -> None:
 
 
 def test_after_the_demo_the_tests_compile_nothing(tmp_path: Path) -> None:
-    done(tmp_path, "tools", "requirements-experiments.txt", "requirements-build.txt", "requirements-experiments", "built")
+    done(
+        tmp_path, "tools", "requirements-experiments.txt", "requirements-build.txt", "requirements-experiments", "built"
+    )
     said = make(tmp_path, "test")
     assert "--editable" not in said
     assert "cmake_build.py" not in said

@@ -1,11 +1,11 @@
 """The library built with CUDA: what it links to, registers, and compiles to. No GPU is needed."""
 
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import cmake_build
 import pytest
 from tensorflow.python.framework import kernels
 
@@ -21,6 +21,7 @@ OPS = (
     "Signature",
     "SignatureGrad",
 )
+SOURCES = sorted((ROOT / "csrc" / "core").rglob("*_cuda.cu"))
 TARGETS = ("75", "80", "86", "89", "90", "100", "120")
 
 
@@ -53,37 +54,39 @@ def test_the_cuda_runtime_is_linked_in_whole() -> None:
     assert "cuda" not in undefined.lower()
 
 
-def configure(folder: Path, **environment: str) -> str:
-    cmake = shutil.which("cmake")
-    if cmake is None:
-        pytest.skip("needs cmake")
-    command = [
-        cmake,
-        "-S",
-        str(ROOT),
-        "-B",
-        str(folder),
-        "-DTENSORFLOW_DIR=/nowhere",
-        f"-DSIGKERNEL_TF_OUTPUT_DIR={folder}",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **environment})
-    return done.stdout + done.stderr
-
-
-def test_a_build_without_cuda_says_so_once(tmp_path: Path) -> None:
-    assert configure(tmp_path, SIGKERNEL_TF_CUDA="0").count("for the CPU only") == 1
-
-
-def test_targets_can_be_narrowed(tmp_path: Path) -> None:
-    toolkit = tmp_path / "toolkit"
-    for folder in ("bin", "lib64"):
-        (toolkit / folder).mkdir(parents=True)
+def configure(folder: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
+    """Configures a build in ``folder`` as setup.py does, with a toolkit that is made up; returns Ninja's rules."""
+    pytest.importorskip("cmake", reason="needs CMake from PyPI")
+    pytest.importorskip("ninja", reason="needs Ninja from PyPI")
+    toolkit = folder / "toolkit"
+    for name in ("bin", "lib64"):
+        (toolkit / name).mkdir(parents=True, exist_ok=True)
     nvcc = toolkit / "bin" / "nvcc"
     nvcc.write_text("#!/bin/sh\n")
     nvcc.chmod(0o755)
     (toolkit / "lib64" / "libcudart_static.a").touch()
-    said = configure(tmp_path / "build", CUDA_HOME=str(toolkit), SIGKERNEL_TF_CUDA_ARCHS="80,90", SIGKERNEL_TF_CUDA="1")
-    assert re.search(r"building with CUDA, by .*nvcc, for 80;90", said)
+    for name in ("SIGKERNEL_TF_CUDA", "SIGKERNEL_TF_CUDA_ARCHS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"CUDA_HOME": str(toolkit), **environment}.items():
+        monkeypatch.setenv(name, value)
+    command, variables = cmake_build.configure(folder / "cmake", Path("/nowhere/tensorflow"))
+    subprocess.run(command, capture_output=True, check=True, env=variables)
+    return (folder / "cmake" / "build.ninja").read_text()
+
+
+def test_another_choice_takes_effect_in_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CMake keeps the choices of the last build, which must not outlive it."""
+
+    def targets(**environment: str) -> set[str]:
+        return set(re.findall(r"code=(sm_\d+|compute_\d+)", configure(tmp_path, monkeypatch, **environment)))
+
+    assert targets(SIGKERNEL_TF_CUDA_ARCHS="80,90") == {"sm_80", "sm_90", "compute_90"}
+    assert targets(SIGKERNEL_TF_CUDA="1", SIGKERNEL_TF_CUDA_ARCHS="75") == {"sm_75", "compute_75"}
+    assert targets(SIGKERNEL_TF_CUDA="0") == set()
+    rules = (tmp_path / "cmake" / "build.ninja").read_text()
+    assert "goursat_kernels.cc" in rules  # so they are rules of a whole build
+    assert "gpu_kernels.cc" not in rules
+    assert "libcudart" not in rules
 
 
 def kernels_in(log: str) -> list[tuple[str, str, int, int]]:
@@ -106,26 +109,33 @@ def may_spill(name: str) -> bool:
     return int(degree[1]) > (8 if is_double else 12)
 
 
+def assert_no_kernel_spills(log: str, source: str, targets: set[str]) -> None:
+    found = kernels_in(log)
+    assert {target for _, target, _, _ in found} == targets
+    if source == "goursat_cuda":
+        assert any(may_spill(name) for name, _, _, _ in found)
+        assert sum("forward_kernel" in name for name, _, _, _ in found) >= 2 * 7 * len(targets)
+    assert [k for k in found if (k[2] > 0 or k[3] > 0) and not may_spill(k[0])] == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_no_kernel_of_this_build_spills_registers(source: Path) -> None:
+    """By what ptxas said when this checkout's library was compiled, for whichever GPUs it was."""
+    log = cmake_build.build_folder() / f"{source.stem}.log"
+    if not log.exists() or log.stat().st_mtime < max(path.stat().st_mtime for path in source.parent.iterdir()):
+        pytest.skip("this checkout's library was not built with CUDA: SIGKERNEL_TF_CUDA=1 make test builds it so")
+    text = log.read_text()
+    assert_no_kernel_spills(text, source.stem, set(re.findall(r"for '(sm_\d+)'", text)))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["goursat/cuda/goursat_cuda", "signature/signature_cuda"])
-def test_no_kernel_spills_registers(source: str, tmp_path: Path) -> None:
-    skip_without_cuda()
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_no_kernel_spills_registers_on_any_target(source: Path, tmp_path: Path) -> None:
     nvcc = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
     if nvcc is None:
         pytest.skip("needs nvcc")
     targets = [f"-gencode=arch=compute_{t},code=sm_{t}" for t in TARGETS]
     command = [nvcc, "-c", "-O3", "-std=c++17", "--expt-relaxed-constexpr", "--threads", "2", "-Xptxas=-v", *targets]
-    command += [
-        "-I",
-        str(ROOT / "csrc"),
-        str(ROOT / "csrc" / "core" / f"{source}.cu"),
-        "-o",
-        str(tmp_path / "kernels.o"),
-    ]
+    command += ["-I", str(ROOT / "csrc"), str(source), "-o", str(tmp_path / "kernels.o")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = kernels_in(done.stdout + done.stderr)
-    assert {target for _, target, _, _ in found} == {f"sm_{t}" for t in TARGETS}
-    if source.endswith("goursat_cuda"):
-        assert any(may_spill(name) for name, _, _, _ in found)
-        assert sum("forward_kernel" in name for name, _, _, _ in found) >= 2 * 7 * len(TARGETS)
-    assert [k for k in found if (k[2] > 0 or k[3] > 0) and not may_spill(k[0])] == []
+    assert_no_kernel_spills(done.stdout + done.stderr, source.stem, {f"sm_{t}" for t in TARGETS})

@@ -69,9 +69,13 @@ SMALL = {
 }
 FAST = [(name, "siggpde") for name in SMALL] + [("weather", "gpsig-it"), ("crop", "gpsig-is")]
 SLOW = [(name, model) for name in SMALL for model in ("gpsig-it", "gpsig-is") if (name, model) not in FAST]
+IN_CI = ("satellite_stand_in", "gpsig-it")
 
 
-@pytest.mark.parametrize(("name", "model"), [*FAST, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)])
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [*FAST, *(pytest.param(*case, marks=[pytest.mark.slow] + [pytest.mark.ci] * (case == IN_CI)) for case in SLOW)],
+)
 def test_run_tables_and_figures(
     name: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -6,7 +6,10 @@ from benchmarks import estimators
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(estimators.CLASSIFICATION))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.ci] * (name == "UnitTest")) for name in estimators.CLASSIFICATION],
+)
 def test_the_defaults_classify(name: str) -> None:
     _, _, aim = estimators.CLASSIFICATION[name]
     assert estimators.classify(name)[1] >= aim

@@ -111,6 +111,7 @@ def test_tolerance_holds_where_signs_alternate(first, second, rng: np.random.Gen
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_gradient_of_paths_of_ten_thousand_steps(rng: np.random.Generator) -> None:
     """There are more edges than are kept at once, so that strips of tiles are swept again."""
     X, Y = (tf.constant(walks(rng, 1, 10_001, 1)) for _ in range(2))

@@ -42,6 +42,13 @@ def test_a_patch_release_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert hasattr(_library.ops(), "sigkernel_tf_signature_kernel")
 
 
+def test_the_library_in_use_names_the_release_it_was_built_with() -> None:
+    """Without that file, another release of TensorFlow would be met by the loader's message and not by ours."""
+    assert _library.LIBRARY.exists()
+    assert _library.VERSION_FILE.parent == _library.LIBRARY.parent
+    assert _library.VERSION_FILE.read_text().split(".")[:2] == tf.__version__.split(".")[:2]
+
+
 def test_every_operation_has_a_cpu_kernel_for_both_dtypes() -> None:
     from tensorflow.python.framework import kernels
 
