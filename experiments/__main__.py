@@ -114,7 +114,7 @@ def _add_training_options(parser: argparse.ArgumentParser, default: str | None =
     )  # fmt: skip
     parser.add_argument("--batch-size", type=_positive, metavar="B", help="the number of series in a minibatch")
     parser.add_argument("--lengthscale", type=_positive_number, metavar="L", help="the initial value of lengthscales")
-    parser.add_argument("--learning-rate", type=_positive_number, metavar="R", help="the Nadam optimizer's")
+    parser.add_argument("--learning-rate", type=_positive_number, metavar="R", help="of the optimizer, Nadam")
     _add_out(parser, "the folder for results and checkpoints; each experiment has a folder of its own in it")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments import protocol
 from experiments.datasets import archive
 from experiments.datasets.folder import VARIABLE
 
@@ -30,6 +31,20 @@ def pendigits_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
     np.savez(folder / "PenDigits.npz", **arrays)
     monkeypatch.setenv("SIGKERNEL_TF_DATA", str(folder))
     return arrays
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+    """Made-up scores in place of training: the model, the number of inducing variables and the seed of each call."""
+    calls: list[tuple[str, int, int]] = []
+
+    def run_seed(dataset: object, options: protocol.Protocol, seed: int, folder: Path, progress: bool) -> dict:
+        calls.append((options.model, options.num_inducing, seed))
+        scores = {"accuracy": 0.5 + 0.1 * seed, "nlpp": 1.0, "seconds_per_iteration": None}
+        return {"seed": seed, **scores, "history": [{"elbo": -float(options.num_inducing)}]}
+
+    monkeypatch.setattr(protocol, "_run_seed", run_seed)
+    return calls
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):

@@ -16,34 +16,67 @@ from experiments.datasets import DESCRIPTIONS, load
 from experiments.protocol import Protocol, build_model
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = ["--iterations", "2", "--batch-size", "10", "--seeds", "2"]
 
 
-def test_japanese_vowels_by_default(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    command = ["run", *TINY, "--num-inducing", "14", "--out", str(tmp_path / "out")]
-    assert main(command) == 0
+def died_in_phase_2(command: list[str]) -> None:
+    """Run a command in a process that dies after it has saved its third checkpoint."""
+    script = f"""
+        import os, sys
+        sys.path.insert(0, {str(ROOT)!r})
+        from experiments.__main__ import main
+        from sigkernel_tf.gp.training.checkpoints import Checkpoints
+        save, saved = Checkpoints.save, 0
+        def save_and_die(self, state):
+            global saved
+            save(self, state)
+            saved += 1
+            if saved == 3:
+                os._exit(9)
+        Checkpoints.save = save_and_die
+        main({command!r})
+    """
+    died = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert died.returncode == 9, died.stderr
+
+
+def test_japanese_vowels_by_default_whole_and_killed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """A run is printed, written and drawn; one that was killed in phase 2 ends with the same result."""
+    command = ["run", "--iterations", "2", "--batch-size", "10", "--seeds", "1", "--num-inducing", "3", "--out"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    died_in_phase_2([*command, str(killed)])
+    assert not list(killed.glob("*/result.json"))
+    assert main([*command, str(killed)]) == 0
+    capsys.readouterr()
+    assert main([*command, str(whole)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"test accuracy [01]\.\d{4}", lines[-1])
-    assert any(line.startswith("SigGPDE, this run (2 seeds)") for line in lines)
-    (file,) = (tmp_path / "out").glob("*/result.json")
+    assert any(line.startswith("SigGPDE, this run (1 seed)") for line in lines)
+    (file,) = whole.glob("*/result.json")
     result = json.loads(file.read_text())
     assert f"test accuracy {result['summary']['accuracy']['mean']:.4f}" == lines[-1]
-    assert result["options"]["num_inducing"] == 14
+    assert result["options"]["num_inducing"] == 3
     assert result["options"]["batch_size"] == 10
-    for seed in result["seeds"]:
-        assert [point["iteration"] for point in seed["history"]] == [1, 2, 3, 4, 5, 6]
-        assert seed["accuracy"] == seed["history"][-1]["recorded"]["test_accuracy"]
-        assert len(seed["lengthscales"]) == 13
+    (seed,) = result["seeds"]
+    assert [point["iteration"] for point in seed["history"]] == [1, 2, 3, 4, 5, 6]
+    assert seed["accuracy"] == seed["history"][-1]["recorded"]["test_accuracy"]
+    assert len(seed["lengthscales"]) == 13
+    (resumed,) = json.loads(next(killed.glob("*/result.json")).read_text())["seeds"]
+    for name in ("accuracy", "nlpp", "lengthscales", "history", "best_iteration"):
+        assert resumed[name] == seed[name]
     assert main(["figure", str(file), "--out", str(tmp_path / "accuracy.png")]) == 0
     assert (tmp_path / "accuracy.png").stat().st_size > 0
 
 
 def test_pendigits_beside_the_paper(
-    tmp_path: Path, pendigits_stand_in: dict[str, np.ndarray], capsys: pytest.CaptureFixture
+    tmp_path: Path,
+    pendigits_stand_in: dict[str, np.ndarray],
+    trained: list[tuple[str, int, int]],
+    capsys: pytest.CaptureFixture,
 ) -> None:
-    command = ["run", "pendigits", "--iterations", "1", "--seeds", "1", "--num-inducing", "4", "--out", str(tmp_path)]
-    assert main(command) == 0
+    assert main(["run", "pendigits", "--seeds", "2", "--num-inducing", "4", "--out", str(tmp_path)]) == 0
+    assert trained == [("siggpde", 4, 0), ("siggpde", 4, 1)]
     printed = capsys.readouterr().out
+    assert re.search(r"SigGPDE, this run \(2 seeds\) +55.00 ± 7.07 +1.000 ± 0.000 +-", printed)
     for row in (r"GPSig-IS, the paper's +97.42 ± 0.17 +0.096 ± 0.005 +0.186", r"GPSig-IT, the paper's +96.66 ± 0.59"):
         assert re.search(row, printed)
     assert re.search(r"SigGPDE, the paper's +97.73 ± 0.13 +0.085 ± 0.001 +0.022", printed)
@@ -73,33 +106,6 @@ def test_seeds_go_on_where_they_stopped(
     assert main([*command, "--seeds", "2"]) == 0
     assert started == [0, 1, 1, 2]
     assert capsys.readouterr().out.endswith("test accuracy 0.5500\n")
-
-
-def test_killed_run_reaches_the_same_result(tmp_path: Path) -> None:
-    """The process dies in its second phase; the same command then ends as one that was never stopped."""
-    command = ["run", "--iterations", "2", "--num-inducing", "3", "--seeds", "1", "--out"]
-    killed, whole = str(tmp_path / "killed"), str(tmp_path / "whole")
-    script = f"""
-        import os, sys
-        sys.path.insert(0, {str(ROOT)!r})
-        from experiments.__main__ import main
-        from sigkernel_tf.gp.training.checkpoints import Checkpoints
-        save, saved = Checkpoints.save, 0
-        def save_and_die(self, state):
-            global saved
-            save(self, state)
-            saved += 1
-            if saved == 3:
-                os._exit(9)
-        Checkpoints.save = save_and_die
-        main({[*command, killed]!r})
-    """
-    died = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
-    assert died.returncode == 9, died.stderr
-    assert main([*command, killed]) == main([*command, whole]) == 0
-    results = [json.loads(next(Path(out).glob("*/result.json")).read_text())["seeds"][0] for out in (killed, whole)]
-    for name in ("accuracy", "nlpp", "lengthscales", "history", "best_iteration"):
-        assert results[0][name] == results[1][name]
 
 
 def test_model_of_the_paper() -> None:
