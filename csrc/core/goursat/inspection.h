@@ -5,7 +5,6 @@
 #include "core/goursat/cell.h"
 
 namespace sigkernel {
-
 namespace {  // nothing here may meet another instruction set's at link time
 
 // Sweeps along antidiagonals look at their edges once in so many steps.

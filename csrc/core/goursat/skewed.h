@@ -11,7 +11,7 @@
 #include "core/simd/pack.h"
 
 namespace sigkernel {
-namespace {
+namespace {  // nothing here may meet another instruction set's at link time
 
 // Rows are taken in strips of one a lane; zero increments fill the first strip up in front, where they leave U = 1.
 // Memory: one row of edges, as numbers.
