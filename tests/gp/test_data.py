@@ -25,7 +25,7 @@ from sigkernel_tf.gp.data.datasets import spooled
 
 
 class OnDisk:
-    """Like an array, but for rows alone, in ascending order, few at a time: what h5py offers."""
+    """An array of which only a few rows can be read at a time, in ascending order, as h5py offers it."""
 
     def __init__(self, array: np.ndarray, most: int) -> None:
         self._array, self._most = array, most
@@ -91,8 +91,8 @@ def test_elements_of_a_dataset(
     np.testing.assert_array_equal(Y_found, Y)
 
 
-def test_training_reads_minibatches_alone(data: tuple) -> None:
-    """Of a long array: what a call's steps need, and the validation split by batches."""
+def test_training_reads_only_minibatches(data: tuple) -> None:
+    """Of a long array, training reads what the steps of one call need, and the validation split in batches."""
     X, Y = (np.tile(array, (100, 1)) for array in data)
     options = TrainingOptions(
         iterations=3, batch_size=8, validation_fraction=0.01, monitor_every=3, progress=False, patience=5

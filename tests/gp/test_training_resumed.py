@@ -1,4 +1,4 @@
-"""Trainings that are stopped, however it happens, and go on; and checkpoints that are another training's."""
+"""Trainings that are stopped in some way and go on; and checkpoints that belong to another training."""
 
 import functools
 import json
@@ -35,7 +35,7 @@ def test_seeds_make_runs_repeatable(uninterrupted: tuple) -> None:
     assert not np.array_equal(other.q_mu.numpy(), again.q_mu.numpy())
 
 
-def test_minibatches_pass_over_the_data_and_depend_on_the_iteration_alone() -> None:
+def test_minibatches_pass_over_the_data_and_depend_only_on_the_iteration() -> None:
     together = minibatches(10, 4, 3, 0, 10)
     apart = np.concatenate([minibatches(10, 4, 3, first, 1) for first in range(10)])
     np.testing.assert_array_equal(together, apart)
@@ -55,7 +55,7 @@ def test_interrupted_at_a_monitored_point_and_resumed(tmp_path: Path, uninterrup
 
 
 def test_an_error_in_record_loses_nothing(tmp_path: Path, uninterrupted: tuple) -> None:
-    """The same model, or one built as it was, goes on at the look that failed."""
+    """The same model, or one built as it was, goes on at the evaluation that failed."""
     options, model = toy_options(checkpoint_dir=tmp_path), toy_model()
 
     def fails_at(point: int) -> Callable[[], dict]:
