@@ -1,4 +1,4 @@
-"""Comparing two GPflow models that should be one."""
+"""Checks that two GPflow models are the same model."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ COVARIANCES = [(False, False), (True, False), (False, True), (True, True)]  # fu
 
 
 def randomize(model: SVGP, rng: np.random.Generator) -> SVGP:
-    """Gives the model a q(u) that is neither the prior nor symmetric between the latent processes."""
+    """Give the model a q(u) that is neither the prior nor the same for all latent processes."""
     model.q_mu.assign(rng.normal(size=model.q_mu.shape))
     if len(model.q_sqrt.shape) == 2:
         model.q_sqrt.assign(rng.uniform(0.2, 1.5, size=model.q_sqrt.shape))
@@ -28,7 +28,7 @@ def value_and_gradients(model: SVGP, variables: Sequence[tf.Variable], data: tup
 
 
 def check_same_model(model: SVGP, twin: SVGP, data: tuple) -> None:
-    """Bound, its gradients, and predictions of every kind, cached or not, of models that share their variables."""
+    """Compare bounds, gradients and all kinds of predictions, cached or not, of models that share their variables."""
     with gpflow.config.as_context(NO_JITTER):
         elbo, gradients = value_and_gradients(model, model.trainable_variables, data)
         expected_elbo, expected_gradients = value_and_gradients(twin, model.trainable_variables, data)

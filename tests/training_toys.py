@@ -1,4 +1,4 @@
-"""Small data and models of GPflow's own to train on, and what is compared of two trainings."""
+"""Small data and models of GPflow's own to train on, and a comparison of two trainings."""
 
 import gpflow
 import numpy as np
@@ -7,7 +7,7 @@ from sigkernel_tf.gp.training import TrainingOptions
 
 
 def toy_data(num_data: int = 60) -> tuple[np.ndarray, np.ndarray]:
-    """A wave with some noise."""
+    """About one period of a sine wave, with some noise."""
     rng = np.random.default_rng(7)
     X = rng.uniform(0.0, 1.0, (num_data, 1))
     return X, np.sin(6.0 * X) + 0.05 * rng.normal(size=(num_data, 1))
@@ -24,7 +24,7 @@ def toy_model(lengthscale: float = 1.0, **options: object) -> gpflow.models.SVGP
 
 
 def three_clouds(num_data: int) -> tuple[np.ndarray, np.ndarray]:
-    """Overlapping clouds of points, by class."""
+    """Overlapping clouds of points, one for each class."""
     rng = np.random.default_rng(9)
     labels = np.arange(num_data) % 3
     centres = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
@@ -37,7 +37,7 @@ def classifier() -> gpflow.models.SVGP:
 
 
 def toy_options(**changes: object) -> TrainingOptions:
-    """Six steps a phase, looked at every four."""
+    """Six steps in each phase, and an evaluation every four steps."""
     small: dict = {"iterations": 6, "batch_size": 8, "learning_rate": 0.05, "monitor_every": 4}
     return TrainingOptions(**{**small, "validation_fraction": 0.25, "progress": False, **changes})
 
@@ -47,7 +47,7 @@ def parameters(model: gpflow.models.SVGP) -> dict[str, np.ndarray]:
 
 
 def assert_same_training(first: tuple, second: tuple) -> None:
-    """Of (model, result) pairs: parameters and history agree to the last bit."""
+    """Check of two pairs (model, result) that parameters and history agree to the last bit."""
     for name, value in parameters(first[0]).items():
         np.testing.assert_array_equal(value, parameters(second[0])[name], err_msg=name)
     assert first[1].history == second[1].history
@@ -55,7 +55,7 @@ def assert_same_training(first: tuple, second: tuple) -> None:
 
 
 class Spy:
-    """A ``record`` that keeps the parameters of every monitored point, and can raise at one."""
+    """A ``record`` that keeps the parameters at every evaluation, and can raise an interrupt at one of them."""
 
     def __init__(self, model: gpflow.models.SVGP, raise_at: int | None = None) -> None:
         self.model, self.raise_at, self.seen = model, raise_at, []

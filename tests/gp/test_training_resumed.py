@@ -1,4 +1,4 @@
-"""Trainings that are stopped, however it happens, and go on; and checkpoints that are another training's."""
+"""Trainings that are stopped in some way and go on; and checkpoints that belong to another training."""
 
 import functools
 import json
@@ -35,7 +35,7 @@ def test_seeds_make_runs_repeatable(uninterrupted: tuple) -> None:
     assert not np.array_equal(other.q_mu.numpy(), again.q_mu.numpy())
 
 
-def test_minibatches_pass_over_the_data_and_depend_on_the_iteration_alone() -> None:
+def test_minibatches_pass_over_the_data_and_depend_only_on_the_iteration() -> None:
     together = minibatches(10, 4, 3, 0, 10)
     apart = np.concatenate([minibatches(10, 4, 3, first, 1) for first in range(10)])
     np.testing.assert_array_equal(together, apart)
@@ -44,18 +44,21 @@ def test_minibatches_pass_over_the_data_and_depend_on_the_iteration_alone() -> N
     assert not np.array_equal(together, minibatches(10, 4, 4, 0, 10))
 
 
-@pytest.mark.parametrize("point", [1, 2, 4, 5])  # midway in phase 1, the ends of phases 1 and 2, midway in phase 3
-def test_interrupted_at_a_monitored_point_and_resumed(tmp_path: Path, uninterrupted: tuple, point: int) -> None:
-    interrupted = toy_model()
+def test_interrupted_at_evaluations_and_resumed(tmp_path: Path, uninterrupted: tuple) -> None:
+    """In new models: midway in phase 1, at the ends of phases 1 and 2, and midway in phase 3, one after the other."""
     options = toy_options(checkpoint_dir=tmp_path)
-    with pytest.raises(KeyboardInterrupt, match="go on by training again"):
-        train(interrupted, toy_data(), options, record=Spy(interrupted, raise_at=point))
+    done = 1
+    for point in (1, 2, 4, 5):
+        interrupted = toy_model()  # it repeats the evaluation in which the last one was interrupted
+        with pytest.raises(KeyboardInterrupt, match="go on by training again"):
+            train(interrupted, toy_data(), options, record=Spy(interrupted, raise_at=point - done + 1))
+        done = point
     resumed = toy_model()
     assert_same_training(uninterrupted, (resumed, train(resumed, toy_data(), options)))
 
 
 def test_an_error_in_record_loses_nothing(tmp_path: Path, uninterrupted: tuple) -> None:
-    """The same model, or one built as it was, goes on at the look that failed."""
+    """The same model, or one built as it was, goes on at the evaluation that failed."""
     options, model = toy_options(checkpoint_dir=tmp_path), toy_model()
 
     def fails_at(point: int) -> Callable[[], dict]:
@@ -68,24 +71,25 @@ def test_an_error_in_record_loses_nothing(tmp_path: Path, uninterrupted: tuple) 
     assert_same_training(uninterrupted, (model := toy_model(), train(model, toy_data(), options)))
 
 
-@pytest.mark.parametrize("call", [1, 3, 5, 7, 8])
 def test_interrupted_between_steps_and_resumed(
-    tmp_path: Path, uninterrupted: tuple, call: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a step has run and before Python has heard of it, which is where Ctrl-C strikes."""
-    calls = 0
+    """
+    After a step has run and before Python has heard of it, which is where Ctrl-C strikes.
 
-    def interrupt(self: object, bound: float) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise KeyboardInterrupt
-
+    In new models, one after the other: after the first step of each phase, before an evaluation, and at phases' ends.
+    """
     options = toy_options(checkpoint_dir=tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(run._Run, "_check_finite", interrupt)
-        with pytest.raises(KeyboardInterrupt, match="of 18 iterations, saved in"):
-            train(toy_model(), toy_data(), options)
+    for iteration in (1, 4, 6, 7, 12, 13, 16):
+
+        def interrupt(self: run._Run, bound: float, iteration: int = iteration) -> None:
+            if self.steps.iteration >= iteration:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(run._Run, "_check_finite", interrupt)
+            with pytest.raises(KeyboardInterrupt, match=f"after {iteration} of 18 iterations, saved in"):
+                train(toy_model(), toy_data(), options)
     resumed = toy_model()
     assert_same_training(uninterrupted, (resumed, train(resumed, toy_data(), options)))
 
