@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on this
 
 from .datasets import DESCRIPTIONS, DataNotFoundError, Dataset, load
 from .models import MODELS
+from .start_up import import_tensorflow
 
 _DEFAULT = "japanese_vowels"
 _RESULTS = Path("results")
@@ -198,6 +199,7 @@ def _sweep(options: argparse.Namespace) -> None:
 
 def _train_all(options: argparse.Namespace, sizes: list[int]) -> None:
     """Each number of inducing variables, each model."""
+    import_tensorflow()
     dataset = load(options.dataset)
     print(_heading(dataset, options.seeds), flush=True)
     for num_inducing in sizes:
@@ -247,6 +249,7 @@ def _heading(dataset: Dataset, num_seeds: int) -> str:
 
 
 def _time(options: argparse.Namespace) -> None:
+    import_tensorflow()
     from .timing import time_models
 
     dataset = load(options.dataset)
