@@ -9,7 +9,7 @@ def import_tensorflow() -> None:
     """
     Import TensorFlow, with the first lines of a command's output kept for the command.
 
-    Its libraries say on loading that oneDNN is used and that no GPU was found, before they read TF_CPP_MIN_LOG_LEVEL. What
+    Its libraries say on loading that oneDNN is used and that no GPU was found, whatever TF_CPP_MIN_LOG_LEVEL says. What
     they print is therefore taken from the standard error's file descriptor, and given back where the import fails.
     """
     if "tensorflow" in sys.modules:
