@@ -147,7 +147,7 @@ $(GROUPS:%=$(VENV)/requirements-%): $(VENV)/requirements-%: $(VENV)/requirements
 	@touch $@
 
 $(BUILT): $(SOURCES) $(VENV)/requirements-build.txt
-	@$(STAGE) "TensorFlow's side of the operations" $(PIP) install --no-build-isolation --no-deps --editable .
+	@$(STAGE) "the package, and what is left to compile" $(PIP) install --no-build-isolation --no-deps --editable .
 	@rm -f $(VENV)/built*
 	@touch $@
 

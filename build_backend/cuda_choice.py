@@ -10,7 +10,8 @@ The variables of the environment that decide:
 - ``SIGKERNEL_TF_CUDA=pypi``: as 1, by the nvcc that pip installs.
 - ``SIGKERNEL_TF_CUDA_ARCHS=80,90``: for these compute capabilities only, and as 1 where ``SIGKERNEL_TF_CUDA`` is unset.
 
-An nvcc is looked for in ``$CUDA_HOME/bin``, ``$CUDA_PATH/bin``, ``$PATH`` and ``/usr/local/cuda/bin``.
+An nvcc is looked for in ``$CUDA_HOME/bin``, ``$CUDA_PATH/bin``, ``/usr/local/cuda/bin`` and ``$PATH``, in this
+order: what is in the path may be a script that calls the nvcc of a toolkit elsewhere, whose libraries are needed, too.
 """
 
 import os
@@ -58,7 +59,7 @@ def choose_cuda(
             return CudaChoice(None, (), "building for the CPU only: there is no nvcc")
         name = "SIGKERNEL_TF_CUDA" if wanted else "SIGKERNEL_TF_CUDA_ARCHS"
         raise ValueError(
-            f"{name}={environment[name]} asks for CUDA, but there is no nvcc in CUDA_HOME, PATH or /usr/local/cuda: "
+            f"{name}={environment[name]} asks for CUDA, but there is no nvcc in CUDA_HOME, /usr/local/cuda or PATH: "
             "install NVIDIA's CUDA toolkit, set SIGKERNEL_TF_CUDA=pypi, which takes the compiler from PyPI, or "
             "SIGKERNEL_TF_CUDA=0, which builds for the CPU only"
         )
@@ -74,7 +75,7 @@ def choose_cuda(
 def find_nvcc(environment: Mapping[str, str]) -> Path | None:
     """NVIDIA's compiler on this machine, or None."""
     homes = [str(Path(environment[name]) / "bin") for name in ("CUDA_HOME", "CUDA_PATH") if environment.get(name)]
-    found = shutil.which("nvcc", path=os.pathsep.join([*homes, environment.get("PATH", ""), "/usr/local/cuda/bin"]))
+    found = shutil.which("nvcc", path=os.pathsep.join([*homes, "/usr/local/cuda/bin", environment.get("PATH", "")]))
     return None if found is None else Path(found)
 
 

@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides TensorFlow's notes o
 
 from .datasets import DESCRIPTIONS, DataNotFoundError, Dataset, load
 from .models import MODELS
+from .start_up import import_tensorflow
 
 _DEFAULT = "japanese_vowels"
 _RESULTS = Path("results")
@@ -228,6 +229,7 @@ def _sweep(options: argparse.Namespace) -> None:
 
 def _train_all(options: argparse.Namespace, sizes: list[int]) -> None:
     """Train each model with each number of inducing variables."""
+    import_tensorflow()
     dataset = load(options.dataset)
     print(_heading(dataset, options.seeds), flush=True)
     for num_inducing in sizes:
@@ -279,6 +281,7 @@ def _heading(dataset: Dataset, num_seeds: int) -> str:
 
 
 def _time(options: argparse.Namespace) -> None:
+    import_tensorflow()
     from .timing import time_models
 
     dataset = load(options.dataset)
