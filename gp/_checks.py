@@ -7,18 +7,6 @@ from gpflow.base import Parameter, TensorData
 from gpflow.kernels import Kernel
 from gpflow.utilities import positive
 
-from sigkernel_tf._arguments import as_int
-
-
-def as_positive_int(value: Any, name: str) -> int:
-    """
-    ``value`` as an int of at least 1.
-
-    :raises TypeError: for anything but an integer, booleans included.
-    :raises ValueError: for less than 1.
-    """
-    return as_int(value, name, 1)
-
 
 def positive_parameter(value: TensorData, name: str) -> Parameter:
     """

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .._checks import as_positive_int
+from sigkernel_tf._arguments import as_int
+
 from .minibatches import minibatches
 from .rows import as_rows
 
@@ -38,7 +39,7 @@ def path_dataset(
     :return: batches of X in GPflow's default float, and of Y in its own dtype.
     """
     rows = as_rows((X, Y))
-    batch_size = as_positive_int(batch_size, "batch_size")
+    batch_size = as_int(batch_size, "batch_size", 1)
     num_batches = -(-len(rows) // batch_size)
 
     def chosen(number: int) -> np.ndarray:

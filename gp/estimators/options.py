@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import as_positive_int
+from sigkernel_tf._arguments import as_int
+
 from .preprocessing import Preprocessing, candidates
 
 _MAX_WORDS = 600
@@ -41,14 +42,14 @@ def checked_options(params: dict[str, Any], num_series: int, num_channels: int, 
     :raises ValueError: for a parameter out of its range, naming it.
     """
     for name in ("max_length", "max_iterations"):
-        as_positive_int(params[name], name)
+        as_int(params[name], name, 1)
     max_length, num_inducing, level_variances = (
         params[name] for name in ("max_length", "num_inducing", "level_variances")
     )
     if max_length < 2:
         raise ValueError(f"max_length must be at least 2, got {max_length}: for instance 300.")
     if num_inducing is not None:
-        as_positive_int(num_inducing, "num_inducing")
+        as_int(num_inducing, "num_inducing", 1)
     if level_variances not in (None, True, False):
         raise TypeError(f"level_variances must be True, False or None, got {level_variances!r}.")
     most = num_inducing or _MAX_WORDS

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from sigkernel_tf import _padded_paths
+from sigkernel_tf._arguments import as_int
 from sigkernel_tf._padded_paths import PaddedPaths
 
-from .._checks import as_positive_int
 from .panels import Series, pad
 
 _SCALINGS = ("set", "series", "none")
@@ -53,7 +53,7 @@ class Preprocessing:
         for name in ("cumulative_sum", "base_point", "lead_lag", "time"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}.")
-        as_positive_int(self.windows, "windows")
+        as_int(self.windows, "windows", 1)
 
     def __str__(self) -> str:
         steps = {"cumulative sum": self.cumulative_sum, "base point": self.base_point, "lead lag": self.lead_lag}

@@ -6,7 +6,9 @@ from check_shapes import Shape
 from gpflow.inducing_variables import InducingVariables, MultioutputInducingVariables
 from gpflow.kernels import Kernel, MultioutputKernel
 
-from .._checks import as_positive_int, described
+from sigkernel_tf._arguments import as_int
+
+from .._checks import described
 from ..kernels import SignatureKernel
 
 
@@ -32,7 +34,7 @@ class OrthogonalSignatureFeatures(InducingVariables):
         :raises ValueError: for less than 1.
         """
         super().__init__(name=name)
-        self._num_inducing = as_positive_int(num_inducing, "num_inducing")
+        self._num_inducing = as_int(num_inducing, "num_inducing", 1)
 
     @property
     def num_inducing(self) -> int:

@@ -9,7 +9,9 @@ from gpflow.base import Parameter, TensorData
 from gpflow.config import default_float
 from gpflow.inducing_variables import InducingVariables
 
-from .._checks import as_positive_int, described
+from sigkernel_tf._arguments import as_int
+
+from .._checks import described
 from ..kernels import PathKernel
 from .from_data import drawn_paths
 
@@ -69,7 +71,7 @@ class InducingSequences(InducingVariables):
         :raises ValueError: for data that do not fit the kernel, for data in which no path moves, and for a length of 1.
         :raises TypeError: for a kernel that is not a kernel of paths.
         """
-        num_inducing, length = as_positive_int(num_inducing, "num_inducing"), as_positive_int(length, "length")
+        num_inducing, length = as_int(num_inducing, "num_inducing", 1), as_int(length, "length", 1)
         if length == 1:
             raise ValueError("length must be at least 2, got 1: the kernel of a path of one point is constant.")
         if not isinstance(kernel, PathKernel):

@@ -10,7 +10,9 @@ from gpflow.base import Parameter, TensorData
 from gpflow.config import default_float
 from gpflow.inducing_variables import InducingVariables
 
-from .._checks import as_positive_int, described
+from sigkernel_tf._arguments import as_int
+
+from .._checks import described
 from ..kernels import TruncatedSignatureKernel, flatten_paths
 from ..kernels.rank_one import vectors_of_levels
 from .from_data import drawn_paths
@@ -76,7 +78,7 @@ class InducingTensors(InducingVariables):
         :raises ValueError: for data that do not fit the kernel, and for data in which no path moves.
         :raises TypeError: for another kernel.
         """
-        num_inducing = as_positive_int(num_inducing, "num_inducing")
+        num_inducing = as_int(num_inducing, "num_inducing", 1)
         if not isinstance(kernel, TruncatedSignatureKernel) or not kernel.is_linear:
             raise unsuitable_for_tensors(kernel)
         rng = np.random.default_rng(seed)

@@ -11,9 +11,10 @@ from gpflow.base import TensorData, TensorType
 from gpflow.config import default_float
 from gpflow.kernels import Kernel, Linear
 
+from sigkernel_tf._arguments import as_int
 from sigkernel_tf.paths import pad_ragged
 
-from .._checks import as_positive_int, described, positive_parameter
+from .._checks import described, positive_parameter
 from .points import PointKernel, check_static_kernel, is_linear
 
 
@@ -81,7 +82,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
             lengthscales or a variance that are no numbers, and what is no static kernel.
         """
         super().__init__(active_dims=active_dims, name=name)
-        self.num_channels = as_positive_int(num_channels, "num_channels")
+        self.num_channels = as_int(num_channels, "num_channels", 1)
         self.channels = None if channels is None else _checked_channels(channels, self.num_channels)
         self.lengthscales = positive_parameter(lengthscales, "lengthscales")
         shape = self.lengthscales.shape

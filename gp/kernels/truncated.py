@@ -8,9 +8,10 @@ from check_shapes import check_shapes
 from gpflow.base import TensorData, TensorType
 
 from sigkernel_tf import static_kernels
+from sigkernel_tf._arguments import as_int
 from sigkernel_tf.signatures import signature
 
-from .._checks import as_positive_int, described
+from .._checks import described
 from .._chunks import in_chunks, size_of
 from .index_sums import kernel_of_increments, tensors_on_increments, words_on_increments
 from .levels import level_variances_parameter, levels_of_words
@@ -93,12 +94,8 @@ class TruncatedSignatureKernel(PathKernel):
             active_dims=active_dims,
             name=name,
         )
-        self.depth = as_positive_int(depth, "depth")
-        order = (
-            self.depth
-            if discretization_order is None
-            else as_positive_int(discretization_order, "discretization_order")
-        )
+        self.depth = as_int(depth, "depth", 1)
+        order = self.depth if discretization_order is None else as_int(discretization_order, "discretization_order", 1)
         if order > self.depth:
             raise ValueError(
                 f"discretization_order must be at most the depth, {self.depth}, got {order}: an order equal to the "

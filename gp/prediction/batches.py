@@ -12,7 +12,8 @@ import tensorflow as tf
 from gpflow.config import default_float
 from gpflow.models import GPModel
 
-from .._checks import as_positive_int
+from sigkernel_tf._arguments import as_int
+
 from .._chunks import row_parts
 from ..data.rows import as_array_like
 
@@ -69,7 +70,7 @@ def over_inputs(function: Predictor, X: Any, batch_size: int, out: Sequence[Any]
     :param X: as :func:`predict_in_batches` takes it.
     :param out: an array for each result; None: new ones are made.
     """
-    batches = _input_batches(X, as_positive_int(batch_size, "batch_size"))
+    batches = _input_batches(X, as_int(batch_size, "batch_size", 1))
     return over_batches(function, ((tf.convert_to_tensor(batch, default_float()),) for batch in batches), out)
 
 

@@ -8,7 +8,8 @@ import tensorflow as tf
 from gpflow.likelihoods import Likelihood, ScalarLikelihood
 from gpflow.models import GPModel
 
-from .._checks import as_positive_int
+from sigkernel_tf._arguments import as_int
+
 from ..data import Rows, as_rows
 from ..data.classes import class_probabilities, num_classes
 from .batches import over_batches
@@ -47,7 +48,7 @@ class Evaluator:
         :raises ValueError: for data without rows, of other ranks, or with labels that the likelihood does not have.
         """
         self._rows = data if isinstance(data, Rows) else as_rows(data, model.likelihood)
-        self._batch_size = as_positive_int(batch_size, "batch_size")
+        self._batch_size = as_int(batch_size, "batch_size", 1)
         likelihood = model.likelihood
         self._has_classes = num_classes(likelihood) is not None
 

@@ -7,7 +7,8 @@ import tensorflow as tf
 from gpflow.config import default_float
 from gpflow.models import GPModel
 
-from .._checks import as_positive_int
+from sigkernel_tf._arguments import as_int
+
 from ..data.rows import as_array_like
 
 
@@ -25,7 +26,7 @@ def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int 
     :param seed: decides the draws: the same seed, model and inputs give the same draws.
     :return: [S, N, P].
     """
-    as_positive_int(num_samples, "num_samples")
+    as_int(num_samples, "num_samples", 1)
     inputs = tf.convert_to_tensor(as_array_like(X), default_float())
     mean, covariance = model.predict_f(inputs, full_cov=True)  # [N, P], [P, N, N]
     values, vectors = tf.linalg.eigh(0.5 * (covariance + tf.linalg.matrix_transpose(covariance)))

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from .._checks import as_positive_int
+from sigkernel_tf._arguments import as_int
+
 from .optimizers import OPTIMIZERS, LearningRate
 
 # These options change no number of the result, and so may differ when a training is resumed.
@@ -62,9 +63,9 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch_size", "monitor_every"):
-            as_positive_int(getattr(self, name), name)
+            as_int(getattr(self, name), name, 1)
         if self.patience is not None:
-            as_positive_int(self.patience, "patience")
+            as_int(self.patience, "patience", 1)
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)):
             raise TypeError(f"seed must be an int, got {self.seed!r}: for instance seed=0.")
         if self.seed < 0:
