@@ -62,7 +62,7 @@ million: $(VENV)/requirements-experiments $(BUILT)     ## a million series besid
 
 docs: $(VENV)/requirements-test $(VENV)/site      ## the pages of docs/ in site/, with the figures where there are results
 	@NO_MKDOCS_2_WARNING=1 $(STAGE) "site" $(BIN)/mkdocs build --strict --quiet
-	@test ! -d $(RESULTS) || $(EXPERIMENT) figures $(RESULTS) --out site/figures
+	@test ! -d $(RESULTS) || $(STAGE) "figures" $(EXPERIMENT) figures $(RESULTS) --out site/figures || true  # or too few results
 
 lint: $(VENV)/requirements-lint                   ## style and format
 	@$(BIN)/ruff check .
@@ -86,14 +86,14 @@ wheel: $(VENV)/requirements-build $(VENV)/wheel-tools         ## a manylinux whe
 check-wheel: wheel                                ## that wheel in an environment of its own, used from outside the source tree
 	@rm -rf build/clean
 	@$(STAGE) "installing the wheel" sh -ec '$(PYTHON) -m venv build/clean; build/clean/bin/pip install dist/*.whl'
-	@cd / && TF_CPP_MIN_LOG_LEVEL=3 $(abspath build/clean)/bin/python -c "$$CHECK_WHEEL"
+	@$(STAGE) "using it" sh -ec 'cd /; exec $(abspath build/clean)/bin/python -c "$$CHECK_WHEEL"'
 	@rm -rf build/clean
 
 define CHECK_WHEEL
 import numpy as np, sigkernel_tf as sk, sigkernel_tf.gp
 k = sk.signature_kernel_gram(np.random.default_rng(0).normal(size=(3, 5, 2)))
 assert k.shape == (3, 3) and sigkernel_tf.gp.SignatureKernel(2) is not None
-print("the wheel works:", sk.__file__)
+print("sigkernel_tf: the wheel works:", sk.__file__)
 endef
 export CHECK_WHEEL
 

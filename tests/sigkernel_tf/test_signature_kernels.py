@@ -42,7 +42,7 @@ def test_small_paths_match_exact_signatures() -> None:
 
 @pytest.mark.parametrize("solver", SOLVERS[:2], ids=repr)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("length", [*LENGTHS, pytest.param(1025, marks=[pytest.mark.slow, pytest.mark.ci])])
+@pytest.mark.parametrize("length", [*LENGTHS, 1025])
 def test_pairs_gram_and_diagonal_agree(solver: sk.Solver, dtype: type, length: int, rng: np.random.Generator) -> None:
     X = walks(rng, 3, length, 2).astype(dtype)
     Y = walks(rng, 4, 9, 2).astype(dtype)
@@ -152,8 +152,6 @@ def test_float32_gradient_follows_float64s(solver: sk.Solver, rng: np.random.Gen
     assert np.max(np.abs(single - exact)) < 1e-4 * max(1, np.max(np.abs(exact)))
 
 
-@pytest.mark.slow
-@pytest.mark.ci
 @pytest.mark.parametrize("solver", SOLVERS, ids=repr)
 def test_long_paths_gradient_in_a_direction(solver: sk.Solver, rng: np.random.Generator) -> None:
     """L = 1025: many strips of the backward sweep, against a difference along a random direction."""
