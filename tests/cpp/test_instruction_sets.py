@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from core_objects import INSTRUCTION_SETS, build_core
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
 
 
 def symbols_of(compiled: Path) -> set[str]:

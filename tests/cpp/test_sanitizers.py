@@ -27,8 +27,14 @@ def skip_without(sanitizers: list[str], folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "sanitizers",
-    [["-fsanitize=address,undefined", "-fno-sanitize-recover=all"], ["-fsanitize=thread"]],
-    ids=["address and undefined behaviour", "threads"],
+    [
+        pytest.param(
+            ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+            marks=pytest.mark.ci,
+            id="address and undefined behaviour",
+        ),
+        pytest.param(["-fsanitize=thread"], id="threads"),
+    ],
 )
 def test_the_core_is_clean(sanitizers: list[str], tmp_path: Path) -> None:
     skip_without(sanitizers, tmp_path)

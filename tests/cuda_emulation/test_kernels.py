@@ -15,6 +15,7 @@ PROGRAMS = {
 }
 Programs = Callable[[str, str], Path]
 programs = pytest.mark.parametrize("name", PROGRAMS)
+one_in_ci = pytest.mark.parametrize("name", ["goursat", pytest.param("signature", marks=pytest.mark.ci)])
 
 
 @pytest.fixture(scope="session")
@@ -56,13 +57,19 @@ def test_kernels_agree_with_the_cpu_in_every_order(name: str, program: Programs)
 
 
 @pytest.mark.slow
-@programs
+@pytest.mark.ci
+def test_long_paths_agree_with_the_cpu(program: Programs) -> None:
+    assert_went_well(run(program("plain", "goursat"), "long"))
+
+
+@pytest.mark.slow
+@one_in_ci
 def test_kernels_are_clean_under_sanitizers(name: str, program: Programs) -> None:
     assert_went_well(run(program("sanitized", name), "small"))
 
 
 @pytest.mark.slow
-@programs
+@one_in_ci
 def test_kernels_do_not_race(name: str, program: Programs) -> None:
     for order in (1, -1):
         assert_went_well(run(program("races", name), "small", order=order))

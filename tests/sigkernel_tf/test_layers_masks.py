@@ -125,7 +125,5 @@ def test_bad_masks_and_lengths(call, message):
 
 
 def test_lengths_that_are_no_arguments():
-    with pytest.raises(
-        TypeError, match="lengths must be integers, the number of steps of each path that count"
-    ):
+    with pytest.raises(TypeError, match="lengths must be integers, the number of steps of each path that count"):
         sk.SignatureLayer(2)(np.zeros((2, 4, 3), "float32"), lengths=[1.5, 2.0])
