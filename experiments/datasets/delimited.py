@@ -11,7 +11,7 @@ _ROWS = 20_000
 
 
 @dataclass(frozen=True)
-class Rows:
+class LabelledRows:
     """Some of a file's series."""
 
     labels: np.ndarray
@@ -22,7 +22,7 @@ class Rows:
     """The line of each series, counted from 1."""
 
 
-def read_rows(file: Path, delimiter: str, *, length: int | None = None, rows: int = _ROWS) -> Iterator[Rows]:
+def read_rows(file: Path, delimiter: str, *, length: int | None = None, rows: int = _ROWS) -> Iterator[LabelledRows]:
     """
     Read a file's series in pieces, so that memory holds no more than ``rows`` of them at a time.
 
@@ -42,7 +42,7 @@ def read_rows(file: Path, delimiter: str, *, length: int | None = None, rows: in
             yield _parse(file, piece, delimiter, length)
 
 
-def _parse(file: Path, piece: list[tuple[int, str]], delimiter: str, length: int) -> Rows:
+def _parse(file: Path, piece: list[tuple[int, str]], delimiter: str, length: int) -> LabelledRows:
     try:
         table = np.loadtxt([line for _, line in piece], delimiter=delimiter, comments=None, ndmin=2)
     except ValueError:
@@ -51,7 +51,7 @@ def _parse(file: Path, piece: list[tuple[int, str]], delimiter: str, length: int
         for number, line in piece:
             _check_line(f"{file}, line {number}", line, delimiter, length)
         raise ValueError(f"{file}, lines {piece[0][0]} to {piece[-1][0]}: these are no rows of numbers.")
-    return Rows(table[:, 0], table[:, 1:], [number for number, _ in piece])
+    return LabelledRows(table[:, 0], table[:, 1:], [number for number, _ in piece])
 
 
 def _check_line(place: str, line: str, delimiter: str, length: int) -> None:

@@ -161,8 +161,8 @@ void run_layouts(bool is_small) {
                                    "group:32:2", "group:32:4", "block:32:1", "block:32:2", "block:32:4", "chain:32:1",
                                    "chain:32:2", "chain:32:4"}) {
     setenv("SIGKERNEL_TF_GPU_LAYOUT", layout, 1);
-    const bool has_rows = std::string(layout).back() != '1';  // more than one a lane: finite differences alone
-    const bool is_strip = layout[0] != 'g';                   // shared: of long pairs alone
+    const bool has_rows = std::string(layout).back() != '1';  // more than one a lane, which only finite differences have
+    const bool is_strip = layout[0] != 'g';                   // shared, which only long pairs are
     for (const Solver& solver : solvers(sizeof(T) == 4)) {
       if (has_rows && solver.power_series) continue;
       const int64_t x = is_strip ? (has_rows ? 270 : 70) : 19, y = is_small ? 5 : 41;
@@ -207,7 +207,7 @@ void run_long() {
       run<T>({Pairing::kPairs, StaticKernel::kLinear, solver, 1, 1, x, y, 1});
 }
 
-// What is not solved is not a number, and so is what depends on it; all else is as if alone.
+// What is not solved is not a number, and so is what depends on it; all else is as if computed by itself.
 template <class T>
 void run_failures() {
   for (const Solver& solver : solvers(sizeof(T) == 4)) {

@@ -37,7 +37,7 @@ def test_words_are_over_the_chosen_channels(walks: Callable) -> None:
 
 
 def test_sums_and_products_over_channels(walks: Callable) -> None:
-    """Each part sees its own channels; with one channel a kernel depends on the end points alone."""
+    """Each part sees its own channels; with one channel a kernel depends only on the end points."""
     X = walks(5, 6, 3)
     x = flatten_paths(X)
     first, second = SignatureKernel(3, channels=[0]), SignatureKernel(3, channels=[1, 2], lengthscales=[0.7, 1.2])

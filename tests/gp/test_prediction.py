@@ -58,7 +58,7 @@ def test_inputs_of_several_shapes_are_no_array(paths_model: tuple) -> None:
 
 
 def test_predictions_follow_the_model(paths_model: tuple) -> None:
-    """What is cached is cached for a call alone."""
+    """A cache lasts only for one call."""
     model, X = paths_model
     before = predict_in_batches(model, X)[0]
     model.q_mu.assign(-model.q_mu)
