@@ -210,7 +210,7 @@ class TruncatedSignatureKernel(PathKernel):
             products = [[on_steps(vector) for vector in vectors] for vectors in vectors_of_levels(z, self.depth)]
             return w[0] + tensors_on_increments(products, w[1:], self.discretization_order)
 
-        dx, w = steps_of(x), tf.convert_to_tensor(self.level_variances)
+        dx, w = path_increments(x), tf.convert_to_tensor(self.level_variances)
         return in_chunks(rows, size_of(x, 0), rows_at_once(size_of(dx, 1) * size_of(z, 0)), dx, z, w)
 
     def scaled_tensors(self, Z: TensorType) -> tf.Tensor:
@@ -226,7 +226,7 @@ class TruncatedSignatureKernel(PathKernel):
         def rows(start: tf.Tensor, stop: tf.Tensor, dx: tf.Tensor) -> tf.Tensor:
             return words_on_increments(dx[start:stop], self.depth, self.discretization_order)
 
-        dx = steps_of(x)
+        dx = path_increments(x)
         numbers = size_of(dx, 1) * self.num_channels_seen ** (self.depth - 1)
         return in_chunks(rows, size_of(x, 0), rows_at_once(numbers), dx)
 
@@ -289,12 +289,12 @@ class TruncatedSignatureKernel(PathKernel):
     def _cells(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Inner products of increments of (lifted) paths [P, L1, D] and [P, L2, D] by pairs: [P, L1 - 1, L2 - 1]."""
         if self.static_kernel is None or self.is_linear:
-            return tf.matmul(steps_of(x), steps_of(y), transpose_b=True)
+            return tf.matmul(path_increments(x), path_increments(y), transpose_b=True)
         return static_kernels.increments(pairs_function(self.static_kernel), x, y)
 
 
-def steps_of(x: tf.Tensor) -> tf.Tensor:
-    """The steps dx from point to point of paths [N, L, D]: [N, L - 1, D]."""
+def path_increments(x: tf.Tensor) -> tf.Tensor:
+    """dx, the increments of paths [N, L, D]: [N, L - 1, D]."""
     return x[:, 1:] - x[:, :-1]
 
 
