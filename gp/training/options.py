@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from sigkernel_tf._arguments import as_int
 
@@ -66,10 +65,7 @@ class TrainingOptions:
             as_int(getattr(self, name), name, 1)
         if self.patience is not None:
             as_int(self.patience, "patience", 1)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)):
-            raise TypeError(f"seed must be an int, got {self.seed!r}: for instance seed=0.")
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, got {self.seed}: for instance seed=0.")
+        as_int(self.seed, "seed", 0)
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
         self._check_numbers()
