@@ -15,7 +15,10 @@ PYTEST = $(BIN)/python -m pytest -n 2 --durations=20
 SOURCES = CMakeLists.txt setup.py $(addprefix build_backend/,cmake_build.py cuda_choice.py sigkernel_tf_build.py) \
 	sigkernel_tf/_version.py $(shell find csrc -type f)
 # Another choice of CUDA is another build: see build_backend/cuda_choice.py.
-BUILT = $(VENV)/built$(if $(SIGKERNEL_TF_CUDA)$(SIGKERNEL_TF_CUDA_ARCHS),-cuda-$(SIGKERNEL_TF_CUDA)-$(subst ;,-,$(SIGKERNEL_TF_CUDA_ARCHS)))
+empty :=
+space := $(empty) $(empty)
+CHOICE = $(subst $(space),-,$(subst ;,-,$(SIGKERNEL_TF_CUDA)-$(SIGKERNEL_TF_CUDA_ARCHS)))
+BUILT = $(VENV)/built$(if $(SIGKERNEL_TF_CUDA)$(SIGKERNEL_TF_CUDA_ARCHS),-cuda-$(CHOICE))
 
 .PHONY: demo test test-slow test-ci test-backends results million docs lint types hooks wheel sdist check-wheel check-sdist \
 	release core environment clean
@@ -86,7 +89,7 @@ wheel: $(VENV)/requirements-build $(VENV)/wheel-tools         ## a manylinux whe
 check-wheel: wheel                                ## that wheel in an environment of its own, used from outside the source tree
 	@rm -rf build/clean
 	@$(STAGE) "installing the wheel" sh -ec '$(PYTHON) -m venv build/clean; build/clean/bin/pip install dist/*.whl'
-	@$(STAGE) "using it" sh -ec 'cd /; exec $(abspath build/clean)/bin/python -c "$$CHECK_WHEEL"'
+	@$(STAGE) "using it" sh -ec 'cd /; exec "$(abspath build/clean)/bin/python" -c "$$CHECK_WHEEL"'
 	@rm -rf build/clean
 
 define CHECK_WHEEL
@@ -124,7 +127,7 @@ $(VENV)/tools:
 	@$(PYTHON) -c "import sys; (3, 10) <= sys.version_info < (3, 13) or sys.exit('needs Python 3.10 to 3.12, and this is %d.%d: make PYTHON=python3.12' % sys.version_info[:2])"
 	@echo "Installing into $(VENV) and compiling, once: a few minutes. VERBOSE=1 shows everything; logs are in build/logs."
 	@$(STAGE) "environment" sh -ec '\
-		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV); \
 		$(BIN)/python build_backend/requirements.py tools > $@.new; \
 		$(PIP) install --upgrade pip --requirement $@.new'
 	@mv $@.new $@

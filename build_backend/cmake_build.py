@@ -61,7 +61,9 @@ def build(target: str = "_ops") -> Path:
     command, environment = configure(folder, tensorflow)
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(command, check=True, env=environment)
-    subprocess.run(["cmake", "--build", str(folder), "--target", target], check=True, env=environment)
+    built = subprocess.run(["cmake", "--build", str(folder), "--target", target], check=False, env=environment)
+    if built.returncode:
+        sys.exit("sigkernel_tf: compiling failed; what the compiler says stands above")
     return folder / "_ops.so"
 
 
@@ -72,7 +74,10 @@ def configure(folder: Path, tensorflow: Path) -> tuple[list[str], dict[str, str]
 
     # As PyPI installs them, ahead of any on the machine: this environment's bin may not be in PATH.
     path = os.pathsep.join([cmake.CMAKE_BIN_DIR, ninja.BIN_DIR, os.environ.get("PATH", "")])
-    choice = choose_cuda(os.environ, nvcc_from_pypi=nvcc_from_pypi)
+    try:
+        choice = choose_cuda(os.environ, nvcc_from_pypi=nvcc_from_pypi)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"sigkernel_tf: {error}")  # without the traceback, under which it would be lost
     print(f"sigkernel_tf: {choice.reason}", flush=True)
     command = [
         "cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja",

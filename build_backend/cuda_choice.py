@@ -63,7 +63,13 @@ def choose_cuda(
             "install NVIDIA's CUDA toolkit, set SIGKERNEL_TF_CUDA=pypi, which takes the compiler from PyPI, or "
             "SIGKERNEL_TF_CUDA=0, which builds for the CPU only"
         )
-    archs = archs or tuple(arch for arch in SUPPORTED if arch in known_archs(nvcc))
+    known = known_archs(nvcc)
+    if unknown := set(archs) - known:
+        raise ValueError(
+            f"SIGKERNEL_TF_CUDA_ARCHS names {', '.join(map(str, sorted(unknown)))}, for which {nvcc} does not compile; it "
+            f"compiles for {', '.join(map(str, sorted(known)))}"
+        )
+    archs = archs or tuple(arch for arch in SUPPORTED if arch in known)
     if not archs:
         raise ValueError(
             f"{nvcc} --list-gpu-code names none of sm_{SUPPORTED[0]} to sm_{SUPPORTED[-1]}: set CUDA_HOME to a newer "

@@ -19,6 +19,8 @@ from pathlib import Path
 LOGS = Path(__file__).resolve().parent.parent / "build" / "logs"
 BETWEEN = "--and"
 OURS = "sigkernel_tf: "  # lines that begin so are shown; they are meant for whoever builds
+# Lines that say what went wrong, which pip and setuptools bury under their own.
+TELLING = re.compile(r"^\s*sigkernel_tf: |\berror: |\bfatal ?: |^ERROR: ")
 
 
 def main(arguments: list[str]) -> int:
@@ -40,7 +42,9 @@ def main(arguments: list[str]) -> int:
             print(f"{title}{f'FAILED after {seconds:.0f} s' if failed else f'{seconds:.0f} s'}", flush=True)
             printed = log.read_text(errors="replace")
             if failed:
-                print(f"{printed}\n{running[done]} failed; all it printed is in {log}", flush=True)
+                telling = [line for line in printed.splitlines() if TELLING.search(line)][:10]
+                again = "\n".join(["", "What tells most:", *telling, ""]) if telling else ""
+                print(f"{printed}\n{again}{running[done]} failed; all it printed is in {log}", flush=True)
                 status = status or failed
             else:
                 print(
@@ -84,4 +88,8 @@ def run_aloud(stage: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here", flush=True)
+        sys.exit(130)
