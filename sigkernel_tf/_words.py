@@ -40,6 +40,8 @@ def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
     if num_channels > 1:
         letters = sum(level * size for level, size in enumerate(level_sizes(num_channels, num_words)))
     _check_list_fits(cause, Decimal(num_words), letters / Decimal(num_words))
+    if num_channels == 1:  # as many levels as words, for which itertools would take many times as long
+        return [(0,) * level for level in range(num_words)]
     levels = (itertools.product(range(num_channels), repeat=level) for level in itertools.count())
     return list(itertools.islice(itertools.chain.from_iterable(levels), num_words))
 
@@ -144,6 +146,8 @@ def count_lyndon_words(channels: int, depth: int) -> int:
 
     By Witt's formula those of k letters are the mean of mu(d) D^(k/d) over the divisors d of k, times their number.
     """
+    if channels == 1:  # only (0,), as the formula would find in quadratic time
+        return min(depth, 1)
     return sum(_count_lyndon_words_of(k, channels) for k in range(1, depth + 1))
 
 
