@@ -9,6 +9,9 @@ import gpflow
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
+from tensorflow.python.framework import ops as tf_ops
+from training_toys import classifier, three_clouds, toy_options
 
 from sigkernel_tf.gp import (
     OrthogonalSignatureFeatures,
@@ -18,6 +21,7 @@ from sigkernel_tf.gp import (
     predict_in_batches,
     predict_probabilities,
     predict_quantiles,
+    train,
 )
 from sigkernel_tf.gp.prediction import traces
 
@@ -156,6 +160,22 @@ def test_no_model_is_kept_alive(walks: Callable) -> None:
         del model
         gc.collect()
         assert dead() is None
+
+
+def test_training_again_leaves_no_graphs() -> None:
+    """Neither in TensorFlow's registry of gradients nor in TFP's cache of values, which would keep them for ever."""
+    model, sizes = classifier(), []
+    for _ in range(2):
+        train(model, three_clouds(24), toy_options(iterations=1))
+        gc.collect()
+        gradients, values = tf_ops.gradient_registry._registry, tfp.bijectors.Bijector._cache.storage
+        assert len(gradients) > 100  # those of TensorFlow's own operations
+        sizes.append((len(gradients), len(values)))
+    assert sizes[0] == sizes[1]
+    loss = model.training_loss_closure((three_clouds(24)), compile=True)  # the model can still be differentiated
+    with tf.GradientTape() as tape:
+        value = loss()
+    assert all(slope is not None for slope in tape.gradient(value, model.trainable_variables))
 
 
 @pytest.mark.slow
