@@ -347,8 +347,10 @@ def test_many_sizes_give_no_warning_of_tracing():
     assert warnings == []
 
 
-def test_words_of_one_channel_are_not_searched_for():
-    """There is one on each level, and to look for them level by level takes for ever."""
+def test_words_of_one_channel_are_as_long_as_there_are_words():
+    """So a list of many is refused at once, and counting them takes no loop over all pairs of levels."""
     assert sk.words(1, 4) == [(), (0,), (0, 0), (0, 0, 0)]
-    assert [len(word) for word in sk.words(1, 3000)] == list(range(3000))
+    assert [len(word) for word in sk.words(1, 1000)] == list(range(1000))
+    with pytest.raises(ValueError, match=r"num_words must be at most 16384 with one channel, got 30000.*\(0,\) \* k"):
+        sk.words(1, 30000)
     assert sk.LogSignatureLayer(10**6).compute_output_shape((None, 5, 1)) == (None, 1)
