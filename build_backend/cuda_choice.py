@@ -66,8 +66,8 @@ def choose_cuda(
     known = known_archs(nvcc)
     if unknown := set(archs) - known:
         raise ValueError(
-            f"SIGKERNEL_TF_CUDA_ARCHS names {', '.join(map(str, sorted(unknown)))}, for which {nvcc} does not compile; it "
-            f"compiles for {', '.join(map(str, sorted(known)))}"
+            f"SIGKERNEL_TF_CUDA_ARCHS names {', '.join(map(str, sorted(unknown)))}, for which {nvcc} does not compile: "
+            f"take some of {', '.join(map(str, sorted(known)))}"
         )
     archs = archs or tuple(arch for arch in SUPPORTED if arch in known)
     if not archs:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from gpflow.base import Parameter, TensorData
+from gpflow.config import default_float
 from gpflow.kernels import Kernel
 from gpflow.utilities import positive
 
@@ -20,6 +21,8 @@ def positive_parameter(value: TensorData, name: str) -> Parameter:
         raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}: for instance {name}=1.0.")
     if not (np.isfinite(numbers) & (numbers > 0)).all():
         raise ValueError(f"{name} must be positive and finite, got {numbers.tolist()}: for instance {name}=1.0.")
+    if isinstance(value, (np.generic, np.ndarray)):  # TensorFlow does not know all of NumPy's floats
+        value = numbers.astype(default_float())
     return Parameter(value, transform=positive())
 
 

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 from gpflow import covariances
-from gpflow.config import default_float
 from gpflow.inducing_variables import MultioutputInducingVariables
 from gpflow.kernels import MultioutputKernel
 from gpflow.models import SVGP
@@ -15,7 +13,7 @@ from gpflow.models import SVGP
 from sigkernel_tf._words import words
 
 from ._chunks import row_parts
-from .data.rows import as_array_like
+from .data.rows import as_array_like, as_default_float
 from .inducing_variables import OrthogonalSignatureFeatures
 from .kernels import SignatureKernel
 
@@ -207,9 +205,7 @@ def _spread(inducing: OrthogonalSignatureFeatures, kernel: Any, X: Any) -> np.nd
         )
     count, mean, squares = 0, np.zeros(inducing.num_inducing), np.zeros(inducing.num_inducing)
     for batch in row_parts(paths, _BATCH):
-        S = (
-            covariances.Kuf(inducing, kernel, tf.convert_to_tensor(batch, default_float())).numpy().astype(np.float64)
-        )  # [M, B]
+        S = covariances.Kuf(inducing, kernel, as_default_float(batch)).numpy().astype(np.float64)  # [M, B]
         size, shift = S.shape[1], S.mean(axis=1) - mean
         squares += S.var(axis=1) * size + shift**2 * count * size / (count + size)
         mean += shift * size / (count + size)

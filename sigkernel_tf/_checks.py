@@ -6,8 +6,10 @@ A size that is unknown while a function is traced passes; the compiled operation
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from . import _library
 from ._arguments import check_path_shape
 
 DTYPES = (tf.float32, tf.float64)
@@ -19,12 +21,15 @@ def as_float_tensor(value: Any, name: str) -> tf.Tensor:
 
     :raises TypeError: for any other dtype, as nothing is cast silently, and for what is no dense array.
     :raises ValueError: for nested lists of unequal length.
+    :raises RuntimeError: in a process that was forked from one that had used TensorFlow.
     """
+    _library.check_process()  # before TensorFlow is asked for anything
     if isinstance(value, (tf.RaggedTensor, tf.SparseTensor)):
         raise TypeError(
             f"{name} must be a dense tensor or an array, got a {type(value).__name__}: "
             "sk.paths.pad_ragged makes a dense one of paths of unequal length."
         )
+    check_no_long_double(value, name)
     try:
         tensor = tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:
@@ -38,6 +43,15 @@ def as_float_tensor(value: Any, name: str) -> tf.Tensor:
             f"as in tf.cast({name}, tf.float64)."
         )
     return tensor
+
+
+def check_no_long_double(value: Any, name: str) -> None:
+    """:raises TypeError: for an array of NumPy's long double, for which TensorFlow has no dtype and no clear error."""
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype == np.longdouble:
+        raise TypeError(
+            f"{name} must be float32 or float64, got {value.dtype.name}, NumPy's long double, for which TensorFlow has "
+            f"no dtype: cast it first, as in {name}.astype(np.float64)."
+        )
 
 
 def as_paths(value: Any, name: str) -> tf.Tensor:

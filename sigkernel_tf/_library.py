@@ -3,19 +3,53 @@ Loads the compiled operations when they are first used; nothing else in the pack
 
 The library works only with the TensorFlow release that it was built with. What goes wrong while it is loaded becomes
 an ImportError that says what was found and what to do.
+
+The operations run on TensorFlow's threads, which a fork does not copy. In a process that was forked after TensorFlow
+had started them, an operation would wait for ever; there it raises a RuntimeError instead.
 """
 
 import functools
+import os
 from pathlib import Path
 from types import ModuleType
 
 import tensorflow as tf
+from tensorflow.python.eager import context
 from tensorflow.python.framework import ops as tf_ops
 from tensorflow.python.ops import control_flow_util
 
 _FOLDER = Path(__file__).resolve().parent
 LIBRARY = _FOLDER / "_ops.so"
 VERSION_FILE = _FOLDER / "_built_with_tensorflow.txt"
+
+
+def _has_threads() -> bool:
+    """Whether TensorFlow has started its threads, which it does when it first computes something."""
+    started = context.context_safe()
+    return started is not None and started._initialized
+
+
+# Whether TensorFlow's threads were left behind in the process from which this one was forked. Where the fork came
+# before this module was imported, it shows by there being no thread but this one.
+_left_behind = _has_threads() and len(os.listdir("/proc/self/task")) == 1
+
+
+def _after_fork() -> None:
+    global _left_behind
+    _left_behind = _left_behind or _has_threads()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def check_process() -> None:
+    """:raises RuntimeError: where TensorFlow's threads were left behind in the process that this one came from."""
+    if _left_behind:
+        raise RuntimeError(
+            "sigkernel_tf's operations cannot run in this process: it was forked from one in which TensorFlow had "
+            "already computed something, and TensorFlow's threads, for which they would wait for ever, stayed there. "
+            "Start processes with multiprocessing.get_context('spawn'), or fork before TensorFlow is first used."
+        )
 
 
 def _release(version: str) -> str:
@@ -30,17 +64,21 @@ def _load(library: Path, version_file: Path) -> ModuleType:
             "Run `pip install -e .` in its root, or start Python elsewhere to use an installed copy."
         )
     built_with = version_file.read_text().strip() if version_file.exists() else "an unknown release"
-    wrong_release = (
-        f"sigkernel_tf was built with TensorFlow {built_with} and does not load under TensorFlow {tf.__version__}. "
-        "Reinstall it beside this TensorFlow (`pip install --force-reinstall --no-deps sigkernel-tf`), "
-        f"or install TensorFlow {_release(built_with)}."
-    )
+    again = "`pip install --force-reinstall --no-deps sigkernel-tf`"
     if version_file.exists() and _release(built_with) != _release(tf.__version__):
-        raise ImportError(wrong_release)
+        raise ImportError(
+            f"sigkernel_tf was built with TensorFlow {built_with} and does not load under TensorFlow {tf.__version__}. "
+            f"Reinstall it beside this TensorFlow ({again}), or install TensorFlow {_release(built_with)}."
+        )
     try:
         return tf.load_op_library(str(library))
     except tf.errors.NotFoundError as error:
-        raise ImportError(f"{wrong_release} The loader said: {error.message}") from error
+        raise ImportError(
+            f"sigkernel_tf was built with TensorFlow {built_with}, and its library does not load under TensorFlow "
+            f"{tf.__version__}. The release is not at fault: the file may be damaged, or the two TensorFlows may have "
+            f"been built differently, as pip's and conda's are. Build it beside this TensorFlow ({again}; in a source "
+            f"tree `pip install -e .`). The loader said: {error.message}"
+        ) from error
 
 
 def xla_compiles() -> bool:
@@ -53,8 +91,10 @@ def ops() -> ModuleType:
     The compiled operations.
 
     :raises ImportError: where the library is missing or was built with another release of TensorFlow.
+    :raises RuntimeError: in a process that was forked from one that had used TensorFlow.
     :raises NotImplementedError: while a function is traced for ``jit_compile=True``, which cannot contain them.
     """
+    check_process()
     if xla_compiles():
         raise NotImplementedError(
             "sigkernel_tf's operations are native code and cannot be compiled by XLA: "

@@ -73,20 +73,38 @@ def moments(paths: PaddedPaths, *, per_series: bool) -> tuple[tf.Tensor, tf.Tens
     count = tf.reduce_sum(inside, axes, keepdims=True)
     # Taken off first, so that a constant channel has a deviation of 0 and not of rounding.
     origin = paths.values[:, :1] if per_series else paths.values[:1, :1]
-    shift = tf.reduce_sum((paths.values - origin) * inside, axes, keepdims=True) / count
-    variance = tf.reduce_sum(tf.square(paths.values - origin - shift) * inside, axes, keepdims=True) / count
+    moved = (paths.values - origin) * inside
+    # In units of the largest number, so that squares neither overflow nor vanish.
+    unit = tf.stop_gradient(tf.reduce_max(tf.abs(moved), axes, keepdims=True))
+    unit = tf.where(unit == 0, tf.ones_like(unit), unit)
+    shift = tf.reduce_sum(moved / unit, axes, keepdims=True) / count
+    variance = tf.reduce_sum(tf.square(moved / unit - shift) * inside, axes, keepdims=True) / count
     constant = variance == 0
     # The square root's derivative at 0 is infinite: it never sees one.
     deviation = tf.where(constant, variance, tf.sqrt(tf.where(constant, tf.ones_like(variance), variance)))
-    return origin + shift, deviation
+    return origin + shift * unit, deviation * unit
 
 
-def _statistic(value: Any, name: str, paths: PaddedPaths) -> tf.Tensor:
-    value = tf.convert_to_tensor(value, paths.values.dtype)
+def _statistic(given: Any, name: str, paths: PaddedPaths) -> tf.Tensor:
+    value = _as_dtype(given, name, paths.values.dtype)
     channels = paths.values.shape[-1]
     if value.shape.rank not in (0, 1, None) or (value.shape.rank == 1 and value.shape[0] not in (channels, None)):
         raise ValueError(f"{name} must be one number, or one for each of X's {channels} channels, got {value.shape}.")
     known = tf.get_static_value(value)
     if known is not None and not (np.isfinite(known).all() and (name == "mean" or (known >= 0).all())):
-        raise ValueError(f"{name} must be finite{'' if name == 'mean' else ' and not negative'}, got {known}.")
+        raise ValueError(
+            f"{name} must be finite{'' if name == 'mean' else ' and not negative'}, in X's dtype {value.dtype.name}, "
+            f"got {np.asarray(given)}: take what mean_and_deviation returns for finite series, or cast X to float64."
+        )
     return value
+
+
+def _as_dtype(value: Any, name: str, dtype: tf.DType) -> tf.Tensor:
+    """Numbers and arrays of numbers in this dtype; a tensor must have it already."""
+    if tf.is_tensor(value):
+        return tf.convert_to_tensor(value, dtype)
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}.")
+    with np.errstate(over="ignore"):
+        return tf.constant(array.astype(dtype.as_numpy_dtype))

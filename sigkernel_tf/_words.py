@@ -8,6 +8,7 @@ then lexicographically; the empty word () comes first.
 import decimal
 import functools
 import itertools
+import math
 import sys
 from decimal import Decimal
 
@@ -19,6 +20,7 @@ from ._arguments import as_int
 # What a list of words takes: for each word a tuple and its place in the list, and a place in the tuple for each letter.
 _BYTES_OF_A_PLACE = 8
 _BYTES_OF_A_WORD = sys.getsizeof(()) + _BYTES_OF_A_PLACE
+_MOST_OF_ONE_CHANNEL = 2**30  # bytes; more takes seconds, and all of these words are alike
 
 
 def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
@@ -29,7 +31,8 @@ def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
 
     :param num_channels: >= 1.
     :param num_words: >= 1.
-    :raises ValueError: where either is below 1, and where the words do not fit in memory.
+    :raises ValueError: where either is below 1, where the words do not fit in memory, and where those of one channel,
+        which are as long as there are words, take more than 1 GiB.
     :raises TypeError: where either is no integer.
     """
     num_channels = as_int(num_channels, "num_channels", 1)
@@ -40,6 +43,15 @@ def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
     if num_channels > 1:
         letters = sum(level * size for level, size in enumerate(level_sizes(num_channels, num_words)))
     _check_list_fits(cause, Decimal(num_words), letters / Decimal(num_words))
+    if num_channels == 1:  # as many levels as words, and so quadratically many letters
+        needed = letters * _BYTES_OF_A_PLACE
+        if needed > _MOST_OF_ONE_CHANNEL:
+            most = math.isqrt(2 * _MOST_OF_ONE_CHANNEL // _BYTES_OF_A_PLACE)
+            raise ValueError(
+                f"num_words must be at most {most} with one channel, got {num_words}, whose words would take "
+                f"{needed / 1e9:.2g} GB: the word of column k is (0,) * k, so make only those that you need."
+            )
+        return [(0,) * level for level in range(num_words)]
     levels = (itertools.product(range(num_channels), repeat=level) for level in itertools.count())
     return list(itertools.islice(itertools.chain.from_iterable(levels), num_words))
 
@@ -144,6 +156,8 @@ def count_lyndon_words(channels: int, depth: int) -> int:
 
     By Witt's formula those of k letters are the mean of mu(d) D^(k/d) over the divisors d of k, times their number.
     """
+    if channels == 1:  # only (0,), as the formula would find in quadratic time
+        return min(depth, 1)
     return sum(_count_lyndon_words_of(k, channels) for k in range(1, depth + 1))
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import numbers
 from typing import Any, Literal
 
+import numpy as np
 import tensorflow as tf
 
 from . import _checks, _library
@@ -39,6 +40,8 @@ class PowerSeries:
             raise ValueError(
                 f"tolerance must be between 0 and 1, got {self.tolerance}: leave it out for the dtype's precision."
             )
+        if self.tolerance is not None:  # NumPy's numbers become Python's
+            object.__setattr__(self, "tolerance", float(self.tolerance))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +62,9 @@ class FiniteDifference:
     gradient: Literal["adjoint", "theorem_4_1"] = "adjoint"
 
     def __post_init__(self) -> None:
-        if isinstance(self.dyadic_order, bool) or not isinstance(self.dyadic_order, int):
+        if isinstance(self.dyadic_order, bool) or not isinstance(self.dyadic_order, (int, np.integer)):
             raise TypeError(f"dyadic_order must be an int, got {self.dyadic_order!r}.")
+        object.__setattr__(self, "dyadic_order", int(self.dyadic_order))  # NumPy's integers become Python's
         if not 0 <= self.dyadic_order <= 15:
             raise ValueError(
                 f"dyadic_order must be between 0 and 15, got {self.dyadic_order}: each one costs four times the last; "

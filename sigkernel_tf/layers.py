@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from . import _keras_paths, _keras_signatures, _memory, _words
@@ -43,9 +44,9 @@ class _PathLayer(keras.layers.Layer):
         if not keras.backend.is_float_dtype(self.compute_dtype):
             raise ValueError(f"dtype must be a float's or a mixed precision policy, got {self.dtype_policy.name}.")
         self.depth = as_int(depth, "depth", 1)
-        if not isinstance(stream, bool):
+        if not isinstance(stream, (bool, np.bool_)):
             raise TypeError(f"stream must be True or False, got {stream!r}.")
-        self.stream = stream
+        self.stream = bool(stream)
         self.add_time = bool(add_time)
         self.add_basepoint = bool(add_basepoint)
         self.trainable_scaling = bool(trainable_scaling)
@@ -110,7 +111,8 @@ class _PathLayer(keras.layers.Layer):
         if self.add_basepoint:
             X = _keras_paths.add_basepoint(X)
         if self.scaling is not None:
-            X = X * ops.cast(self.scaling, self._float)  # the signature of the rescaled path (eq. 16)
+            # The signature of the rescaled path (eq. 16). Scaling far from 0 would round away the increments' digits.
+            X = (X - X[:, :1]) * ops.cast(self.scaling, self._float)
         return X
 
     def _features(self, X: Any) -> Any:

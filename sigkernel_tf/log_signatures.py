@@ -1,6 +1,7 @@
 """The logarithm of the truncated signature: all its coefficients, or those at the Lyndon words, which determine it."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -50,13 +51,27 @@ def log_signature(
         return displacement if basis == "words" else tf.pad(displacement, padding)
     columns = num_words - 1 if basis == "expanded" else len(_words.lyndon_columns(num_channels, depth))
     S = signature(X, num_words=num_words, stream=stream)
-    rows = _logarithm(tf.reshape(S, [-1, num_words]), num_channels, depth, basis)
-    return tf.reshape(rows, tf.concat([tf.shape(S)[:-1], [columns]], axis=0))
+    rows = tf.reshape(S, [tf.reduce_prod(tf.shape(S)[:-1]), num_words])  # written out: there may be no rows
+    logarithms = _logarithm(num_channels, depth, basis, S.dtype)(rows)
+    return tf.reshape(logarithms, tf.concat([tf.shape(S)[:-1], [columns]], axis=0))
 
 
-@functools.partial(tf.function, autograph=False, reduce_retracing=True)  # its many operations are slow in eager mode
-def _logarithm(S: tf.Tensor, num_channels: int, depth: int, basis: str) -> tf.Tensor:
+@functools.lru_cache(maxsize=64)
+def _logarithm(num_channels: int, depth: int, basis: str, dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
+    """
+    The graph of the logarithms of signatures [N, M], whose many operations would be slow one by one.
+
+    There is one for each size, because TensorFlow would take the sizes of one graph for a mistake and warn of tracing.
+    """
     sizes = [num_channels**level for level in range(depth + 1)]
-    levels = tf.split(tf.ensure_shape(S, [None, sum(sizes)]), sizes, axis=-1)
-    log = tf.concat(logarithm(levels[1:], tensor_algebra.outer), axis=-1)
-    return log if basis == "expanded" else tf.gather(log, _words.lyndon_columns(num_channels, depth), axis=-1)
+
+    def logarithms(S: tf.Tensor) -> tf.Tensor:
+        levels = tf.split(S, sizes, axis=-1)
+        log = tf.concat(logarithm(levels[1:], tensor_algebra.outer), axis=-1)
+        if basis == "expanded":
+            return log
+        # By rows of the transpose: the gradient of a gather along another axis fails in TensorFlow for no paths.
+        return tf.transpose(tf.gather(tf.transpose(log), _words.lyndon_columns(num_channels, depth)))
+
+    with tf.init_scope():  # a graph of its own, also where it is first asked for while another function is traced
+        return tf.function(logarithms, autograph=False).get_concrete_function(tf.TensorSpec([None, sum(sizes)], dtype))

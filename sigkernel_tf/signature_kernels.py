@@ -54,7 +54,9 @@ def signature_kernel_gram(
     The Gram matrix of the signature kernel, k(x_i, y_j).
 
     Without ``Y`` it is the symmetric matrix of X with itself. Each pair is then solved once, and the result is
-    symmetric to the last bit. Units, precision, errors and gradients are as in :func:`signature_kernel`.
+    symmetric to the last bit. Units, precision, errors and gradients are as in :func:`signature_kernel`. On the CPU the
+    gradient adds up its sums in up to 16 parts, so that they do not depend on the number of threads. It takes as many
+    arrays of the size of X, and of Y where that is given, beyond what the gradient of pairs takes.
 
     :param X: [N1, L1, D], float32 or float64.
     :param Y: [N2, L2, D], of X's dtype; None stands for X.
@@ -122,11 +124,12 @@ def directional_derivative(
             "directional_derivative takes the linear static kernel (None), static_kernels.rbf, or a functools.partial "
             f"of either with only keywords, got {static_kernel!r}: for others contract signature_kernel's gradient."
         )
+    x, y = form.scaled_paths(X, Y)
     k, derivative = _library.ops().sigkernel_tf_directional_derivative(
-        form.scaled(X),
-        form.scaled(Y),
+        x,
+        y,
         form.variance,
-        form.scaled(direction),
+        form.scaled_displacements(direction),
         static_kernel=form.name,
         **solver_attributes(solver, X.dtype),
     )
@@ -148,8 +151,9 @@ def _kernel(X: tf.Tensor, Y: tf.Tensor, static_kernel: StaticKernel | None, solv
             X, Y = X[:, None], Y[None]
         return solve_goursat(static_kernels.increments(static_kernel, X, Y), solver=solver)
     assert form is not None
+    x, y = form.scaled_paths(X, Y)
     k, _ = _library.ops().sigkernel_tf_signature_kernel(
-        form.scaled(X), form.scaled(Y), form.variance, static_kernel=form.name, pairing=pairing, **attributes
+        x, y, form.variance, static_kernel=form.name, pairing=pairing, **attributes
     )
     return k
 

@@ -103,8 +103,18 @@ class FusedForm:
     scale: tf.Tensor | None
     variance: tf.Tensor
 
-    def scaled(self, points: tf.Tensor) -> tf.Tensor:
-        return points if self.scale is None else points * self.scale
+    def scaled_paths(self, X: tf.Tensor, Y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Paths [..., L1, D] and [..., L2, D] times ``scale``, moved towards 0 first as far as the kernel allows."""
+        if self.scale is None:
+            return X, Y
+        if self.name == "linear":
+            scaled = (X - offset_of_each(X)) * self.scale
+            return scaled, scaled if Y is X else (Y - offset_of_each(Y)) * self.scale
+        offset = common_offset(X, Y)
+        return (X - offset) * self.scale, (Y - offset) * self.scale
+
+    def scaled_displacements(self, displacements: tf.Tensor) -> tf.Tensor:
+        return displacements if self.scale is None else displacements * self.scale
 
 
 def fused_form(kappa: StaticKernel | None, like: tf.Tensor) -> FusedForm | None:
@@ -129,6 +139,35 @@ def fused_form(kappa: StaticKernel | None, like: tf.Tensor) -> FusedForm | None:
     return None
 
 
+def common_offset(*points: tf.Tensor) -> tf.Tensor:
+    """
+    One point [D] for all of several sets of points [..., D], to be subtracted from them before they are scaled.
+
+    A number far from 0 has few digits left for its differences, and scaling rounds the last of them. Where the kernel
+    depends only on differences of points, the points are therefore moved towards 0 first. That is done only where it
+    is exact, which x - s is for s / 2 <= x <= 2 s (Sterbenz 1974): in a channel where all values are of one sign and
+    none is more than twice as large as the smallest, which is then s. In all other channels s is 0.
+    """
+    flat = [tf.reshape(each, [-1, tf.shape(each)[-1]]) for each in points]
+    return _offset(
+        functools.reduce(tf.minimum, [tf.reduce_min(each, axis=0) for each in flat]),
+        functools.reduce(tf.maximum, [tf.reduce_max(each, axis=0) for each in flat]),
+    )
+
+
+def offset_of_each(paths: tf.Tensor) -> tf.Tensor:
+    """The same for each path [..., L, D] by itself, [..., 1, D], for kernels that depend only on its increments."""
+    return _offset(tf.reduce_min(paths, axis=-2, keepdims=True), tf.reduce_max(paths, axis=-2, keepdims=True))
+
+
+def _offset(least: tf.Tensor, greatest: tf.Tensor) -> tf.Tensor:
+    is_positive = (least > 0) & (greatest <= 2 * least) & tf.math.is_finite(least)  # without points it is infinite
+    is_negative = (greatest < 0) & (least >= 2 * greatest) & tf.math.is_finite(greatest)
+    zero = tf.zeros_like(least)
+    # What depends only on differences has the same gradient whatever is subtracted.
+    return tf.stop_gradient(tf.where(is_positive, least, tf.where(is_negative, greatest, zero)))
+
+
 def _points(X: Any, Y: Any) -> tuple[tf.Tensor, tf.Tensor]:
     X, Y = _checks.as_float_tensor(X, "X"), _checks.as_float_tensor(Y, "Y")
     _checks.check_same_dtype(X, Y, "X and Y")
@@ -147,7 +186,8 @@ def _scaled(X: Any, Y: Any, lengthscale: Any, variance: Any) -> tuple[tf.Tensor,
     """
     X, Y = _points(X, Y)
     lengthscale = _lengthscale(lengthscale, X)
-    X, Y = X / lengthscale, Y / lengthscale
+    offset = common_offset(X, Y)
+    X, Y = (X - offset) / lengthscale, (Y - offset) / lengthscale
     squared = tf.reduce_sum(tf.math.squared_difference(X[..., :, None, :], Y[..., None, :, :]), axis=-1)
     return squared, _number(variance, X, "variance")
 
@@ -156,8 +196,11 @@ def _number(value: Any, like: tf.Tensor, name: str) -> tf.Tensor:
     """A parameter in the dtype of the points; a tensor or variable of another dtype is refused, not cast."""
     if not tf.is_tensor(value):  # a number or an array, whose values can be read
         known = np.asarray(value)
-        if known.dtype.kind in "iuf" and (known <= 0).any():
-            raise ValueError(f"{name} must be positive, got {value!r}.")
+        if known.dtype.kind in "iuf":
+            if (known <= 0).any():
+                raise ValueError(f"{name} must be positive, got {value!r}.")
+            if isinstance(value, (int, float, list, tuple, np.generic, np.ndarray)):  # and no parameter of GPflow
+                value = known.astype(like.dtype.as_numpy_dtype)
     try:
         return tf.convert_to_tensor(value, like.dtype)
     except (TypeError, ValueError) as error:

@@ -30,9 +30,9 @@ struct ScratchMemory {
 };
 
 inline absl::Status OutOfMemoryError(const std::bad_alloc& failure, const ScratchMemory& memory) {
-  const auto* sized = dynamic_cast<const OutOfMemory*>(&failure);
-  const std::string needed = sized == nullptr ? "" : strings::StrCat(" another ", sized->needed >> 20, " MB");
-  return errors::ResourceExhausted("sigkernel_tf ran out of memory: no room for", needed, " of ", memory.what, ". ",
+  const auto* sized = dynamic_cast<const OutOfMemory*>(&failure);  // what the standard library throws has no size
+  const std::string needed = sized == nullptr ? "" : strings::StrCat("another ", sized->needed >> 20, " MB of ");
+  return errors::ResourceExhausted("sigkernel_tf ran out of memory: no room for ", needed, memory.what, ". ",
                                    memory.cure, ".");
 }
 

@@ -74,6 +74,13 @@ def as_array_like(array: Any) -> Any:
     return array
 
 
+def as_default_float(array: Any) -> tf.Tensor:
+    """An array, a tensor or a list of numbers as a tensor in GPflow's default float."""
+    if isinstance(array, np.ndarray) and array.dtype.kind in "iuf":  # TensorFlow does not know all of NumPy's dtypes
+        array = array.astype(default_float(), copy=False)
+    return tf.convert_to_tensor(array, default_float())
+
+
 def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
     """
     Data as :class:`Rows`, checked.

@@ -88,11 +88,25 @@ class Preprocessor:
 
     @classmethod
     def fitted(cls, preprocessing: Preprocessing, series: Series, max_length: int) -> "Preprocessor":
-        """The preprocessor with the moments of a training set."""
+        """
+        The preprocessor with the moments of a training set.
+
+        :raises ValueError: for a channel whose range is too large for floating-point numbers.
+        """
         points = np.concatenate(series)
         origin = points[0]  # subtracted first, so that rounding does not give a constant channel a deviation
-        mean = (points - origin).mean(axis=0) + origin
-        return cls(preprocessing, mean, (points - origin).std(axis=0), max_length)
+        with np.errstate(over="ignore"):
+            moved = points - origin
+        if not np.isfinite(moved).all():
+            channel = int(np.argmin(np.isfinite(moved).all(axis=0)))
+            raise ValueError(
+                f"X must hold channels with a finite range, got values from {points[:, channel].min():.3g} to "
+                f"{points[:, channel].max():.3g} in channel {channel}: rescale this channel first."
+            )
+        # In units of about the largest number, so that squares neither overflow nor vanish.
+        unit = np.ldexp(1.0, np.maximum(np.frexp(np.abs(moved).max(axis=0))[1] - 1, -1000))
+        moved = moved / unit
+        return cls(preprocessing, moved.mean(axis=0) * unit + origin, moved.std(axis=0) * unit, max_length)
 
     def paths(self, series: Series) -> np.ndarray:
         """

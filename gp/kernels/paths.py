@@ -12,10 +12,12 @@ from gpflow.config import default_float
 from gpflow.kernels import Kernel, Linear
 
 from sigkernel_tf._arguments import as_int
+from sigkernel_tf._checks import check_no_long_double
 from sigkernel_tf.paths import pad_ragged
+from sigkernel_tf.static_kernels import common_offset, offset_of_each
 
 from .._checks import described, positive_parameter
-from .points import PointKernel, check_static_kernel, is_linear
+from .points import PointKernel, check_static_kernel, is_linear, is_stationary
 
 
 def flatten_paths(X: Any) -> Any:
@@ -160,8 +162,10 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
             unknown while tracing raises an InvalidArgumentError when the graph runs.
         :raises TypeError: for another dtype than that of the parameters.
         """
-        x = self._scaled_paths(X, "X")
-        y = None if X2 is None else self._scaled_paths(X2, "X2")
+        if X2 is None:
+            x, y = self._scaled_paths(X, "X"), None
+        else:
+            x, y = self._scaled(*(self._paths(rows, name) for rows, name in ((X, "X"), (X2, "X2"))))
         k = self._gram(x, y)
         if not self.normalize:
             return self.variance * k
@@ -211,6 +215,10 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
 
     def _scaled_paths(self, X: TensorType, name: str) -> tf.Tensor:
         """The paths θ X [N, L, D] (eq. 15) of flattened paths [N, L * num_channels]."""
+        return self._scaled(self._paths(X, name))[0]
+
+    def _paths(self, X: TensorType, name: str) -> tf.Tensor:
+        """The paths [N, L, D] of flattened paths [N, L * num_channels]."""
         flat = self._rows(X, name)
         width = flat.shape[1]
         advice = (
@@ -229,14 +237,23 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         paths = tf.reshape(flat, [num_paths, width // self.num_channels, self.num_channels])
         if self.channels is not None:
             paths = tf.gather(paths, self.channels, axis=2)
-        return self._scaled(paths)
+        return paths
 
-    def _scaled(self, points: tf.Tensor) -> tf.Tensor:
-        """Points [..., D] over the lengthscales, times the square root of a linear static kernel's variance."""
-        points = points / self.lengthscales
+    def _scaled(self, *paths: tf.Tensor) -> list[tf.Tensor]:
+        """Several sets of paths [..., L, D], moved towards 0 as far as the kernel does not see it, and scaled."""
+        if self.is_linear:
+            paths = tuple(each - offset_of_each(each) for each in paths)
+        elif is_stationary(self.static_kernel):
+            offset = common_offset(*paths)
+            paths = tuple(each - offset for each in paths)
+        return [self._scaled_vectors(each) for each in paths]
+
+    def _scaled_vectors(self, vectors: tf.Tensor) -> tf.Tensor:
+        """Vectors [..., D] over the lengthscales, times the square root of a linear static kernel's variance."""
+        vectors = vectors / self.lengthscales
         if self.is_linear and isinstance(self.static_kernel, Linear):
-            points *= tf.sqrt(self.static_kernel.variance)
-        return points
+            vectors *= tf.sqrt(self.static_kernel.variance)
+        return vectors
 
     def _linear_paths(self, X: TensorType) -> tf.Tensor:
         """The scaled paths [N, L, D] in the active columns of X, for what only a linear static kernel has."""
@@ -252,6 +269,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
 
     def _rows(self, X: TensorType, name: str) -> tf.Tensor:
         """X as a tensor of rank 2 and of the parameters' dtype, which lists of numbers are given."""
+        check_no_long_double(X, name)
         X = tf.convert_to_tensor(X, self.lengthscales.dtype if isinstance(X, (list, tuple)) else None)
         if X.dtype != self.lengthscales.dtype:
             raise TypeError(

@@ -70,6 +70,14 @@ def is_linear(kernel: PointKernel | None) -> bool:
     return kernel is None or (type(kernel) is kernels.Linear and _takes_all_channels(kernel))
 
 
+def is_stationary(kernel: PointKernel | None) -> bool:
+    """Whether a static kernel is known to depend only on the difference of two points."""
+    if isinstance(kernel, kernels.Combination):
+        return all(is_stationary(part) for part in kernel.kernels)
+    function = kernel.func if isinstance(kernel, functools.partial) and not kernel.args else kernel
+    return isinstance(kernel, (kernels.Stationary, kernels.Constant)) or function in _STATIONARY.values()
+
+
 def gram_function(kernel: PointKernel) -> StaticKernel:
     """The kernel as a function of points [N, 1, L1, D] and [1, N2, L2, D]: [N, N2, L1, L2]."""
     return _as_function(kernel, _gpflow_gram)

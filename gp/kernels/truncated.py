@@ -216,7 +216,7 @@ class TruncatedSignatureKernel(PathKernel):
     def scaled_tensors(self, Z: TensorType) -> tf.Tensor:
         """The vectors θ z of rank-one tensors in the units of paths, [M, K, D]."""
         self._check_linear()
-        return self._scaled(tf.convert_to_tensor(Z))
+        return self._scaled_vectors(tf.convert_to_tensor(Z))
 
     def _signature(self, x: tf.Tensor) -> tf.Tensor:
         """Explicit signatures, approximated where the discretization order is below the depth: [N, M]."""

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from gpflow.config import default_float
 from gpflow.models import GPModel
+from gpflow.posteriors import PrecomputeCacheType
 
 from sigkernel_tf._arguments import as_int
 
 from .._chunks import row_parts
-from ..data.rows import as_array_like
+from ..data.rows import as_array_like, as_default_float
+from .traces import traced
 
 Predictor = Callable[[tf.Tensor], Sequence[Any]]
 
@@ -45,22 +46,39 @@ def predict_in_batches(
     :return: means and variances, [N, P] each; ``out`` where it is given.
     :raises ValueError: for no inputs, and for an ``out`` of another shape.
     """
-    return over_inputs(predictor(model, model.likelihood.predict_mean_and_var), X, batch_size, out)
+    return over_inputs(predictor(model, predict_y), X, batch_size, out)
 
 
-def predictor(model: GPModel, then: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Sequence[tf.Tensor]]) -> Predictor:
+def predictor(model: GPModel, function: Callable[..., Sequence[tf.Tensor]]) -> Predictor:
     """
-    A function of inputs that predicts f and calls ``then`` with the inputs and the means and variances of f.
+    A function of inputs that calls ``function(model, X, q)``, which predicts by :func:`f_marginals`.
 
-    It is traced once. What depends only on the model is computed here, so the model must not change afterwards.
+    It is traced once for each model and ``function``. What depends only on the model, q, is computed here, so the model
+    must not change afterwards.
     """
-    predict_f = model.posterior().predict_f if hasattr(model, "posterior") else model.predict_f
+    q = tuple(model.posterior().cache) if hasattr(model, "posterior") else ()
+    trace = traced(model, function)
 
     def predict(X: tf.Tensor) -> Sequence[tf.Tensor]:
-        return then(X, *predict_f(X))
+        if trace.experimental_get_tracing_count() == 0:  # for any number of rows, so that it need not be traced again
+            trace.get_concrete_function(tf.TensorSpec([None, *X.shape[1:]], X.dtype), q)
+        return trace(X, q)
 
-    # Without AutoGraph, which nothing here needs, an error raised while tracing comes out as it was raised.
-    return tf.function(predict, reduce_retracing=True, autograph=False)
+    return predict
+
+
+def f_marginals(model: GPModel, X: tf.Tensor, q: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Means and variances of f, where q is what the model's posterior has computed beforehand."""
+    if not hasattr(model, "posterior"):
+        return model.predict_f(X)
+    posterior = model.posterior(PrecomputeCacheType.NOCACHE)
+    posterior.cache = q
+    return posterior.predict_f(X)
+
+
+def predict_y(model: GPModel, X: tf.Tensor, q: tuple[tf.Tensor, ...]) -> Sequence[tf.Tensor]:
+    """Means and variances of y; q is as in :func:`f_marginals`."""
+    return model.likelihood.predict_mean_and_var(X, *f_marginals(model, X, q))
 
 
 def over_inputs(function: Predictor, X: Any, batch_size: int, out: Sequence[Any] | None) -> tuple[Any, ...]:
@@ -71,7 +89,7 @@ def over_inputs(function: Predictor, X: Any, batch_size: int, out: Sequence[Any]
     :param out: an array for each result; None: new ones are made.
     """
     batches = _input_batches(X, as_int(batch_size, "batch_size", 1))
-    return over_batches(function, ((tf.convert_to_tensor(batch, default_float()),) for batch in batches), out)
+    return over_batches(function, ((as_default_float(batch),) for batch in batches), out)
 
 
 def over_batches(

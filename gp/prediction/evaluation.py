@@ -13,6 +13,7 @@ from sigkernel_tf._arguments import as_int
 from ..data import Rows, as_rows
 from ..data.classes import class_probabilities, num_classes
 from .batches import over_batches
+from .traces import traced
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class Evaluation:
 
 class Evaluator:
     """
-    Scores a model on data each time it is called. The computation is traced only once.
+    Scores a model on data each time it is called.
+
+    The computation is traced once for each model, and again where a part of the model is replaced.
 
     .. code-block:: python
 
@@ -49,41 +52,40 @@ class Evaluator:
         """
         self._rows = data if isinstance(data, Rows) else as_rows(data, model.likelihood)
         self._batch_size = as_int(batch_size, "batch_size", 1)
-        likelihood = model.likelihood
-        self._has_classes = num_classes(likelihood) is not None
-
-        # Without AutoGraph, which nothing here needs, an error raised while tracing comes out as it was raised.
-        @tf.function(input_signature=list(self._rows.specs()), autograph=False)
-        def score(X: tf.Tensor, Y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            f_mean, f_var = model.predict_f(X)
-            _check_latents(likelihood, f_mean, Y)
-            log_density = likelihood.predict_log_density(X, f_mean, f_var, Y)
-            if not self._has_classes:
-                return log_density, tf.zeros([0], tf.bool)
-            predicted = tf.argmax(class_probabilities(likelihood, X, f_mean, f_var), axis=-1)
-            return log_density, tf.equal(predicted, tf.cast(Y[:, 0], tf.int64))
-
-        self._score = score.get_concrete_function()
+        self._model = model
+        traced(model, _score).get_concrete_function(*self._rows.specs())  # so that what is wrong is raised here
 
     def __call__(self) -> Evaluation:
         """The model's scores as it is now."""
         starts = range(0, len(self._rows), self._batch_size)
         batches = (self._rows.read(slice(start, start + self._batch_size)) for start in starts)
-        log_densities, hits = over_batches(lambda X, Y: self._score(tf.constant(X), tf.constant(Y)), batches)
-        return Evaluation(
-            nlpp=-float(np.mean(log_densities)), accuracy=float(np.mean(hits)) if self._has_classes else None
-        )
+        score = traced(self._model, _score)
+        log_densities, hits = over_batches(lambda X, Y: score(tf.constant(X), tf.constant(Y)), batches)
+        has_classes = num_classes(self._model.likelihood) is not None
+        return Evaluation(nlpp=-float(np.mean(log_densities)), accuracy=float(np.mean(hits)) if has_classes else None)
 
 
 def evaluate(model: GPModel, data: tuple[Any, Any], *, batch_size: int = 500) -> Evaluation:
     """
-    Accuracy and NLPP of a model on data, in batches. To score repeatedly, :class:`Evaluator` saves tracing each time.
+    Accuracy and NLPP of a model on data, in batches.
 
     :param model: a GPflow model.
     :param data: X [N, ...] and Y [N, P].
     :param batch_size: how many inputs are predicted at a time. It changes only the memory needed.
     """
     return Evaluator(model, data, batch_size=batch_size)()
+
+
+def _score(model: GPModel, X: tf.Tensor, Y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """log p(y | x) of each row and, where the likelihood has classes, whether the most probable one is the true one."""
+    likelihood = model.likelihood
+    f_mean, f_var = model.predict_f(X)
+    _check_latents(likelihood, f_mean, Y)
+    log_density = likelihood.predict_log_density(X, f_mean, f_var, Y)
+    if num_classes(likelihood) is None:
+        return log_density, tf.zeros([0], tf.bool)
+    predicted = tf.argmax(class_probabilities(likelihood, X, f_mean, f_var), axis=-1)
+    return log_density, tf.equal(predicted, tf.cast(Y[:, 0], tf.int64))
 
 
 def _check_latents(likelihood: Likelihood, f_mean: tf.Tensor, Y: tf.Tensor) -> None:
@@ -95,7 +97,7 @@ def _check_latents(likelihood: Likelihood, f_mean: tf.Tensor, Y: tf.Tensor) -> N
             f"num_latent_gps must be {expected} for {name}, got a model of {latents}: build it with "
             f"num_latent_gps={expected}."
         )
-    if isinstance(likelihood, ScalarLikelihood) and latents is not None and columns != latents:
+    if isinstance(likelihood, ScalarLikelihood) and None not in (latents, columns) and columns != latents:
         raise ValueError(
             f"Y must have a column for each of the model's {latents} outputs ({name}), got {columns}: build the model "
             f"with num_latent_gps={columns}."

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import tensorflow as tf
 from gpflow.models import GPModel
 
 from ..data.classes import class_probabilities, num_classes
-from .batches import over_inputs, predictor
+from .batches import f_marginals, over_inputs, predictor
 
 
 def predict_probabilities(model: GPModel, X: Any, *, batch_size: int = 500, out: Any = None) -> Any:
@@ -25,5 +26,9 @@ def predict_probabilities(model: GPModel, X: Any, *, batch_size: int = 500, out:
             "model must have a likelihood with classes (MultiClass, Softmax, Bernoulli, Ordinal), got "
             f"{type(likelihood).__name__}: take predict_in_batches or predict_quantiles."
         )
-    predict = predictor(model, lambda *x_and_f: (class_probabilities(likelihood, *x_and_f),))
+    predict = predictor(model, _predict_probabilities)
     return over_inputs(predict, X, batch_size, None if out is None else (out,))[0]
+
+
+def _predict_probabilities(model: GPModel, X: tf.Tensor, q: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor]:
+    return (class_probabilities(model.likelihood, X, *f_marginals(model, X, q)),)

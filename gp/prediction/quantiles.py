@@ -10,7 +10,7 @@ from gpflow import Parameter, likelihoods
 from gpflow.models import GPModel
 
 from ..data.classes import num_classes
-from .batches import over_inputs, predictor
+from .batches import f_marginals, over_inputs, predict_y, predictor
 
 _NUM_DRAWS = 1024
 
@@ -60,7 +60,7 @@ _QuantilesOf = Callable[[np.ndarray, np.ndarray], np.ndarray]
 def _gaussian(model: GPModel, levels: np.ndarray) -> tuple[Callable, _QuantilesOf]:
     """What predicts the means and variances of y, and the quantiles of normal distributions."""
     scores = scipy.stats.norm.ppf(levels)[:, None, None]
-    return predictor(model, model.likelihood.predict_mean_and_var), lambda mean, spread: mean + scores * spread
+    return predictor(model, predict_y), lambda mean, spread: mean + scores * spread
 
 
 def _drawn(model: GPModel, levels: np.ndarray, seed: int) -> tuple[Callable, _QuantilesOf]:
@@ -72,7 +72,7 @@ def _drawn(model: GPModel, levels: np.ndarray, seed: int) -> tuple[Callable, _Qu
     def quantiles_of(mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
         return np.quantile(inverse(mean + z * spread, u), levels, axis=0)  # of [draws, N, P]
 
-    return predictor(model, lambda _, mean, variance: (mean, variance)), quantiles_of
+    return predictor(model, f_marginals), quantiles_of
 
 
 def _conditional_quantile(likelihood: Any) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:

@@ -4,12 +4,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from gpflow.config import default_float
 from gpflow.models import GPModel
 
 from sigkernel_tf._arguments import as_int
 
-from ..data.rows import as_array_like
+from ..data.rows import as_array_like, as_default_float
 
 
 def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int = 0) -> np.ndarray:
@@ -26,8 +25,8 @@ def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int 
     :param seed: decides the draws: the same seed, model and inputs give the same draws.
     :return: [S, N, P].
     """
-    as_int(num_samples, "num_samples", 1)
-    inputs = tf.convert_to_tensor(as_array_like(X), default_float())
+    num_samples = as_int(num_samples, "num_samples", 1)
+    inputs = as_default_float(as_array_like(X))
     mean, covariance = model.predict_f(inputs, full_cov=True)  # [N, P], [P, N, N]
     values, vectors = tf.linalg.eigh(0.5 * (covariance + tf.linalg.matrix_transpose(covariance)))
     roots = vectors * tf.sqrt(tf.maximum(values, 0.0))[:, None, :]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from sigkernel_tf._arguments import as_int
 
@@ -61,14 +62,24 @@ class TrainingOptions:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "batch_size", "monitor_every"):
-            as_int(getattr(self, name), name, 1)
-        if self.patience is not None:
-            as_int(self.patience, "patience", 1)
-        as_int(self.seed, "seed", 0)
+        for name, smallest in (
+            ("iterations", 1),
+            ("batch_size", 1),
+            ("monitor_every", 1),
+            ("patience", 1),
+            ("seed", 0),
+        ):
+            value = getattr(self, name)
+            if name != "patience" or value is not None:
+                object.__setattr__(self, name, as_int(value, name, smallest))
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
         self._check_numbers()
+        for name in ("learning_rate", "natural_gradient", "validation_fraction"):
+            if isinstance(
+                getattr(self, name), np.generic
+            ):  # JSON, in which a checkpoint keeps them, has no NumPy numbers
+                object.__setattr__(self, name, float(getattr(self, name)))
 
     def _check_numbers(self) -> None:
         if not isinstance(self.learning_rate, keras.optimizers.schedules.LearningRateSchedule):
@@ -94,7 +105,11 @@ class TrainingOptions:
         if isinstance(self.learning_rate, keras.optimizers.schedules.LearningRateSchedule):
             schedule = type(self.learning_rate).__name__
             try:
-                values["learning_rate"] = {"schedule": schedule, **self.learning_rate.get_config()}
+                config = self.learning_rate.get_config()
+                config = {
+                    key: value.item() if isinstance(value, np.generic) else value for key, value in config.items()
+                }
+                values["learning_rate"] = {"schedule": schedule, **config}
             except NotImplementedError as error:
                 raise ValueError(
                     f"learning_rate, the schedule {schedule}, must have get_config(), which tells it from others in a "

@@ -93,6 +93,8 @@ def train(
             return run.to_the_end()
         except KeyboardInterrupt:
             raise KeyboardInterrupt(run.leave()) from None
+        finally:
+            run.steps.release()
 
 
 def _split(num_data: int, options: TrainingOptions, validation: Any) -> tuple[np.ndarray, np.ndarray]:

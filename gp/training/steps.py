@@ -1,6 +1,7 @@
 """A minibatch step: which parameters it changes, by which optimizer, and the compiled form of several steps."""
 
 from collections.abc import Callable
+from typing import Any
 
 import gpflow
 import tensorflow as tf
@@ -8,6 +9,7 @@ from gpflow.config import default_float
 from gpflow.models import SVGP
 
 from ..data import Rows
+from .graphs import release
 from .natural_gradients import natural_gradient
 from .optimizers import make_optimizer
 from .options import TrainingOptions
@@ -39,6 +41,7 @@ class Steps:
         ]
         self._iteration = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._elbo_sum = tf.Variable(0.0, dtype=default_float(), trainable=False)
+        self._compiled: list[Any] = []
 
     @property
     def iteration(self) -> int:
@@ -75,7 +78,13 @@ class Steps:
 
             tf.while_loop(lambda i: i < tf.shape(X)[0], step, (0,))
 
-        return steps.get_concrete_function()
+        self._compiled.append(steps.get_concrete_function())
+        return self._compiled[-1]
+
+    def release(self) -> None:
+        """Give the memory of the compiled steps back, once training is over."""
+        release(self._compiled)
+        self._compiled.clear()
 
     def _step(self, groups: list, minibatch: tuple[tf.Tensor, tf.Tensor]) -> None:
         natural = self._natural

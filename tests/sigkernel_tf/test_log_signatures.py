@@ -1,6 +1,7 @@
 """Log signatures and Chen's product against brute force in the tensor algebra, closed forms and identities."""
 
 import itertools
+import logging
 from fractions import Fraction
 
 import numpy as np
@@ -310,3 +311,46 @@ def test_exact_oracle_of_the_logarithm():
     words = sk.words(2, 15)
     log = oracles.exact_logarithm(dict(zip(words, oracles.exact_signature([[0, 0], step], depth), strict=True)), depth)
     assert [log[word] for word in words] == [0, *step] + [0] * 12
+
+
+@pytest.mark.parametrize("basis", ["words", "expanded"])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("spec", [(0, 5, 2), (None, 5, 2), (None, None, 2)])
+def test_gradient_of_no_paths_in_a_function(spec, stream, basis):
+    @tf.function
+    def gradient(X):
+        with tf.GradientTape() as tape:
+            tape.watch(X)
+            value = sk.log_signature(X, 3, basis=basis, stream=stream)
+        return value, tape.gradient(value, X)
+
+    value, slope = gradient.get_concrete_function(tf.TensorSpec(spec, tf.float64))(tf.zeros((0, 5, 2), tf.float64))
+    columns = len(sk.lyndon_words(2, 3)) if basis == "words" else 14
+    assert value.shape == ((0, 5, columns) if stream else (0, columns))
+    assert slope.shape == (0, 5, 2)
+
+
+def test_many_sizes_give_no_warning_of_tracing():
+    """Each size has a graph of its own, which is no mistake of the user's."""
+    X, warnings = random_paths(2, 4, 3), []
+    handler, logger = logging.Handler(), logging.getLogger("tensorflow")
+    handler.emit = lambda record: warnings.append(record.getMessage())
+    logger.addHandler(handler)
+    try:
+        for depth in (2, 3, 4):
+            for basis in ("words", "expanded"):
+                for channels in (2, 3):
+                    for dtype in (np.float32, np.float64):
+                        sk.log_signature(X[..., :channels].astype(dtype), depth, basis=basis)
+    finally:
+        logger.removeHandler(handler)
+    assert warnings == []
+
+
+def test_words_of_one_channel_are_as_long_as_there_are_words():
+    """So a list of many is refused at once, and counting them takes no loop over all pairs of levels."""
+    assert sk.words(1, 4) == [(), (0,), (0, 0), (0, 0, 0)]
+    assert [len(word) for word in sk.words(1, 1000)] == list(range(1000))
+    with pytest.raises(ValueError, match=r"num_words must be at most 16384 with one channel, got 30000.*\(0,\) \* k"):
+        sk.words(1, 30000)
+    assert sk.LogSignatureLayer(10**6).compute_output_shape((None, 5, 1)) == (None, 1)

@@ -326,3 +326,29 @@ def test_bad_statistics(options, message):
 def test_statistics_need_a_series():
     with pytest.raises(ValueError, match="at least one series"):
         paths.mean_and_deviation(np.zeros((0, 3, 2)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("power", [-1, 1])
+def test_numbers_whose_squares_overflow_or_vanish(dtype, power):
+    """The deviation of large numbers is finite, and small ones do not count as constant."""
+    unit = dtype(2.0 ** (power * (0.7 * np.finfo(dtype).maxexp // 1)))
+    X = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(dtype)
+    for function in (paths.standardize, lambda X: paths.standardize(X, **statistics(X))):
+        np.testing.assert_allclose(function(X * unit), function(X), rtol=1e-5)
+
+
+def statistics(X):
+    return dict(zip(("mean", "deviation"), paths.mean_and_deviation(X), strict=True))
+
+
+def test_statistics_that_are_not_finite_in_the_dtype_of_the_series():
+    message = r"deviation must be finite and not negative, in X's dtype float32, got .*1e\+200.*mean_and_deviation"
+    with pytest.raises(ValueError, match=message):
+        paths.standardize(np.zeros((1, 3, 2), np.float32), mean=0.0, deviation=1e200)
+
+
+def test_long_double_is_named():
+    for function in FUNCTIONS:
+        with pytest.raises(TypeError, match=r"X must be float32 or float64, got float128, NumPy's long double"):
+            function(np.zeros((1, 2, 1), np.longdouble))

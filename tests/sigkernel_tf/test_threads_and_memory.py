@@ -85,6 +85,15 @@ def under_a_limit() -> dict:
                 sk.signature_kernel(X, X, solver=sk.FiniteDifference(15))
             except tf.errors.ResourceExhaustedError as error:
                 found["too much"] = error.message
+        X = tf.constant(np.zeros((256, 2, 5000)))  # 20 MB, and the gradient's sums 16 times as much
+        with tf.GradientTape() as tape:
+            tape.watch(X)
+            K = sk.signature_kernel_gram(X)
+        with limit(200):
+            try:
+                tape.gradient(K, X)
+            except tf.errors.ResourceExhaustedError as error:
+                found["too much, without a size"] = error.message
         print(json.dumps(found))
     """
     return printed(script)
@@ -98,3 +107,8 @@ def test_memory_is_that_of_the_result_and_of_some_signatures(case: str, under_a_
 def test_memory_that_runs_out_is_an_error_that_says_how_much(under_a_limit: dict) -> None:
     message = r"ran out of memory: no room for another \d{3,} MB of the sweep over a grid. Pass fewer"
     assert re.search(message, under_a_limit["too much"])
+
+
+def test_memory_that_runs_out_where_the_size_is_not_known(under_a_limit: dict) -> None:
+    message = r"ran out of memory: no room for the sweep over a grid. Pass fewer"
+    assert re.search(message, under_a_limit["too much, without a size"])
