@@ -4,6 +4,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,10 @@ def train(
     With ``checkpoint_dir``, a training that was stopped, in whatever way, goes on from its last checkpoint and reaches
     the same result, as minibatches depend only on the seed and the iteration. Call this function again with the same
     data and options, and with the model built as it was or as an interrupt left it; a checkpoint of other settings or
-    starting values is refused. Ctrl-C saves a checkpoint first; a process that is killed loses the steps since the last
-    evaluation. Likelihoods that draw random numbers of their own (``Softmax``) take them from TensorFlow: seed it with
-    ``tf.random.set_seed``. A resumed training then sees other draws.
+    starting values is refused. Ctrl-C saves a checkpoint first; it is answered after about half a second, or after one
+    step where that takes longer. A process that is killed loses the steps since the last evaluation. While a training
+    runs, no other one can use its ``checkpoint_dir``. Likelihoods that draw random numbers of their own (``Softmax``)
+    take them from TensorFlow: seed it with ``tf.random.set_seed``. A resumed training then sees other draws.
 
     :param model: :class:`~sigkernel_tf.gp.SigGPDE` or any ``gpflow.models.SVGP``; trained in place.
     :param data: X [N, ...] and Y [N, P], as the model takes them (classes: integers from 0, P = 1): arrays, or files
@@ -73,8 +75,8 @@ def train(
         ``validation_fraction`` of the rows is drawn at random.
     :param record: called at every evaluation. The numbers that it returns by name, such as the accuracy on a test set,
         are kept in the history and have no influence on the training.
-    :raises ValueError: for data that the model cannot take, a split with too few series, and another training's
-        checkpoint.
+    :raises ValueError: for data that the model cannot take, a split with too few series, a checkpoint that is damaged
+        or another training's, and a ``checkpoint_dir`` that another training is using.
     :raises TypeError: for a model or options of another type, and a ``record`` that does not return numbers by name.
     :raises FloatingPointError: where the bound is no longer finite.
     """
@@ -89,10 +91,12 @@ def train(
         if isinstance(data, tf.data.Dataset):
             data = spooled(data, Path(folder))
         run = _Run(model, as_rows(data, model.likelihood), options, validation, record)
-        try:
-            return run.to_the_end()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(run.leave()) from None
+        with run.alone():
+            run.begin()
+            try:
+                return run.to_the_end()
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(run.leave()) from None
 
 
 def _split(num_data: int, options: TrainingOptions, validation: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -184,9 +188,16 @@ class _Run:
             self.checkpoints = Checkpoints(
                 options.checkpoint_dir, variables, self._fingerprint(), lambda: values_digest(model)
             )
-            saved = self.checkpoints.restore()
-            if saved is not None:
-                self.state = _State.from_json(saved)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """While it lasts, no other training can use the same ``checkpoint_dir``."""
+        return nullcontext() if self.checkpoints is None else self.checkpoints.locked()
+
+    def begin(self) -> None:
+        """Go back to the last checkpoint, where there is one."""
+        saved = None if self.checkpoints is None else self.checkpoints.restore(_State.from_json)
+        if saved is not None:
+            self.state = saved
         if self.steps.iteration == 0:
             self._check_residual()
 
