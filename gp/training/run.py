@@ -27,7 +27,10 @@ from .results import PHASES, MonitorPoint, TrainingResult, is_over, phase_start
 from .steps import Steps
 from .tensorboard import TensorBoard
 
-_STEPS_PER_CALL = 25  # in one call of the graph: few enough that an interrupt is answered soon
+# An interrupt is answered between two calls of a graph. A call of several steps takes about this long, at most.
+_CALL_SECONDS = 0.5
+_STEPS_PER_CALL = 25
+_VALIDATED_AT_ONCE = (50, 500)  # the least and the most series in a call of the evaluation
 _NOT_FINITE = "NaN or Inf"  # in GPflow's error for a value that a parameter cannot take
 _RESIDUAL_CHECKS = 1000  # paths on which the residual is checked before training
 
@@ -147,6 +150,11 @@ def _recorded(record: Callable[[], Mapping[str, float]] | None) -> dict[str, flo
         ) from error
 
 
+def _steps_at_once(seconds: float) -> int:
+    """How many steps that take so long each are taken in one call of the graph."""
+    return int(np.clip(_CALL_SECONDS / max(seconds, 1e-9), 1, _STEPS_PER_CALL))
+
+
 @dataclass(frozen=True)
 class _State:
     """What a run knows beside its variables. It is replaced as a whole, so that an interrupt leaves no mix of two."""
@@ -177,7 +185,10 @@ class _Run:
         self.model, self.data, self.options, self.record = model, data, options, record
         self.training, held_out = _split(len(data), options, validation)
         self.chosen = {} if validation is None else {"validation": digest(held_out)}  # in the fingerprint, too
-        self.validate = Evaluator(model, data.subset(held_out))
+        # In batches of a step's size, so that an interrupt is answered as soon as between two steps. Measured times do
+        # not decide it, so that a resumed training rounds its scores as the interrupted one did.
+        batch_size = int(np.clip(options.batch_size, *_VALIDATED_AT_ONCE))
+        self.validate = Evaluator(model, data.subset(held_out), batch_size=batch_size)
         self.steps = Steps(model, options)
         self.best = [tf.Variable(variable, trainable=False) for variable in self.steps.hyperparameters]
         self.state = _State()
@@ -243,7 +254,7 @@ class _Run:
                 variable.assign(value)
         population = self.training if phase < 3 else np.arange(len(self.data))
         self.model.num_data = len(population)
-        steps, warm = self.steps.compile(self.data, with_hyperparameters=phase == 2), False
+        steps, warm, at_once = self.steps.compile(self.data, with_hyperparameters=phase == 2), False, 1
         while True:
             now = self.steps.iteration
             if now > 0 and (now % every == 0 or now == end) and not self._is_recorded(now):
@@ -251,7 +262,7 @@ class _Run:
             if self._is_over(phase):
                 return
             # The first step also optimises the graph, so it is a call of its own that is not timed.
-            count = min(_STEPS_PER_CALL if warm else 1, end - now, every - now % every)
+            count = min(at_once, end - now, every - now % every)
             chosen = minibatches(len(population), self.options.batch_size, self.options.seed, now, count)
             X, Y = self.data.read(population[chosen])
             elapsed = self._call(steps, X, Y)
@@ -259,6 +270,7 @@ class _Run:
                 self.state = replace(
                     self.state, seconds=self.state.seconds + elapsed, steps_timed=self.state.steps_timed + count
                 )
+                at_once = _steps_at_once(elapsed / count)
             warm = True
             self._check_finite(self.steps.elbo_sum)
             bar.update(count)
