@@ -78,7 +78,7 @@ def test_text_of_series(form: str, folder: Path) -> None:
     train, test = (folder / f"Toy_{split}.{form}" for split in ("TRAIN", "TEST"))
     whole, other = FILES[form]
     test.write_bytes(other)
-    for how, content in damaged(whole, flips=150, cuts=20):
+    for how, content in damaged(whole, flips=100, cuts=20):
         train.write_bytes(content)
         raw, error = value_or_error(lambda: archive.load("Toy"))
         if error is not None:
@@ -198,7 +198,7 @@ def test_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results.add(SCORES)
     file = results.file
     expected, whole = read_result(file), file.read_bytes()
-    for how, content in damaged(whole, flips=400, cuts=30):
+    for how, content in damaged(whole, flips=200, cuts=30):
         file.write_bytes(content)
         found, error = value_or_error(lambda: read_result(file))
         if error is not None:
@@ -236,7 +236,7 @@ def test_timings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     timing = {"dataset": "toy", "num_inducing": 3, "batch_size": 5, "rounds": 2, "seconds_per_iteration": {"a": 0.5}}
     file = write_timing(tmp_path, timing)
     expected = read_timings(tmp_path, "toy")
-    for how, content in damaged(file.read_bytes(), flips=150, cuts=20):
+    for how, content in damaged(file.read_bytes(), flips=100, cuts=20):
         file.write_bytes(content)
         found, error = value_or_error(lambda: read_timings(tmp_path, "toy"))
         if error is not None:
