@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sigkernel_tf.gp.data.checked_files import read_arrays
 from sigkernel_tf.gp.interpretation import RelevantWord, WordRelevance
 
 from .datasets import DESCRIPTIONS
@@ -49,8 +50,11 @@ def draw_all(folder: Path, out: Path) -> list[Path]:
 
 
 def _draw_predictions(result: dict[str, Any], file: Path, stem: Path) -> list[Path]:
-    with np.load(file, allow_pickle=False) as arrays:
-        values = dict(arrays)
+    values = read_arrays(file)
+    shapes = {name: value.shape for name, value in values.items()}
+    vectors = {shapes.get("y"), shapes.get("posterior_mean"), shapes.get("amount", shapes.get("y"))}
+    if len(vectors) > 1 or len(shapes.get("y", ())) != 1 or len(shapes.get("example", ())) != 2:
+        raise ValueError(f"{file} must hold y [N], posterior_mean [N] and an example [L, D], got {shapes}.")
     drawn = _save(series_and_predictions(result, values), Path(f"{stem}-predictions"))
     drawn += _save(calibration(result), Path(f"{stem}-calibration"))
     if "relevant_words" in result["seeds"][0]:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sigkernel_tf.gp import (
     train,
     word_relevance,
 )
+from sigkernel_tf.gp.data.checked_files import write_arrays
 from sigkernel_tf.gp.prediction.evaluation import Evaluator
 
 from .datasets import Dataset, Series
@@ -178,9 +180,11 @@ def _run_seed(dataset: Dataset, protocol: Protocol, seed: int, folder: Path, pro
     start = time.perf_counter()
     model = build_model(dataset, protocol, seed)
     X_test, y_test = as_inputs(dataset.X_test), dataset.y_test[:, None]
-    on_test = Evaluator(model, (X_test, y_test))
+    # In batches of a training step's size, so that Ctrl-C is answered as soon as between two steps.
+    evaluator = partial(Evaluator, model, batch_size=protocol.batch_size)
+    on_test = evaluator((X_test, y_test))
     chosen = some_rows(len(X_test), _MOST_SERIES)
-    during_training = on_test if len(X_test) <= _MOST_SERIES else Evaluator(model, (X_test[chosen], y_test[chosen]))
+    during_training = on_test if len(X_test) <= _MOST_SERIES else evaluator((X_test[chosen], y_test[chosen]))
 
     def record() -> dict[str, float]:
         """The test set's scores for the figure; they do not influence training."""
@@ -218,7 +222,7 @@ def _binary_scores(model: SVGP, dataset: Dataset, folder: Path) -> dict[str, Any
     if dataset.amounts_test is not None:
         values["amount"] = dataset.amounts_test
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / PREDICTIONS, example=np.asarray(dataset.X_test[0]), **values)
+    write_arrays(folder / PREDICTIONS, example=np.asarray(dataset.X_test[0]), **values)
     return binary_scores(dataset.y_test, probability)
 
 

@@ -1,7 +1,5 @@
 """The files of results: what `run` and `time` write, and what tables and figures are made from."""
 
-import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sigkernel_tf.gp.data.checked_files import read_json, write_json
 from sigkernel_tf.gp.data.digest import digest
 
 from .datasets import Dataset, Series
@@ -26,7 +25,7 @@ class Results:
     """
     The results of one experiment, in a folder of its own, whose file is replaced as a whole after each seed.
 
-    :raises ValueError: if the folder holds results of other data or options.
+    :raises ValueError: if the folder holds results of other data or options, or a damaged file.
     """
 
     def __init__(self, folder: Path, dataset: Dataset, options: dict[str, Any]) -> None:
@@ -60,10 +59,10 @@ class Results:
 
     def _read(self) -> None:
         try:
-            saved = json.loads(self.file.read_text(encoding="utf-8"))
-            found = {name: saved[name] for name in self._identity}
-            self.seeds = {seed["seed"]: seed for seed in saved["seeds"]}
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            saved = read_json(self.file)
+            found = {name: dict(saved[name]) for name in self._identity}
+            self.seeds = {int(seed["seed"]): dict(seed) for seed in saved["seeds"]}
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{self.file} is damaged ({error!r}): delete it; the checkpoints beside it are kept."
             ) from error
@@ -108,12 +107,9 @@ def write_timing(folder: Path, timing: dict[str, Any]) -> Path:
     return file
 
 
-def _write(file: Path, content: Any) -> None:
-    """Replace a file as a whole: if the process is killed meanwhile, the old file is kept."""
+def _write(file: Path, content: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, file)
+    write_json(file, content)
 
 
 def read_results(folder: Path) -> list[dict[str, Any]]:
@@ -149,9 +145,9 @@ def read_timings(folder: Path, dataset: str) -> list[dict[str, Any]]:
 
 def _read(file: Path, command: str, check: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         check(content)
-    except (json.JSONDecodeError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{file} must be a result of `python -m experiments {command}`: {error!r}.") from error
     return content
 
@@ -161,14 +157,25 @@ def _order(result: dict[str, Any]) -> tuple[str, int, int]:
     return result["dataset"]["name"], list(MODELS.values()).index(options["model"]), options["num_inducing"]
 
 
-def _check_result(result: dict[str, Any]) -> object:
-    """Look up what every reader needs."""
-    return _order(result), result["options"]["iterations"], result["seeds"][0]["history"]
+def _check_result(result: dict[str, Any]) -> None:
+    """:raises ValueError: for a result that has not all that its readers need, or that has it in another form."""
+    name, _, num_inducing = _order(result)
+    _check_types(name=(name, str), num_inducing=(num_inducing, int), seeds=(result["seeds"], list))
+    _check_types(iterations=(result["options"]["iterations"], int), first_seed=(result["seeds"][0], dict))
+    for seed in result["seeds"]:
+        _check_types(seed=(seed["seed"], int), history=(seed["history"], list))
+        for point in seed["history"]:
+            _check_types(elbo=(point["elbo"], (int, float)))
 
 
-def _check_timing(timing: dict[str, Any]) -> object:
-    """Look up what every reader needs."""
-    return (
-        [timing[name] for name in ("num_inducing", "batch_size", "rounds", "seconds_per_iteration")],
-        timing["environment"]["machine"],
-    )
+def _check_timing(timing: dict[str, Any]) -> None:
+    """:raises ValueError: for a timing that has not all that its readers need, or that has it in another form."""
+    _check_types(**{name: (timing[name], int) for name in ("num_inducing", "batch_size", "rounds")})
+    _check_types(seconds_per_iteration=(timing["seconds_per_iteration"], dict))
+    _check_types(machine=(timing["environment"]["machine"], dict), command=(timing["environment"]["command"], str))
+
+
+def _check_types(**found: tuple[Any, Any]) -> None:
+    for name, (value, kind) in found.items():
+        if not isinstance(value, kind):
+            raise ValueError(f"{name} has the wrong form, {value!r}")

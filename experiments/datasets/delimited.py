@@ -34,7 +34,7 @@ def read_rows(file: Path, delimiter: str, *, length: int | None = None, rows: in
     :raises ValueError: for a line with another number of values, or with something that is not a number, naming the
         file and the line.
     """
-    with file.open(encoding="utf-8") as text:
+    with file.open(encoding="utf-8", errors="replace") as text:  # what is no text is then no number either
         lines = ((number, line) for number, line in enumerate(text, start=1) if line.strip())
         while piece := list(itertools.islice(lines, rows)):
             if length is None:

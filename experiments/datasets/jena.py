@@ -81,14 +81,18 @@ def _key(header: str) -> str:
 def _read_csv(file: Path) -> tuple[np.ndarray, np.ndarray]:
     import pandas as pd  # imported here because it is slow, and --help should not be
 
+    # With one text that stands for NaN, which no file has, pandas makes NaN of the fields that a short line lacks.
+    as_text = {"encoding": "latin-1", "dtype": str, "keep_default_na": False, "na_values": ["\0"]}
     try:
-        table = pd.read_csv(file, encoding="latin-1", dtype=str, keep_default_na=False, skip_blank_lines=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{file}: {error}") from error
-    table.columns = [_key(name) for name in table.columns]
-    absent = [name for name in (_TIME, *COLUMNS) if name not in table.columns]
-    if absent:
-        raise ValueError(f"{file}, line 1: expected a column {absent[0]}, got {', '.join(table.columns)}.")
+        table = pd.read_csv(file, skip_blank_lines=False, **as_text)
+    except Exception as error:  # pandas raises errors of many kinds for files that are no tables
+        raise ValueError(f"{file} could not be read as a table: {error}") from error
+    table.columns = [_key(str(name)) for name in table.columns]
+    names = list(table.columns)
+    wrong = [name for name in (_TIME, *COLUMNS) if names.count(name) != 1]
+    if wrong:
+        a = "one" if wrong[0] in names else "a"
+        raise ValueError(f"{file}, line 1: expected {a} column {wrong[0]}, got {', '.join(names)}.")
     blank = (table.isna() | (table == "")).all(axis=1).to_numpy()
     lines = np.flatnonzero(~blank) + 2  # counted from 1, after the line of names
     table = table[~blank]
@@ -99,6 +103,12 @@ def _read_csv(file: Path) -> tuple[np.ndarray, np.ndarray]:
         numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
         _check_known(file, lines, name, table[name], ~np.isfinite(numbers))
         values[:, column] = np.where(numbers == MISSING, np.nan, numbers)
+    short = table.iloc[:, -1].isna().to_numpy()  # where a comma is lost, all values after it are in wrong columns
+    if short.any():
+        raise ValueError(
+            f"{file}, line {lines[int(np.argmax(short))]}: expected {table.shape[1]} fields, got fewer: the file was "
+            "cut short, or is another."
+        )
     return times.to_numpy().astype("datetime64[m]").astype(np.int64), values
 
 
@@ -112,19 +122,28 @@ def _check_known(file: Path, lines: np.ndarray, name: str, texts: Sequence[str],
 
 
 def _read_npz(file: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    with np.load(file, allow_pickle=False) as arrays:
-        names = [_key(name) for name in arrays["columns"]] if "columns" in arrays.files else []
-        years = sorted(name.removeprefix("time_") for name in arrays.files if name.startswith("time_"))
-        absent = [name for name in COLUMNS if name not in names]
-        if absent or not years:
-            raise ValueError(f"{file}: expected columns {', '.join(COLUMNS)} and a year, got {names} and {years}.")
-        chosen = [names.index(name) for name in COLUMNS]
-        parts = [
-            (arrays[f"time_{year}"].astype(np.int64), arrays[f"series_{year}"][:, chosen].astype(np.float64))
-            for year in years
-        ]
-    for year, (minutes, values) in zip(years, parts, strict=True):
-        if len(minutes) != len(values):
-            raise ValueError(f"{file}: expected a time for each row of {year}, got {len(minutes)} for {len(values)}.")
+    from sigkernel_tf.gp.data.checked_files import read_arrays  # imported here because TensorFlow is slow to import
+
+    arrays = read_arrays(file)
+    names = [_key(str(name)) for name in np.ravel(arrays.get("columns", []))]
+    years = sorted(name.removeprefix("time_") for name in arrays if name.startswith("time_"))
+    absent = [name for name in COLUMNS if name not in names]
+    if absent or not years:
+        raise ValueError(f"{file}: expected columns {', '.join(COLUMNS)} and a year, got {names} and {years}.")
+    chosen = [names.index(name) for name in COLUMNS]
+    parts = []
+    for year in years:
+        minutes, values = arrays[f"time_{year}"], arrays.get(f"series_{year}", np.empty(()))
+        if minutes.ndim != 1 or values.shape != (len(minutes), len(names)):
+            raise ValueError(
+                f"{file}: expected a time for each row of {year} and {len(names)} columns, got times {minutes.shape} "
+                f"and series {values.shape}."
+            )
+        if minutes.dtype.kind not in "iuf" or values.dtype.kind not in "iuf" or not np.isfinite(minutes).all():
+            raise ValueError(
+                f"{file}: expected numbers in {year}, got {minutes.dtype} times and {values.dtype} series."
+            )
+        values = values[:, chosen].astype(np.float64)
         values[values == MISSING] = np.nan
+        parts.append((minutes.astype(np.int64), values))
     return parts

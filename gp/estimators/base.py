@@ -102,8 +102,7 @@ class SignatureGP(BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         if "model_" in state:  # GPflow's models cannot be pickled
-            self._keep_likelihood()
-            state = {**self.__dict__, "_model_arrays": arrays_of(self.model_)}
+            state |= {**self._learnt(), "_model_arrays": arrays_of(self.model_)}
             del state["model_"], state["kernel_"]
         return {**state, "_sklearn_version": super().__getstate__().get("_sklearn_version")}
 
@@ -170,8 +169,14 @@ class SignatureGP(BaseEstimator):
     def _set_likelihood(self, fitted: SiteLikelihood) -> None:
         """Take over what the likelihood has learnt in the fit; those of classes have learnt nothing."""
 
-    def _keep_likelihood(self) -> None:
-        """Take over what the model's likelihood has learnt since, before the model is left behind."""
+    def _learnt(self) -> dict[str, Any]:
+        """
+        What a copy of the model needs beside its arrays, as the model has it now.
+
+        Someone may have trained the model further since the fit. The estimator itself stays as it is.
+        """
+        num_data = self.model_.num_data
+        return {"_num_series": None if num_data is None else int(num_data)}
 
     def _gpflow_likelihood(self) -> gpflow.likelihoods.Likelihood:
         raise NotImplementedError

@@ -52,7 +52,8 @@ def arrays_of(model: gpflow.models.SVGP) -> dict[str, np.ndarray]:
     kernel = model.kernel
     variances = kernel.variance.numpy()[None]
     if kernel.level_variances is not None:
-        variances = kernel.level_variances.numpy()[:-1]
+        # The model's own σ² is 1, but someone may have set another one since.
+        variances = kernel.variance.numpy() * kernel.level_variances.numpy()[:-1]
     return {
         "lengthscales": kernel.lengthscales.numpy(),
         "variances": variances,

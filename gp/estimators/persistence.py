@@ -5,13 +5,12 @@ Files of fitted estimators: NumPy's .npz with arrays and one JSON text, and no p
 """
 
 import json
-import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..data.checked_files import read_arrays, write_arrays
 from . import model
 from .preprocessing import Preprocessing, Preprocessor
 
@@ -26,8 +25,7 @@ def save(path: Path, estimator: Any) -> None:
 
     :raises TypeError: for options or class labels that JSON cannot hold.
     """
-    estimator._keep_likelihood()
-    fitted = {name: getattr(estimator, name) for name in estimator._saved()}
+    fitted = {name: getattr(estimator, name) for name in estimator._saved()} | estimator._learnt()
     fitted["preprocessing_"] = estimator.preprocessing_.to_dict()
     if hasattr(estimator, "feature_names_in_"):
         fitted["feature_names_in_"] = estimator.feature_names_in_
@@ -53,14 +51,18 @@ def restore(path: Path, estimator: Any) -> None:
     :raises ValueError: where it is another file, damaged, of a newer version, or another estimator's.
     """
     saved = read(path, type(estimator).__name__)
-    arrays, fitted = dict(saved["arrays"]), dict(saved["fitted"])
-    estimator.__init__(**saved["params"])
-    estimator.preprocessing_ = Preprocessing(**fitted.pop("preprocessing_"))
-    estimator._preprocessor = Preprocessor(
-        estimator.preprocessing_, arrays.pop("mean"), arrays.pop("deviation"), saved["thinned_to"]
-    )
-    estimator.__dict__.update(fitted)
-    estimator._build_model(arrays)
+    try:
+        arrays, fitted = dict(saved["arrays"]), dict(saved["fitted"])
+        estimator.__init__(**saved["params"])
+        estimator.preprocessing_ = Preprocessing(**fitted["preprocessing_"])
+        estimator._preprocessor = Preprocessor(
+            estimator.preprocessing_, arrays.pop("mean"), arrays.pop("deviation"), saved["thinned_to"]
+        )
+        optional = [name for name in ("feature_names_in_",) if name in fitted]
+        estimator.__dict__.update({name: fitted[name] for name in (*estimator._saved(), *optional)})
+        estimator._build_model(arrays)
+    except Exception as error:  # the model refuses what cannot be its own by errors of many kinds
+        raise _not_ours(path, error) from error
 
 
 def write(path: Path, estimator: str, content: dict[str, Any]) -> None:
@@ -73,13 +75,7 @@ def write(path: Path, estimator: str, content: dict[str, Any]) -> None:
     header = {"format": _FORMAT, "version": _VERSION, "estimator": estimator}
     header |= {name: value for name, value in content.items() if name != "arrays"}
     text = json.dumps(header, default=_encoded)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, header=np.array(text), **content["arrays"])
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_arrays(path, header=np.array(text), **content["arrays"])
 
 
 def read(path: Path, estimator: str) -> dict[str, Any]:
@@ -90,27 +86,27 @@ def read(path: Path, estimator: str) -> dict[str, Any]:
     :raises ValueError: where it is another file, damaged, of a newer version, or another estimator's.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in (*_ARRAYS, "header")}
+        arrays = read_arrays(path)
         header = json.loads(str(arrays.pop("header")), object_hook=_decoded)
-        if not isinstance(header, dict) or header["format"] != _FORMAT:
+        if header["format"] != _FORMAT:
             raise ValueError("its header is another format's")
-    except FileNotFoundError:
-        raise
-    except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{str(path)!r} is no file that save() of a sigkernel_tf estimator wrote, or is damaged ({error}): "
-            "give the file that was saved."
-        ) from error
-    if header["version"] > _VERSION:
-        raise ValueError(
-            f"{str(path)!r} is of version {header['version']}, newer than {_VERSION}: update sigkernel-tf."
-        )
-    if header["estimator"] != estimator:
-        raise ValueError(
-            f"{str(path)!r} holds a {header['estimator']}, expected a {estimator}: load it with that class."
-        )
+        version, of = int(header["version"]), str(header["estimator"])
+        arrays = {name: arrays[name] for name in _ARRAYS} if version <= _VERSION else {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _not_ours(path, error) from error
+    if version > _VERSION:
+        raise ValueError(f"{str(path)!r} is of version {version}, newer than {_VERSION}: update sigkernel-tf.")
+    if of != estimator:
+        raise ValueError(f"{str(path)!r} holds a {of}, expected a {estimator}: load it with that class.")
     return {**header, "arrays": arrays}
+
+
+def _not_ours(path: Path, error: Exception) -> ValueError:
+    fault = f"it has no {error}" if isinstance(error, KeyError) else error
+    return ValueError(
+        f"{str(path)!r} is no file that save() of a sigkernel_tf estimator wrote, or is damaged ({fault}): "
+        "give the file that was saved."
+    )
 
 
 def json_params(params: dict[str, Any]) -> dict[str, Any]:

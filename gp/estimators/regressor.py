@@ -71,8 +71,8 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
     def _gpflow_likelihood(self) -> gpflow.likelihoods.Likelihood:
         return gpflow.likelihoods.Gaussian(self._noise)
 
-    def _keep_likelihood(self) -> None:
-        self._noise = float(self.model_.likelihood.variance.numpy())  # someone may have trained the model further
+    def _learnt(self) -> dict[str, Any]:
+        return {**super()._learnt(), "_noise": float(self.model_.likelihood.variance.numpy())}
 
     def _saved(self) -> tuple[str, ...]:
         return (*super()._saved(), "y_mean_", "y_scale_", "_flat", "_noise")

@@ -40,7 +40,7 @@ class TrainingOptions:
         ends early. None: no phase ends early.
     :param seed: decides the validation split and the minibatches.
     :param checkpoint_dir: the folder for the checkpoint. A checkpoint of the same training that is already there is
-        resumed. None: nothing is saved.
+        resumed. Each training needs a folder of its own. None: nothing is saved.
     :param tensorboard_dir: a folder for TensorBoard, which shows the bound, the NLPP, the values of ``record`` and the
         hyperparameters at each evaluation. None: nothing is written.
     :param progress: whether to show a progress bar, on standard error.

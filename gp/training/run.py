@@ -4,6 +4,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,10 @@ from .results import PHASES, MonitorPoint, TrainingResult, is_over, phase_start
 from .steps import Steps
 from .tensorboard import TensorBoard
 
-_STEPS_PER_CALL = 25  # in one call of the graph: few enough that an interrupt is answered soon
+# An interrupt is answered between two calls of a graph. A call of several steps takes about this long, at most.
+_CALL_SECONDS = 0.5
+_STEPS_PER_CALL = 25
+_VALIDATED_AT_ONCE = (50, 500)  # the least and the most series in a call of the evaluation
 _NOT_FINITE = "NaN or Inf"  # in GPflow's error for a value that a parameter cannot take
 _RESIDUAL_CHECKS = 1000  # paths on which the residual is checked before training
 
@@ -59,9 +63,10 @@ def train(
     With ``checkpoint_dir``, a training that was stopped, in whatever way, goes on from its last checkpoint and reaches
     the same result, as minibatches depend only on the seed and the iteration. Call this function again with the same
     data and options, and with the model built as it was or as an interrupt left it; a checkpoint of other settings or
-    starting values is refused. Ctrl-C saves a checkpoint first; a process that is killed loses the steps since the last
-    evaluation. Likelihoods that draw random numbers of their own (``Softmax``) take them from TensorFlow: seed it with
-    ``tf.random.set_seed``. A resumed training then sees other draws.
+    starting values is refused. Ctrl-C saves a checkpoint first; it is answered after about half a second, or after one
+    step where that takes longer. A process that is killed loses the steps since the last evaluation. While a training
+    runs, no other one can use its ``checkpoint_dir``. Likelihoods that draw random numbers of their own (``Softmax``)
+    take them from TensorFlow: seed it with ``tf.random.set_seed``. A resumed training then sees other draws.
 
     :param model: :class:`~sigkernel_tf.gp.SigGPDE` or any ``gpflow.models.SVGP``; trained in place.
     :param data: X [N, ...] and Y [N, P], as the model takes them (classes: integers from 0, P = 1): arrays, or files
@@ -73,8 +78,8 @@ def train(
         ``validation_fraction`` of the rows is drawn at random.
     :param record: called at every evaluation. The numbers that it returns by name, such as the accuracy on a test set,
         are kept in the history and have no influence on the training.
-    :raises ValueError: for data that the model cannot take, a split with too few series, and another training's
-        checkpoint.
+    :raises ValueError: for data that the model cannot take, a split with too few series, a checkpoint that is damaged
+        or another training's, and a ``checkpoint_dir`` that another training is using.
     :raises TypeError: for a model or options of another type, and a ``record`` that does not return numbers by name.
     :raises FloatingPointError: where the bound is no longer finite.
     """
@@ -89,12 +94,14 @@ def train(
         if isinstance(data, tf.data.Dataset):
             data = spooled(data, Path(folder))
         run = _Run(model, as_rows(data, model.likelihood), options, validation, record)
-        try:
-            return run.to_the_end()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(run.leave()) from None
-        finally:
-            run.steps.release()
+        with run.alone():
+            run.begin()
+            try:
+                return run.to_the_end()
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(run.leave()) from None
+            finally:
+                run.steps.release()
 
 
 def _split(num_data: int, options: TrainingOptions, validation: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -145,6 +152,11 @@ def _recorded(record: Callable[[], Mapping[str, float]] | None) -> dict[str, flo
         ) from error
 
 
+def _steps_at_once(seconds: float) -> int:
+    """How many steps that take so long each are taken in one call of the graph."""
+    return int(np.clip(_CALL_SECONDS / max(seconds, 1e-9), 1, _STEPS_PER_CALL))
+
+
 @dataclass(frozen=True)
 class _State:
     """What a run knows beside its variables. It is replaced as a whole, so that an interrupt leaves no mix of two."""
@@ -175,7 +187,10 @@ class _Run:
         self.model, self.data, self.options, self.record = model, data, options, record
         self.training, held_out = _split(len(data), options, validation)
         self.chosen = {} if validation is None else {"validation": digest(held_out)}  # in the fingerprint, too
-        self.validate = Evaluator(model, data.subset(held_out))
+        # In batches of a step's size, so that an interrupt is answered as soon as between two steps. Measured times do
+        # not decide it, so that a resumed training rounds its scores as the interrupted one did.
+        batch_size = int(np.clip(options.batch_size, *_VALIDATED_AT_ONCE))
+        self.validate = Evaluator(model, data.subset(held_out), batch_size=batch_size)
         self.steps = Steps(model, options)
         self.best = [tf.Variable(variable, trainable=False) for variable in self.steps.hyperparameters]
         self.state = _State()
@@ -186,9 +201,16 @@ class _Run:
             self.checkpoints = Checkpoints(
                 options.checkpoint_dir, variables, self._fingerprint(), lambda: values_digest(model)
             )
-            saved = self.checkpoints.restore()
-            if saved is not None:
-                self.state = _State.from_json(saved)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """While it lasts, no other training can use the same ``checkpoint_dir``."""
+        return nullcontext() if self.checkpoints is None else self.checkpoints.locked()
+
+    def begin(self) -> None:
+        """Go back to the last checkpoint, where there is one."""
+        saved = None if self.checkpoints is None else self.checkpoints.restore(_State.from_json)
+        if saved is not None:
+            self.state = saved
         if self.steps.iteration == 0:
             self._check_residual()
 
@@ -234,7 +256,7 @@ class _Run:
                 variable.assign(value)
         population = self.training if phase < 3 else np.arange(len(self.data))
         self.model.num_data = len(population)
-        steps, warm = self.steps.compile(self.data, with_hyperparameters=phase == 2), False
+        steps, warm, at_once = self.steps.compile(self.data, with_hyperparameters=phase == 2), False, 1
         while True:
             now = self.steps.iteration
             if now > 0 and (now % every == 0 or now == end) and not self._is_recorded(now):
@@ -242,7 +264,7 @@ class _Run:
             if self._is_over(phase):
                 return
             # The first step also optimises the graph, so it is a call of its own that is not timed.
-            count = min(_STEPS_PER_CALL if warm else 1, end - now, every - now % every)
+            count = min(at_once, end - now, every - now % every)
             chosen = minibatches(len(population), self.options.batch_size, self.options.seed, now, count)
             X, Y = self.data.read(population[chosen])
             elapsed = self._call(steps, X, Y)
@@ -250,6 +272,7 @@ class _Run:
                 self.state = replace(
                     self.state, seconds=self.state.seconds + elapsed, steps_timed=self.state.steps_timed + count
                 )
+                at_once = _steps_at_once(elapsed / count)
             warm = True
             self._check_finite(self.steps.elbo_sum)
             bar.update(count)

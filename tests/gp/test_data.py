@@ -10,6 +10,7 @@ import gpflow
 import numpy as np
 import pytest
 import tensorflow as tf
+from damage import damaged, value_or_error
 
 from benchmarks.timing import peak_memory
 from sigkernel_tf.gp import (
@@ -214,12 +215,42 @@ def test_bad_records(tmp_path: Path, data: tuple) -> None:
     write_tfrecords(path, data)
     content = path.read_bytes()
     path.write_bytes(content[:-1])
-    with pytest.raises(ValueError, match="breaks off at byte"):
+    with pytest.raises(ValueError, match=f"record 59, .* breaks off at byte {len(content) - 1}"):
         read_tfrecords(path)
     with tf.io.TFRecordWriter(str(path)) as writer:
         writer.write(b"something else")
     with pytest.raises(ValueError, match="no file of write_tfrecords"):
         read_tfrecords(path)
+
+
+def test_damaged_records(tmp_path: Path, data: tuple) -> None:
+    """Every flipped bit is seen, in lengths, in checksums and in the data; the message has the file and the record."""
+    path = tmp_path / "records"
+    write_tfrecords(path, data)
+    whole = path.read_bytes()
+    length = len(whole) // 60
+    for how, content in damaged(whole, flips=300, cuts=30):
+        path.write_bytes(content)
+        place = len(content) if how.startswith("cut") else int(how.rpartition(" ")[2])
+        if content:
+            _, error = value_or_error(lambda: read_tfrecords(path))
+            expected = f"{path} must be a whole TFRecord file, not compressed, but record {place // length}, which"
+            assert error is not None, how
+            assert error.startswith(expected), how
+    path.write_bytes(whole)
+    np.testing.assert_array_equal(read_tfrecords(path)[0][:], data[0])
+
+
+def test_records_are_replaced_in_one_step(tmp_path: Path, data: tuple) -> None:
+    """What cannot be written leaves the old file; a file can be written from its own rows."""
+    path = tmp_path / "records"
+    write_tfrecords(path, data)
+    whole = path.read_bytes()
+    with pytest.raises(ValueError, match="rows of one width"):
+        write_tfrecords(path, iter([data, (np.zeros((2, 3)), data[1][:2])]))
+    write_tfrecords(path, read_tfrecords(path))
+    assert path.read_bytes() == whole
+    assert [file.name for file in tmp_path.iterdir()] == ["records"]
 
 
 def test_path_dataset_reads_files(data: tuple, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_only_phase_three_trains_on_the_validation_split() -> None:
 
 def test_phase_three_has_the_best_hyperparameters(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([3.0, 2.0, 1.0, 1.5])  # at steps 4, 6 (phase 1), 8, 12 (phase 2)
-    monkeypatch.setattr(run, "Evaluator", lambda *_: lambda: Evaluation(nlpp=next(scores), accuracy=None))
+    monkeypatch.setattr(run, "Evaluator", lambda *_, **__: lambda: Evaluation(nlpp=next(scores), accuracy=None))
     model = toy_model()
     spy = Spy(model)
     result = train(model, toy_data(), toy_options(), record=spy)

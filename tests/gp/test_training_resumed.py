@@ -268,3 +268,44 @@ def test_interrupt_without_a_checkpoint_says_so() -> None:
     model = toy_model()
     with pytest.raises(KeyboardInterrupt, match="nothing is saved: give a checkpoint_dir"):
         train(model, toy_data(), toy_options(), record=Spy(model, raise_at=1))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most"), [(0.0, 25), (1e-4, 25), (0.019, 25), (0.021, 23), (0.1, 5), (0.3, 1), (0.9, 1), (30.0, 1)]
+)
+def test_calls_are_short_enough_to_be_interrupted(seconds: float, most: int) -> None:
+    """Python sees an interrupt between two calls of the graph: slow steps get calls of their own."""
+    assert run._steps_at_once(seconds) == most
+
+
+def test_steps_that_become_slow_get_short_calls(uninterrupted: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of pretended times. The result does not depend on which steps share a call."""
+    pretended = iter([1.0, 0.2, 0.9, 0.001, 0.02, *[0.1] * 100])  # seconds of a step in each call
+    counts: list[int] = []
+    call = run._Run._call
+
+    def timed(self: run._Run, steps: Callable, X: np.ndarray, Y: np.ndarray) -> float:
+        counts.append(len(X))
+        call(self, steps, X, Y)
+        return next(pretended) * len(X)
+
+    monkeypatch.setattr(run._Run, "_call", timed)
+    model = toy_model()
+    assert_same_training(uninterrupted, (model, train(model, toy_data(), toy_options())))
+    assert counts[:4] == [1, 1, 2, 1]  # until the evaluation after four steps
+    assert sum(counts) == 18
+
+
+def test_the_evaluation_takes_batches_of_a_steps_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt is answered between two of them."""
+    sizes = []
+
+    def evaluator(*_: object, batch_size: int) -> Callable:
+        sizes.append(batch_size)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "Evaluator", evaluator)
+    for batch_size in (1, 50, 120, 700):
+        with pytest.raises(KeyboardInterrupt):
+            train(toy_model(), toy_data(1000), toy_options(batch_size=batch_size))
+    assert sizes == [50, 50, 120, 500]
