@@ -14,6 +14,7 @@ from gpflow.models import SVGP
 
 from sigkernel_tf._words import words
 
+from ._checks import check_num_latents
 from ._chunks import row_parts
 from .data.rows import as_array_like
 from .inducing_variables import OrthogonalSignatureFeatures
@@ -177,6 +178,7 @@ def _processes(model: Any) -> list[tuple[OrthogonalSignatureFeatures, SignatureK
                 "model must have OrthogonalSignatureFeatures, whose means belong to words, got "
                 f"{type(model).__name__} with {type(one).__name__}: take SigGPDE."
             )
+    check_num_latents(kernel, inducing, model.q_mu)
     return [(of_each[i % len(of_each)], kernels[i % len(kernels)]) for i in range(model.num_latent_gps)]
 
 

@@ -14,6 +14,7 @@ from gpflow.models import GPModel
 
 from sigkernel_tf._arguments import as_int
 
+from .._checks import check_model
 from .._chunks import row_parts
 from ..data.rows import as_array_like
 
@@ -43,7 +44,8 @@ def predict_in_batches(
         are taken as they come.
     :param out: arrays [N, P] for the means and the variances. They may have more rows, which are left as they are.
     :return: means and variances, [N, P] each; ``out`` where it is given.
-    :raises ValueError: for no inputs, and for an ``out`` of another shape.
+    :raises ValueError: for no inputs, for an ``out`` of another shape, and for a model with another number of latent
+        processes than its multioutput kernel has.
     """
     return over_inputs(predictor(model, model.likelihood.predict_mean_and_var), X, batch_size, out)
 
@@ -53,7 +55,10 @@ def predictor(model: GPModel, then: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], 
     A function of inputs that predicts f and calls ``then`` with the inputs and the means and variances of f.
 
     It is traced once. What depends only on the model is computed here, so the model must not change afterwards.
+
+    :raises ValueError: for a model whose numbers of latent processes do not agree.
     """
+    check_model(model)
     predict_f = model.posterior().predict_f if hasattr(model, "posterior") else model.predict_f
 
     def predict(X: tf.Tensor) -> Sequence[tf.Tensor]:

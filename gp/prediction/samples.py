@@ -9,6 +9,7 @@ from gpflow.models import GPModel
 
 from sigkernel_tf._arguments import as_int
 
+from .._checks import check_model
 from ..data.rows import as_array_like
 
 
@@ -25,7 +26,9 @@ def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int 
     :param num_samples: S, the number of draws.
     :param seed: decides the draws: the same seed, model and inputs give the same draws.
     :return: [S, N, P].
+    :raises ValueError: for a model with another number of latent processes than its multioutput kernel has.
     """
+    check_model(model)
     as_int(num_samples, "num_samples", 1)
     inputs = tf.convert_to_tensor(as_array_like(X), default_float())
     mean, covariance = model.predict_f(inputs, full_cov=True)  # [N, P], [P, N, N]
