@@ -11,12 +11,18 @@ import numpy as np
 import tensorflow as tf
 from gpflow.config import default_float
 
+from .._chunks import row_slices
 from .digest import digest
 from .outputs import check_outputs, output_dtype
 
 
 class Rows:
-    """X and Y, with the same number of rows, read on demand; X is read in GPflow's default float."""
+    """
+    X and Y, with the same number of rows, read on demand; X is read in GPflow's default float.
+
+    X must be finite. Arrays in memory are checked when they come in (:func:`as_rows`), and files whenever a part of
+    them is read, as reading them twice could take hours.
+    """
 
     def __init__(self, X: Any, Y: Any, y_dtype: Any = None, indices: np.ndarray | None = None) -> None:
         """
@@ -36,11 +42,18 @@ class Rows:
         return Rows(self._X, self._Y, self._y_dtype, indices if self._indices is None else self._indices[indices])
 
     def read(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Some rows of X and Y, in memory."""
+        """
+        Some rows of X and Y, in memory.
+
+        :raises ValueError: for a NaN or an infinity in these rows of an X that stays in its file.
+        """
         if self._indices is not None:
             rows = self._indices[rows]
         X, Y = read_rows(self._X, rows), read_rows(self._Y, rows)
-        return X.astype(default_float(), copy=False), Y.astype(self._y_dtype, copy=False)
+        X = X.astype(default_float(), copy=False)
+        if not _is_in_memory(self._X):
+            _check_finite(X, rows, self._X.shape[0])
+        return X, Y.astype(self._y_dtype, copy=False)
 
     def specs(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
         """The specifications of any number of rows of X and Y."""
@@ -67,6 +80,28 @@ def read_rows(array: Any, rows: slice | np.ndarray) -> np.ndarray:
     return np.asarray(array[ordered])[places]
 
 
+def _is_in_memory(array: Any) -> bool:
+    return type(array) is np.ndarray  # a memory-mapped file is of a subclass
+
+
+def _check_finite(X: np.ndarray, rows: slice | np.ndarray, num_rows: int) -> None:
+    """
+    :param X: the rows that were read.
+    :param rows: which rows of the data these are.
+    :param num_rows: the number of rows of the data.
+    :raises ValueError: for a NaN or an infinity in X, naming its row in the data.
+    """
+    if np.isfinite(X).all():
+        return
+    numbers = np.arange(num_rows)[rows].ravel()
+    table = X.reshape(len(numbers), -1)
+    row, column = np.argwhere(~np.isfinite(table))[0]
+    raise ValueError(
+        f"X must be finite, got {table[row, column]} in row {numbers[row]}, column {column}: fill it in, or leave such "
+        "rows out; flatten_paths pads paths of unequal lengths."
+    )
+
+
 def as_array_like(array: Any) -> Any:
     """An array-like as it is; anything else, such as lists and tensors, as a NumPy array."""
     if isinstance(array, tf.Tensor | tf.Variable) or not (hasattr(array, "shape") and hasattr(array, "dtype")):
@@ -81,7 +116,8 @@ def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
     :param data: X [N, ...] and Y [N, P], array-like.
     :param likelihood: one of GPflow's. Y is checked against it and read in the dtype that it takes. None: Y is neither
         checked nor converted.
-    :raises ValueError: for other ranks, differing numbers of rows, no rows, and a Y that the likelihood cannot take.
+    :raises ValueError: for other ranks, differing numbers of rows, no rows, a NaN or an infinity in an array X, and a Y
+        that the likelihood cannot take.
     :raises TypeError: for data that are not a pair, and a Y that does not hold numbers.
     """
     if not isinstance(data, (tuple, list)) or len(data) != 2:
@@ -94,6 +130,9 @@ def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
         )
     if X.shape[0] != Y.shape[0] or X.shape[0] == 0:
         raise ValueError(f"data must have the same number of rows in X and Y, at least one, got {X.shape}, {Y.shape}.")
+    if _is_in_memory(X):
+        for rows in row_slices(len(X), 4096):
+            _check_finite(X[rows].astype(default_float(), copy=False), rows, len(X))
     if likelihood is None:
         return Rows(X, Y)
     check_outputs(Y, likelihood)
