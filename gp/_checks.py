@@ -9,14 +9,17 @@ from gpflow.kernels import Kernel, LinearCoregionalization, MultioutputKernel
 from gpflow.models import SVGP, GPModel
 from gpflow.utilities import positive
 
+from sigkernel_tf._arguments import check_unmasked
+
 
 def positive_parameter(value: TensorData, name: str) -> Parameter:
     """
     A trainable parameter of positive numbers, of any shape.
 
     :raises TypeError: for anything but numbers.
-    :raises ValueError: for numbers that are not positive and finite.
+    :raises ValueError: for numbers that are not positive and finite, and for masked ones.
     """
+    check_unmasked(value, name)
     numbers = value.numpy() if hasattr(value, "numpy") else np.asarray(value)
     if numbers.dtype.kind not in "iuf":
         raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}: for instance {name}=1.0.")

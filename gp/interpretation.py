@@ -202,7 +202,7 @@ def _checked_names(channel_names: Sequence[str] | None, num_channels: int) -> li
 
 def _spread(inducing: OrthogonalSignatureFeatures, kernel: Any, X: Any) -> np.ndarray:
     """Standard deviations of the features over the paths, [M], a batch at a time by pairwise updates (Chan 1983)."""
-    paths = as_array_like(X)
+    paths = as_array_like(X, "X")
     if len(paths.shape) != 2 or paths.shape[0] == 0:
         raise ValueError(
             f"X must be flattened paths [N, L * D], N at least 1, got shape {paths.shape}: use flatten_paths."

@@ -8,9 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from ._arguments import check_path_shape
+from ._arguments import check_path_shape, check_unmasked
 
 DTYPES = (tf.float32, tf.float64)
+_UNMASK = "sk.paths.pad_ragged takes masked steps at the end of a path as padding; fill others in, as in X.filled(0.0)"
 
 
 def as_float_tensor(value: Any, name: str) -> tf.Tensor:
@@ -18,13 +19,14 @@ def as_float_tensor(value: Any, name: str) -> tf.Tensor:
     ``value`` as a float32 or float64 tensor.
 
     :raises TypeError: for any other dtype, as nothing is cast silently, and for what is no dense array.
-    :raises ValueError: for nested lists of unequal length.
+    :raises ValueError: for nested lists of unequal length, and for a masked array.
     """
     if isinstance(value, (tf.RaggedTensor, tf.SparseTensor)):
         raise TypeError(
             f"{name} must be a dense tensor or an array, got a {type(value).__name__}: "
             "sk.paths.pad_ragged makes a dense one of paths of unequal length."
         )
+    check_unmasked(value, name, _UNMASK)
     try:
         tensor = tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:

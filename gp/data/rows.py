@@ -11,9 +11,15 @@ import numpy as np
 import tensorflow as tf
 from gpflow.config import default_float
 
+from sigkernel_tf._arguments import check_unmasked
+
 from .._chunks import row_slices
 from .digest import digest
 from .outputs import check_outputs, output_dtype
+
+_UNMASK = (
+    "fill the masked elements in, or leave their rows out; flatten_paths takes masked steps at a path's end as padding"
+)
 
 
 class Rows:
@@ -102,8 +108,14 @@ def _check_finite(X: np.ndarray, rows: slice | np.ndarray, num_rows: int) -> Non
     )
 
 
-def as_array_like(array: Any) -> Any:
-    """An array-like as it is; anything else, such as lists and tensors, as a NumPy array."""
+def as_array_like(array: Any, name: str) -> Any:
+    """
+    An array-like as it is; anything else, such as lists and tensors, as a NumPy array.
+
+    :param name: of the argument, for the error.
+    :raises ValueError: for a masked array.
+    """
+    check_unmasked(array, name, _UNMASK)
     if isinstance(array, tf.Tensor | tf.Variable) or not (hasattr(array, "shape") and hasattr(array, "dtype")):
         return np.asarray(array)
     return array
@@ -122,7 +134,7 @@ def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
     """
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise TypeError(f"data must be a pair (X, Y), got {type(data).__name__}: for instance data=(X_train, Y_train).")
-    X, Y = (as_array_like(part) for part in data)
+    X, Y = (as_array_like(part, name) for part, name in zip(data, "XY", strict=True))
     if len(X.shape) < 2 or len(Y.shape) != 2:
         raise ValueError(
             f"data must be X [N, columns] and Y [N, outputs], got shapes {X.shape} and {Y.shape}: "

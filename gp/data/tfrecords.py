@@ -15,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
+from sigkernel_tf._arguments import check_unmasked
+
 from .._chunks import row_slices
 from .rows import as_rows
 
@@ -38,6 +40,8 @@ def write_tfrecords(path: str | Path, data: tuple[Any, Any] | Iterable[tuple[Any
     first, count = None, 0
     with tf.io.TFRecordWriter(str(path)) as writer:
         for batch in batches:
+            for part, name in zip(batch, "XY", strict=True):
+                check_unmasked(part, name)
             X, Y = (np.asarray(part) for part in batch)
             kind = (X.shape[1:], X.dtype, Y.shape[1:], Y.dtype)
             first = first or kind

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from sigkernel_tf._arguments import check_unmasked, masked_as_nan
 from sigkernel_tf._padded_paths import PaddedPaths
 
 Series = list[np.ndarray]
@@ -22,9 +23,9 @@ def as_series(X: Any, name: str = "X") -> Series:
     """
     The series of a panel, each as a float64 array [L_i, D]. A panel is one of the following.
 
-    * an array [N, L, D], tslearn's too: steps at a series' end that are NaN in all channels are padding. sktime's
-      "numpy3D" is [N, D, L] and cannot be told apart: give ``X.transpose(0, 2, 1)``, or sktime's DataFrames. ``fit``
-      warns of arrays with more channels than time steps;
+    * an array [N, L, D], tslearn's too: steps at a series' end that are NaN in all channels are padding, and masked
+      elements of a NumPy masked array count as NaN. sktime's "numpy3D" is [N, D, L] and cannot be told apart: give
+      ``X.transpose(0, 2, 1)``, or sktime's DataFrames. ``fit`` warns of arrays with more channels than time steps;
     * an array [N, L] or a list of lists of numbers: one channel;
     * a list (or an array of objects) of series [L_i, D] or [L_i], also of DataFrames with one row for each time step.
       Those of aeon's "np-list" are [D, L_i]: give ``[x.T for x in X]``;
@@ -209,6 +210,8 @@ def _one(one: Any, name: str) -> np.ndarray:
 
 
 def _numbers(values: Any, name: str) -> np.ndarray:
+    values = masked_as_nan(values)
+    check_unmasked(values, name, "give a masked array of numbers by itself, one for each series")
     try:
         array = np.asarray(values)
     except ValueError as error:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from gpflow.config import default_float
 from gpflow.models import GPModel
 
-from sigkernel_tf._arguments import as_int
+from sigkernel_tf._arguments import as_int, check_unmasked
 
 from .._checks import check_model
 from .._chunks import row_parts
@@ -107,10 +107,14 @@ def over_batches(
 
 def _input_batches(X: Any, batch_size: int) -> Iterator[Any]:
     if isinstance(X, Iterable) and not hasattr(X, "shape") and not isinstance(X, (list, tuple)):
-        yield from (batch[0] if isinstance(batch, tuple) else batch for batch in X)
+        for batch in X:
+            inputs = batch[0] if isinstance(batch, tuple) else batch
+            check_unmasked(inputs, "X")
+            yield inputs
         return
+    check_unmasked(X, "X")
     try:
-        array = as_array_like(X)
+        array = as_array_like(X, "X")
     except ValueError as error:
         raise ValueError(
             "X must be one array, or an iterator of batches, got a list of arrays of several shapes: take iter(X) "

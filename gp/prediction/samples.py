@@ -30,7 +30,7 @@ def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int 
     """
     check_model(model)
     as_int(num_samples, "num_samples", 1)
-    inputs = tf.convert_to_tensor(as_array_like(X), default_float())
+    inputs = tf.convert_to_tensor(as_array_like(X, "X"), default_float())
     mean, covariance = model.predict_f(inputs, full_cov=True)  # [N, P], [P, N, N]
     values, vectors = tf.linalg.eigh(0.5 * (covariance + tf.linalg.matrix_transpose(covariance)))
     roots = vectors * tf.sqrt(tf.maximum(values, 0.0))[:, None, :]

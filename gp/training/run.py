@@ -15,6 +15,8 @@ import tensorflow as tf
 from gpflow.models import SVGP
 from tqdm.auto import tqdm
 
+from sigkernel_tf._arguments import check_unmasked
+
 from ..data import Rows, as_rows, minibatches
 from ..data.datasets import spooled
 from ..data.digest import digest
@@ -111,6 +113,7 @@ def _split(num_data: int, options: TrainingOptions, validation: Any) -> tuple[np
         order = np.random.default_rng([options.seed, 0]).permutation(num_data)
         held_out, what = order[:num_validation], f"validation_fraction={options.validation_fraction}"
     else:
+        check_unmasked(validation, "validation", "give validation.compressed(), the row numbers that are not masked")
         try:
             held_out = np.asarray(validation)
         except ValueError:  # arrays of several shapes
