@@ -5,8 +5,12 @@ from typing import Any
 import numpy as np
 from gpflow.base import Parameter, TensorData
 from gpflow.config import default_float
-from gpflow.kernels import Kernel
+from gpflow.inducing_variables import InducingVariables, MultioutputInducingVariables
+from gpflow.kernels import Kernel, LinearCoregionalization, MultioutputKernel
+from gpflow.models import SVGP, GPModel
 from gpflow.utilities import positive
+
+from sigkernel_tf._arguments import check_unmasked
 
 
 def positive_parameter(value: TensorData, name: str) -> Parameter:
@@ -14,8 +18,9 @@ def positive_parameter(value: TensorData, name: str) -> Parameter:
     A trainable parameter of positive numbers, of any shape.
 
     :raises TypeError: for anything but numbers.
-    :raises ValueError: for numbers that are not positive and finite.
+    :raises ValueError: for numbers that are not positive and finite, and for masked ones.
     """
+    check_unmasked(value, name)
     numbers = value.numpy() if hasattr(value, "numpy") else np.asarray(value)
     if numbers.dtype.kind not in "iuf":
         raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}: for instance {name}=1.0.")
@@ -36,3 +41,39 @@ def described(kernel: Any) -> str:
     if getattr(kernel, "static_kernel", None) is not None:
         return f"{name} with static_kernel={described(kernel.static_kernel)}"
     return name
+
+
+def check_num_latents(kernel: Kernel, inducing_variable: InducingVariables, q_mu: Any) -> None:
+    """
+    Check that q(u) has a process for each latent process of a multioutput kernel.
+
+    Where it has not, TensorFlow would broadcast one process to several kernels, and GPflow would predict too few
+    outputs. Only inducing variables in one of GPflow's wrappers have a column of q_mu for each latent process.
+
+    :param q_mu: [M, L].
+    :raises ValueError: where the numbers differ, and where a LinearCoregionalization has another number of kernels than
+        its W has columns.
+    """
+    if not (isinstance(kernel, MultioutputKernel) and isinstance(inducing_variable, MultioutputInducingVariables)):
+        return
+    expected, found = kernel.num_latent_gps, q_mu.shape[-1]
+    if isinstance(kernel, LinearCoregionalization) and len(kernel.kernels) not in (1, expected):
+        raise ValueError(
+            f"W of {described(kernel)} must have a column for each of its {len(kernel.kernels)} kernels, got "
+            f"{expected} columns: give W the shape [outputs, kernels]."
+        )
+    if found not in (None, expected):
+        raise ValueError(
+            f"num_latent_gps must be {expected}, the number of latent processes of the kernel {described(kernel)}, got "
+            f"{found}: build the model with num_latent_gps={expected}."
+        )
+
+
+def check_model(model: GPModel) -> None:
+    """
+    Check a model before it is used: :func:`check_num_latents`. Models without a q(u) of inducing variables pass.
+
+    :raises ValueError: where the model's kernel and its q(u) do not fit.
+    """
+    if isinstance(model, SVGP):
+        check_num_latents(model.kernel, model.inducing_variable, model.q_mu)

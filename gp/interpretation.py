@@ -12,6 +12,7 @@ from gpflow.models import SVGP
 
 from sigkernel_tf._words import words
 
+from ._checks import check_num_latents
 from ._chunks import row_parts
 from .data.rows import as_array_like, as_default_float
 from .inducing_variables import OrthogonalSignatureFeatures
@@ -175,6 +176,7 @@ def _processes(model: Any) -> list[tuple[OrthogonalSignatureFeatures, SignatureK
                 "model must have OrthogonalSignatureFeatures, whose means belong to words, got "
                 f"{type(model).__name__} with {type(one).__name__}: take SigGPDE."
             )
+    check_num_latents(kernel, inducing, model.q_mu)
     return [(of_each[i % len(of_each)], kernels[i % len(kernels)]) for i in range(model.num_latent_gps)]
 
 
@@ -198,7 +200,7 @@ def _checked_names(channel_names: Sequence[str] | None, num_channels: int) -> li
 
 def _spread(inducing: OrthogonalSignatureFeatures, kernel: Any, X: Any) -> np.ndarray:
     """Standard deviations of the features over the paths, [M], a batch at a time by pairwise updates (Chan 1983)."""
-    paths = as_array_like(X)
+    paths = as_array_like(X, "X")
     if len(paths.shape) != 2 or paths.shape[0] == 0:
         raise ValueError(
             f"X must be flattened paths [N, L * D], N at least 1, got shape {paths.shape}: use flatten_paths."

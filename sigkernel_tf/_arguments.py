@@ -1,4 +1,4 @@
-"""Checks of arguments that need no TensorFlow: whole numbers, and the shapes of paths."""
+"""Checks of arguments that need no TensorFlow: whole numbers, the shapes of paths, and masks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -43,3 +43,31 @@ def check_path_shape(shape: Sequence[int | None], name: str, variable: str) -> N
         raise ValueError(f"{name} must have at least one time step, got shape {shape}: drop empty series first.")
     if shape[2] == 0:
         raise ValueError(f"{name} must have at least one channel, got shape {shape}.")
+
+
+def check_unmasked(value: Any, name: str, cure: str = "") -> None:
+    """
+    Refuses a NumPy masked array some of whose elements are masked, and a list that holds one.
+
+    NumPy and TensorFlow would drop the mask without a word and compute with what lies under it.
+
+    :param name: of the argument, for the error.
+    :param cure: what to do instead; by default, to fill the masked elements in.
+    :raises ValueError: for a masked element.
+    """
+    if isinstance(value, (list, tuple)):
+        for one in value:
+            check_unmasked(one, name, cure)
+    elif isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(
+            f"{name} must have no masked elements, got a masked array with {np.ma.count_masked(value)} of "
+            f"{value.size} masked: {cure or f'fill them in first, as in {name}.filled(0.0)'}."
+        )
+
+
+def masked_as_nan(value: Any) -> Any:
+    """A masked array of numbers as a plain array that is NaN where it is masked; anything else as it is."""
+    if not isinstance(value, np.ma.MaskedArray) or value.dtype.kind not in "iubf":
+        return value
+    dtype = value.dtype if value.dtype.kind == "f" else np.float64
+    return np.ma.filled(value.astype(dtype), np.nan)

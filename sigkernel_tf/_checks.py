@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from . import _library
-from ._arguments import check_path_shape
+from ._arguments import check_path_shape, check_unmasked
 
 DTYPES = (tf.float32, tf.float64)
+_UNMASK = "sk.paths.pad_ragged takes masked steps at the end of a path as padding; fill others in, as in X.filled(0.0)"
 
 
 def as_float_tensor(value: Any, name: str) -> tf.Tensor:
@@ -20,7 +21,7 @@ def as_float_tensor(value: Any, name: str) -> tf.Tensor:
     ``value`` as a float32 or float64 tensor.
 
     :raises TypeError: for any other dtype, as nothing is cast silently, and for what is no dense array.
-    :raises ValueError: for nested lists of unequal length.
+    :raises ValueError: for nested lists of unequal length, and for a masked array.
     :raises RuntimeError: in a process that was forked from one that had used TensorFlow.
     """
     _library.check_process()  # before TensorFlow is asked for anything
@@ -30,6 +31,7 @@ def as_float_tensor(value: Any, name: str) -> tf.Tensor:
             "sk.paths.pad_ragged makes a dense one of paths of unequal length."
         )
     check_no_long_double(value, name)
+    check_unmasked(value, name, _UNMASK)
     try:
         tensor = tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ._arguments import check_unmasked
+
 
 @dataclasses.dataclass(frozen=True)
 class PaddedPaths:
@@ -86,6 +88,7 @@ def moments(paths: PaddedPaths, *, per_series: bool) -> tuple[tf.Tensor, tf.Tens
 
 
 def _statistic(given: Any, name: str, paths: PaddedPaths) -> tf.Tensor:
+    check_unmasked(given, name)
     value = _as_dtype(given, name, paths.values.dtype)
     channels = paths.values.shape[-1]
     if value.shape.rank not in (0, 1, None) or (value.shape.rank == 1 and value.shape[0] not in (channels, None)):

@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from . import _keras_paths, _keras_signatures, _memory, _words
-from ._arguments import as_int, check_path_shape
+from ._arguments import as_int, check_path_shape, check_unmasked
 
 _BASES = ("words", "expanded")
 Shape = Sequence[int | None]
@@ -77,6 +77,12 @@ class _PathLayer(keras.layers.Layer):
                 regularizer=self.scaling_regularizer,
                 autocast=False,
             )
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """As :meth:`call`, once it is known that no mask of NumPy's gets lost; Keras makes tensors of arrays."""
+        cure = "give values without a mask, and mask=~numpy.ma.getmaskarray(inputs).any(axis=-1), [B, L]"
+        check_unmasked(inputs, f"inputs of {self.name}", cure)
+        return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Any, mask: Any = None, lengths: Any = None) -> Any:
         """

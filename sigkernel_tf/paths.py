@@ -9,7 +9,8 @@ tensors out, differentiable, also inside ``tf.function``.
 * a list of N arrays or tensors [L_i, D], or [L_i] for one channel, which comes back as [L_i, 1];
 * a ``tf.RaggedTensor`` [N, (L_i), D], or [N, (L_i)] for one channel.
 
-In lists and ragged tensors too, steps at the end that are NaN in all channels count as padding and are dropped.
+In lists and ragged tensors too, steps at the end that are NaN in all channels count as padding and are dropped. The
+masked elements of a NumPy masked array count as NaN, and what comes back is a plain array.
 float32 and float64 are kept; integers become float64 in NumPy and are refused as tensors. A NaN or an infinity inside a
 series is an error that names the series and the step: a ValueError for NumPy, a tf.errors.InvalidArgumentError for
 tensors. What the arguments' shapes and dtypes show is a ValueError or TypeError.
@@ -22,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from . import _checks, _padded_paths
+from ._arguments import check_unmasked, masked_as_nan
 from ._padded_paths import PaddedPaths
 
 
@@ -203,7 +205,9 @@ def _ragged(X: list[Any] | tuple[Any, ...]) -> tf.RaggedTensor:
 
 
 def _floats(value: Any, name: str) -> np.ndarray:
-    """``value`` as a NumPy array, integers and booleans as float64."""
+    """``value`` as a NumPy array, integers and booleans as float64, and NaN where a masked array is masked."""
+    value = masked_as_nan(value)
+    check_unmasked(value, name, "give masked arrays by themselves, one a series")  # in a list within a list
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from . import _checks
+from ._arguments import check_unmasked
 
 StaticKernel = Callable[[Any, Any], tf.Tensor]
 
@@ -195,6 +196,7 @@ def _scaled(X: Any, Y: Any, lengthscale: Any, variance: Any) -> tuple[tf.Tensor,
 def _number(value: Any, like: tf.Tensor, name: str) -> tf.Tensor:
     """A parameter in the dtype of the points; a tensor or variable of another dtype is refused, not cast."""
     if not tf.is_tensor(value):  # a number or an array, whose values can be read
+        check_unmasked(value, name)
         known = np.asarray(value)
         if known.dtype.kind in "iuf":
             if (known <= 0).any():

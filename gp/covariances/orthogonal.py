@@ -8,6 +8,8 @@ from check_shapes import check_shapes
 from gpflow.base import TensorType
 from gpflow.covariances import Kuf, Kuu
 from gpflow.inducing_variables import (
+    FallbackSeparateIndependentInducingVariables,
+    FallbackSharedIndependentInducingVariables,
     MultioutputInducingVariables,
     SeparateIndependentInducingVariables,
     SharedIndependentInducingVariables,
@@ -28,10 +30,17 @@ from ..inducing_variables import (
 from ..kernels import SignatureKernel
 from .unsuitable import refuse_other_kernels
 
-# GPflow dispatches on the types of its wrappers, not on what they hold: for each of these pairs we look inside.
+# GPflow dispatches on the types of its wrappers, not on what they hold: for each of these pairs we look inside. The
+# plain wrappers are subclasses of the Fallback ones and come first: else we would find our own function for them where
+# we look for GPflow's.
 MULTIOUTPUT_PAIRS = tuple(
     itertools.product(
-        (SharedIndependentInducingVariables, SeparateIndependentInducingVariables),
+        (
+            SharedIndependentInducingVariables,
+            SeparateIndependentInducingVariables,
+            FallbackSharedIndependentInducingVariables,
+            FallbackSeparateIndependentInducingVariables,
+        ),
         (SharedIndependent, SeparateIndependent, LinearCoregionalization),
     )
 )

@@ -11,12 +11,24 @@ import numpy as np
 import tensorflow as tf
 from gpflow.config import default_float
 
+from sigkernel_tf._arguments import check_unmasked
+
+from .._chunks import row_slices
 from .digest import digest
 from .outputs import check_outputs, output_dtype
 
+_UNMASK = (
+    "fill the masked elements in, or leave their rows out; flatten_paths takes masked steps at a path's end as padding"
+)
+
 
 class Rows:
-    """X and Y, with the same number of rows, read on demand; X is read in GPflow's default float."""
+    """
+    X and Y, with the same number of rows, read on demand; X is read in GPflow's default float.
+
+    X must be finite. Arrays in memory are checked when they come in (:func:`as_rows`), and files whenever a part of
+    them is read, as reading them twice could take hours.
+    """
 
     def __init__(self, X: Any, Y: Any, y_dtype: Any = None, indices: np.ndarray | None = None) -> None:
         """
@@ -36,11 +48,18 @@ class Rows:
         return Rows(self._X, self._Y, self._y_dtype, indices if self._indices is None else self._indices[indices])
 
     def read(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Some rows of X and Y, in memory."""
+        """
+        Some rows of X and Y, in memory.
+
+        :raises ValueError: for a NaN or an infinity in these rows of an X that stays in its file.
+        """
         if self._indices is not None:
             rows = self._indices[rows]
         X, Y = read_rows(self._X, rows), read_rows(self._Y, rows)
-        return X.astype(default_float(), copy=False), Y.astype(self._y_dtype, copy=False)
+        X = X.astype(default_float(), copy=False)
+        if not _is_in_memory(self._X):
+            _check_finite(X, rows, self._X.shape[0])
+        return X, Y.astype(self._y_dtype, copy=False)
 
     def specs(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
         """The specifications of any number of rows of X and Y."""
@@ -67,8 +86,36 @@ def read_rows(array: Any, rows: slice | np.ndarray) -> np.ndarray:
     return np.asarray(array[ordered])[places]
 
 
-def as_array_like(array: Any) -> Any:
-    """An array-like as it is; anything else, such as lists and tensors, as a NumPy array."""
+def _is_in_memory(array: Any) -> bool:
+    return type(array) is np.ndarray  # a memory-mapped file is of a subclass
+
+
+def _check_finite(X: np.ndarray, rows: slice | np.ndarray, num_rows: int) -> None:
+    """
+    :param X: the rows that were read.
+    :param rows: which rows of the data these are.
+    :param num_rows: the number of rows of the data.
+    :raises ValueError: for a NaN or an infinity in X, naming its row in the data.
+    """
+    if np.isfinite(X).all():
+        return
+    numbers = np.arange(num_rows)[rows].ravel()
+    table = X.reshape(len(numbers), -1)
+    row, column = np.argwhere(~np.isfinite(table))[0]
+    raise ValueError(
+        f"X must be finite, got {table[row, column]} in row {numbers[row]}, column {column}: fill it in, or leave such "
+        "rows out; flatten_paths pads paths of unequal lengths."
+    )
+
+
+def as_array_like(array: Any, name: str) -> Any:
+    """
+    An array-like as it is; anything else, such as lists and tensors, as a NumPy array.
+
+    :param name: of the argument, for the error.
+    :raises ValueError: for a masked array.
+    """
+    check_unmasked(array, name, _UNMASK)
     if isinstance(array, tf.Tensor | tf.Variable) or not (hasattr(array, "shape") and hasattr(array, "dtype")):
         return np.asarray(array)
     return array
@@ -88,12 +135,13 @@ def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
     :param data: X [N, ...] and Y [N, P], array-like.
     :param likelihood: one of GPflow's. Y is checked against it and read in the dtype that it takes. None: Y is neither
         checked nor converted.
-    :raises ValueError: for other ranks, differing numbers of rows, no rows, and a Y that the likelihood cannot take.
+    :raises ValueError: for other ranks, differing numbers of rows, no rows, a NaN or an infinity in an array X, and a Y
+        that the likelihood cannot take.
     :raises TypeError: for data that are not a pair, and a Y that does not hold numbers.
     """
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise TypeError(f"data must be a pair (X, Y), got {type(data).__name__}: for instance data=(X_train, Y_train).")
-    X, Y = (as_array_like(part) for part in data)
+    X, Y = (as_array_like(part, name) for part, name in zip(data, "XY", strict=True))
     if len(X.shape) < 2 or len(Y.shape) != 2:
         raise ValueError(
             f"data must be X [N, columns] and Y [N, outputs], got shapes {X.shape} and {Y.shape}: "
@@ -101,6 +149,9 @@ def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
         )
     if X.shape[0] != Y.shape[0] or X.shape[0] == 0:
         raise ValueError(f"data must have the same number of rows in X and Y, at least one, got {X.shape}, {Y.shape}.")
+    if _is_in_memory(X):
+        for rows in row_slices(len(X), 4096):
+            _check_finite(X[rows].astype(default_float(), copy=False), rows, len(X))
     if likelihood is None:
         return Rows(X, Y)
     check_outputs(Y, likelihood)

@@ -18,6 +18,8 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.python.lib.io import _pywrap_record_io  # the reader beneath tf.data, without a graph for each file
 
+from sigkernel_tf._arguments import check_unmasked
+
 from .._chunks import row_slices
 from .checked_files import replacing
 from .rows import as_rows
@@ -42,6 +44,8 @@ def write_tfrecords(path: str | Path, data: tuple[Any, Any] | Iterable[tuple[Any
     with replacing(Path(path)) as temporary:
         with tf.io.TFRecordWriter(str(temporary)) as writer:
             for batch in batches:
+                for part, name in zip(batch, "XY", strict=True):
+                    check_unmasked(part, name)
                 X, Y = (np.asarray(part) for part in batch)
                 kind = (X.shape[1:], X.dtype, Y.shape[1:], Y.dtype)
                 first = first or kind

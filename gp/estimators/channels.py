@@ -3,7 +3,7 @@
 import warnings
 from typing import Any
 
-from .panels import Series, is_listed
+from .panels import Series, is_listed, list_layout
 
 
 def column_names(X: Any) -> list[str] | None:
@@ -47,6 +47,8 @@ def check_number(series: Series, num_channels: int, X: Any, estimator: str) -> N
         return
     shape: Any = getattr(X, "shape", ())
     cure = "give the same channels in the same order, time before channels ([N, L, D])"
+    if is_listed(X):
+        cure = f"give the same channels in the same order; {list_layout('X')}"
     if len(shape) == 2 and shape[1] == num_channels:
         cure = f"an array {tuple(shape)} is that many series of one channel; one series is X[None]"
     elif len(shape) == 3 and shape[1] == num_channels:

@@ -10,6 +10,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from sigkernel_tf._arguments import check_unmasked
+
 from ..data.classes import LogisticBernoulli, logistic_or_softmax_probabilities
 from .base import SignatureGP
 from .tasks import Classification
@@ -96,6 +98,7 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
 def _labels(y: Any, num_series: int) -> np.ndarray:
     if y is None:
         raise ValueError("y must hold a label for each series: requires y to be passed, but the target y is None.")
+    check_unmasked(y, "y", "drop the series without a label")
     if isinstance(y, (list, tuple)) and all(isinstance(label, str) or np.ndim(label) == 0 for label in y):
         _check_kinds(y)  # before NumPy makes text of numbers beside text
     labels = column_or_1d(y, warn=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sigkernel_tf._arguments import as_int
+from sigkernel_tf._arguments import as_int, check_unmasked
 
 from .preprocessing import Preprocessing, candidates
 
@@ -65,6 +65,7 @@ def checked_options(params: dict[str, Any], num_series: int, num_channels: int, 
 def _lengthscales(given: Any) -> np.ndarray | None:
     if given is None:
         return None
+    check_unmasked(given, "lengthscales")
     try:
         lengthscales = np.asarray(given, float)
     except (TypeError, ValueError) as error:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from sigkernel_tf._arguments import check_unmasked, masked_as_nan
 from sigkernel_tf._padded_paths import PaddedPaths
 
 Series = list[np.ndarray]
 """One array [L_i, D] for each series."""
 
-_MANY_CHANNELS = 10  # times as many channels as time steps: more than in any public data set of arrays [N, L, D]
 _FORMATS = (
     "[N, L, D] (series, time steps, channels), [N, L] for one channel, a list of series [L_i, D] or [L_i], or sktime's "
     "nested or multi-indexed DataFrame"
@@ -23,10 +23,12 @@ def as_series(X: Any, name: str = "X") -> Series:
     """
     The series of a panel, each as a float64 array [L_i, D]. A panel is one of the following.
 
-    * an array [N, L, D], tslearn's too: steps at a series' end that are NaN in all channels are padding. sktime's
-      "numpy3D" is [N, D, L] and cannot be told apart: give ``X.transpose(0, 2, 1)``, or sktime's DataFrames;
+    * an array [N, L, D], tslearn's too: steps at a series' end that are NaN in all channels are padding, and masked
+      elements of a NumPy masked array count as NaN. sktime's "numpy3D" is [N, D, L] and cannot be told apart: give
+      ``X.transpose(0, 2, 1)``, or sktime's DataFrames. ``fit`` warns of arrays with more channels than time steps;
     * an array [N, L] or a list of lists of numbers: one channel;
-    * a list (or an array of objects) of series [L_i, D] or [L_i], also of DataFrames with one row for each time step;
+    * a list (or an array of objects) of series [L_i, D] or [L_i], also of DataFrames with one row for each time step.
+      Those of aeon's "np-list" are [D, L_i]: give ``[x.T for x in X]``;
     * sktime's nested DataFrame: each row is a series, each column a channel, each cell a pandas Series or an array;
     * sktime's "pd-multiindex": rows are indexed by (series, time), those of a series beside each other and in the order
       of time; each column is a channel. The times themselves are not used;
@@ -49,9 +51,10 @@ def as_series(X: Any, name: str = "X") -> Series:
         )
     for i, one in enumerate(series):
         if one.shape[1] != channels:
+            layout = f"; {list_layout(name)}" if is_listed(X) else ""
             raise ValueError(
                 f"{name} must have as many channels in every series, got {channels} in series 0 and {one.shape[1]} in "
-                f"series {i}: drop or add channels."
+                f"series {i}: drop or add channels{layout}."
             )
     return [_without_padding(one, i, name) for i, one in enumerate(series)]
 
@@ -61,13 +64,21 @@ def is_listed(X: Any) -> bool:
     return isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
 
 
+def list_layout(name: str) -> str:
+    """How the series of a list lie, and what to do with those of other libraries: the end of an error about lists."""
+    return (
+        "the series of a list must have shape (time steps, channels); where it is (channels, time steps), as in aeon's "
+        f"np-list, give [x.T for x in {name}]"
+    )
+
+
 def warn_if_transposed(X: Any, name: str = "X") -> None:
-    """Warn of an array [N, L, D] that looks like sktime's numpy3D, [N, D, L]."""
+    """Warn of an array [N, L, D] with more channels than time steps, as it may be sktime's numpy3D, [N, D, L]."""
     shape = tuple(X.shape) if hasattr(X, "ndim") else ()
     if len(shape) != 3 or 0 in shape:
         return
     _, length, channels = shape
-    if (length == 1 and channels > 1) or channels >= _MANY_CHANNELS * length:
+    if channels > length:
         warnings.warn(
             f"{name} has shape {shape}, [N, L, D]: {length} time step(s) of {channels} channels. If it is "
             f"sktime's numpy3D, [N, D, L], give {name}.transpose(0, 2, 1); if not, list({name}) says the same without "
@@ -191,15 +202,23 @@ def _values(one: Any) -> Any:
 def _one(one: Any, name: str) -> np.ndarray:
     values = _numbers(_values(one), name)
     if values.ndim not in (1, 2):
-        raise ValueError(f"{name} must have shape (time steps, channels) or (time steps,), got {values.shape}.")
+        raise ValueError(
+            f"{name} must have shape (time steps, channels) or (time steps,), got {values.shape}: give "
+            "each series as an element of the list by itself."
+        )
     return values if values.ndim == 2 else values[:, None]
 
 
 def _numbers(values: Any, name: str) -> np.ndarray:
+    values = masked_as_nan(values)
+    check_unmasked(values, name, "give a masked array of numbers by itself, one for each series")
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise ValueError(f"{name} must be a rectangle of numbers, or a list of one array a series: {error}.") from error
+        raise ValueError(
+            f"{name} must be a rectangle of numbers, or a list with one array (time steps, channels) for each "
+            f"series: {error}."
+        ) from error
     if array.dtype.kind == "c":
         raise ValueError(
             f"{name} must hold real numbers. Complex data not supported: give real and imaginary channels."

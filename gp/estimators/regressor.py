@@ -6,6 +6,8 @@ import gpflow
 import numpy as np
 from sklearn.base import RegressorMixin
 
+from sigkernel_tf._arguments import check_unmasked
+
 from ..training.closed_form import SiteLikelihood
 from ..training.sites import GaussianSites
 from .base import SignatureGP
@@ -88,6 +90,7 @@ def _targets(y: Any, num_series: int) -> np.ndarray:
         raise ValueError(
             "y must hold a number for each series, got None: requires y to be passed, but the target y is None."
         )
+    check_unmasked(y, "y", "drop the series without a number")
     try:
         values = np.asarray(y)
         if values.dtype.kind == "c":

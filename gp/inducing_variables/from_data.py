@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from sigkernel_tf._arguments import check_unmasked
+
 from ..kernels import PathKernel, flatten_paths
 
 
@@ -18,6 +20,8 @@ def drawn_paths(X: Any, num_paths: int, kernel: PathKernel, rng: np.random.Gener
     :raises ValueError: for a width that is no multiple of D, for a NaN, and for data in which no path moves.
     """
     is_flat = not isinstance(X, (list, tuple)) and len(X.shape) == 2
+    if is_flat:
+        check_unmasked(X, "X", "give the paths [N, L, D] as they are, where masked steps at the end are padding")
     flat = np.asarray(kernel.slice(np.asarray(X), None)[0] if is_flat else flatten_paths(X))
     D = kernel.num_channels
     if flat.shape[1] == 0 or flat.shape[1] % D:

@@ -24,7 +24,8 @@ class OrthogonalSignatureFeatures(InducingVariables):
     ``channels``, the words are over those. The levels of D channels hold 1, D, D², ... words, so that M = 1 + D + D²
     takes the first three levels. For several outputs take GPflow's SharedIndependent, SeparateIndependent or
     LinearCoregionalization of such kernels, with SharedIndependentInducingVariables or
-    SeparateIndependentInducingVariables of these features; nothing is inverted there either.
+    SeparateIndependentInducingVariables of these features, or with the Fallback variants of these; nothing is inverted
+    there either.
     """
 
     def __init__(self, num_inducing: int, *, name: str | None = None) -> None:

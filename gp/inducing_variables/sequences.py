@@ -9,7 +9,7 @@ from gpflow.base import Parameter, TensorData
 from gpflow.config import default_float
 from gpflow.inducing_variables import InducingVariables
 
-from sigkernel_tf._arguments import as_int
+from sigkernel_tf._arguments import as_int, check_unmasked
 
 from .._checks import described
 from ..kernels import PathKernel
@@ -36,6 +36,7 @@ class InducingSequences(InducingVariables):
         :raises ValueError: for another rank, and for empty sequences.
         """
         super().__init__(name=name)
+        check_unmasked(Z, "Z")
         if not isinstance(Z, (tf.Variable, Parameter)):
             Z = Parameter(Z)
         shape = tf.TensorShape(Z.shape)

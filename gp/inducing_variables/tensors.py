@@ -10,7 +10,7 @@ from gpflow.base import Parameter, TensorData
 from gpflow.config import default_float
 from gpflow.inducing_variables import InducingVariables
 
-from sigkernel_tf._arguments import as_int
+from sigkernel_tf._arguments import as_int, check_unmasked
 
 from .._checks import described
 from ..kernels import TruncatedSignatureKernel, flatten_paths
@@ -41,6 +41,7 @@ class InducingTensors(InducingVariables):
         :raises ValueError: for another rank, and for a number of vectors that fits no depth.
         """
         super().__init__(name=name)
+        check_unmasked(Z, "Z")
         if not isinstance(Z, (tf.Variable, Parameter)):
             Z = Parameter(Z)
         shape = tf.TensorShape(Z.shape)

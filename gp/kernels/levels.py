@@ -9,6 +9,7 @@ from gpflow.base import Parameter, TensorData
 from gpflow.config import default_float
 from gpflow.utilities import positive
 
+from sigkernel_tf._arguments import check_unmasked
 from sigkernel_tf._words import level_sizes
 
 
@@ -21,6 +22,7 @@ def level_variances_parameter(values: TensorData, *, normalize: bool) -> Paramet
     :raises ValueError: for anything but a vector of two numbers or more, finite and >= 0, not all of them 0; and for a
         variance of 0 for level 0 of a normalized kernel.
     """
+    check_unmasked(values, "level_variances")
     array: np.ndarray = np.asarray(values, dtype=default_float())
     if array.ndim != 1 or array.size < 2 or not np.isfinite(array).all() or (array < 0).any() or not array.any():
         raise ValueError(

@@ -11,7 +11,7 @@ from gpflow.base import TensorData, TensorType
 from gpflow.config import default_float
 from gpflow.kernels import Kernel, Linear
 
-from sigkernel_tf._arguments import as_int
+from sigkernel_tf._arguments import as_int, check_unmasked
 from sigkernel_tf._checks import check_no_long_double
 from sigkernel_tf.paths import pad_ragged
 from sigkernel_tf.static_kernels import common_offset, offset_of_each
@@ -27,10 +27,11 @@ def flatten_paths(X: Any) -> Any:
     Shorter paths are padded on the right with their last value, which changes neither their signature nor their
     kernel. An array gives an array, and a tensor gives a tensor.
 
-    :param X: paths [N, L, D] as an array or a tensor, where NaNs after a path's end count as padding; a list of paths
-        [L_i, D]; or a ragged tensor [N, (L_i), D].
+    :param X: paths [N, L, D] as an array or a tensor, where NaNs after a path's end count as padding, as masked steps
+        of a NumPy masked array do; a list of paths [L_i, D]; or a ragged tensor [N, (L_i), D].
     :return: [N, L * D] in GPflow's default float, where L is the largest length.
-    :raises ValueError: for another rank, and for a NaN inside a path (an InvalidArgumentError where X is a tensor).
+    :raises ValueError: for another rank, and for a NaN or a masked element inside a path (an InvalidArgumentError where
+        X is a tensor).
     """
     padded = pad_ragged(X)
     if isinstance(padded, np.ndarray):
@@ -270,6 +271,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
     def _rows(self, X: TensorType, name: str) -> tf.Tensor:
         """X as a tensor of rank 2 and of the parameters' dtype, which lists of numbers are given."""
         check_no_long_double(X, name)
+        check_unmasked(X, name, "flatten_paths takes masked steps at the end of a path as padding; fill others in")
         X = tf.convert_to_tensor(X, self.lengthscales.dtype if isinstance(X, (list, tuple)) else None)
         if X.dtype != self.lengthscales.dtype:
             raise TypeError(

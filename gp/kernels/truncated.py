@@ -8,7 +8,7 @@ from check_shapes import check_shapes
 from gpflow.base import TensorData, TensorType
 
 from sigkernel_tf import static_kernels
-from sigkernel_tf._arguments import as_int
+from sigkernel_tf._arguments import as_int, check_unmasked
 from sigkernel_tf.signatures import signature
 
 from .._checks import described
@@ -314,6 +314,7 @@ def rows_at_once(numbers: int | tf.Tensor) -> int | tf.Tensor:
 
 def _each_level(level_variances: TensorData, depth: int) -> np.ndarray:
     """:raises ValueError: for what is neither a scalar nor one number for each level."""
+    check_unmasked(level_variances, "level_variances")
     values = np.asarray(level_variances)
     if values.ndim == 0:
         return np.full(depth + 1, values)

@@ -10,19 +10,22 @@ import tensorflow as tf
 from check_shapes import check_shapes, inherit_check_shapes
 from gpflow.base import MeanAndVariance, TensorType
 from gpflow.conditionals import conditional
-from gpflow.inducing_variables import MultioutputInducingVariables
-from gpflow.kernels import LinearCoregionalization, MultioutputKernel
+from gpflow.inducing_variables import InducingVariables, MultioutputInducingVariables
+from gpflow.kernels import Kernel, LinearCoregionalization, MultioutputKernel
 from gpflow.kullback_leiblers import prior_kl
+from gpflow.mean_functions import MeanFunction
 from gpflow.posteriors import (
     BasePosterior,
     IndependentPosterior,
     LinearCoregionalizationPosterior,
+    PrecomputeCacheType,
     PrecomputedValue,
     get_posterior_class,
 )
 
 from sigkernel_tf.quadratic_forms import quadratic_forms
 
+from .._checks import check_num_latents
 from ..covariances.orthogonal import MULTIOUTPUT_PAIRS
 from ..inducing_variables import (
     OrthogonalSignatureFeatures,
@@ -43,6 +46,23 @@ class OrthogonalPosterior(IndependentPosterior):
     negative. Where rounding, or a coarse solver (see :func:`check_residual`), makes it negative, it is clamped at zero.
     Whitening changes nothing, for Kuu is the identity.
     """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        inducing_variable: InducingVariables,
+        q_mu: TensorType,
+        q_sqrt: TensorType | None,
+        whiten: bool = True,
+        mean_function: MeanFunction | None = None,
+        *,
+        precompute_cache: PrecomputeCacheType | None,
+    ) -> None:
+        """:raises ValueError: where a multioutput kernel and q(u) have different numbers of latent processes."""
+        check_num_latents(kernel, inducing_variable, q_mu)
+        super().__init__(
+            kernel, inducing_variable, q_mu, q_sqrt, whiten, mean_function, precompute_cache=precompute_cache
+        )
 
     def _precompute(self) -> tuple[PrecomputedValue, ...]:
         """m [M, L] and the factor of q(u)'s covariance, in the form in which it is stored; nothing else is cached."""
@@ -179,12 +199,6 @@ def _conditional_multioutput(
 def _prior_kl_multioutput(by_gpflow: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
     """The divergence for wrapped inducing variables; where these are not orthogonal features, GPflow's own."""
 
-    @check_shapes(
-        "inducing_variable: [M, D, broadcast L]",
-        "q_mu: [M, L]",
-        "q_sqrt: [M_L_or_L_M_M...]",
-        "return: []",
-    )
     def kl(
         inducing_variable: MultioutputInducingVariables,
         kernel: MultioutputKernel,
@@ -195,9 +209,23 @@ def _prior_kl_multioutput(by_gpflow: Callable[..., tf.Tensor]) -> Callable[..., 
         if not has_orthogonal_features(inducing_variable):
             return by_gpflow(inducing_variable, kernel, q_mu, q_sqrt, whiten=whiten)
         latent_kernels(kernel, inducing_variable)
-        return white_kl(q_mu, q_sqrt)
+        check_num_latents(kernel, inducing_variable, q_mu)
+        return _white_kl_of_wrapped(inducing_variable, q_mu, q_sqrt)
 
     return kl
+
+
+@check_shapes(
+    "inducing_variable: [M, D, broadcast L]",
+    "q_mu: [M, L]",
+    "q_sqrt: [M_L_or_L_M_M...]",
+    "return: []",
+)
+def _white_kl_of_wrapped(
+    inducing_variable: MultioutputInducingVariables, q_mu: TensorType, q_sqrt: TensorType
+) -> tf.Tensor:
+    """KL[q(u) || N(0, I)], with the shapes checked once it is known that the numbers of processes agree."""
+    return white_kl(q_mu, q_sqrt)
 
 
 for _variables, _kernel in MULTIOUTPUT_PAIRS:

@@ -12,8 +12,9 @@ import tensorflow as tf
 from gpflow.models import GPModel
 from gpflow.posteriors import PrecomputeCacheType
 
-from sigkernel_tf._arguments import as_int
+from sigkernel_tf._arguments import as_int, check_unmasked
 
+from .._checks import check_model
 from .._chunks import row_parts
 from ..data.rows import as_array_like, as_default_float
 from .traces import traced
@@ -44,7 +45,8 @@ def predict_in_batches(
         are taken as they come.
     :param out: arrays [N, P] for the means and the variances. They may have more rows, which are left as they are.
     :return: means and variances, [N, P] each; ``out`` where it is given.
-    :raises ValueError: for no inputs, and for an ``out`` of another shape.
+    :raises ValueError: for no inputs, for an ``out`` of another shape, and for a model with another number of latent
+        processes than its multioutput kernel has.
     """
     return over_inputs(predictor(model, predict_y), X, batch_size, out)
 
@@ -55,7 +57,10 @@ def predictor(model: GPModel, function: Callable[..., Sequence[tf.Tensor]]) -> P
 
     It is traced once for each model and ``function``. What depends only on the model, q, is computed here, so the model
     must not change afterwards.
+
+    :raises ValueError: for a model whose numbers of latent processes do not agree.
     """
+    check_model(model)
     q = tuple(model.posterior().cache) if hasattr(model, "posterior") else ()
     trace = traced(model, function)
 
@@ -120,10 +125,14 @@ def over_batches(
 
 def _input_batches(X: Any, batch_size: int) -> Iterator[Any]:
     if isinstance(X, Iterable) and not hasattr(X, "shape") and not isinstance(X, (list, tuple)):
-        yield from (batch[0] if isinstance(batch, tuple) else batch for batch in X)
+        for batch in X:
+            inputs = batch[0] if isinstance(batch, tuple) else batch
+            check_unmasked(inputs, "X")
+            yield inputs
         return
+    check_unmasked(X, "X")
     try:
-        array = as_array_like(X)
+        array = as_array_like(X, "X")
     except ValueError as error:
         raise ValueError(
             "X must be one array, or an iterator of batches, got a list of arrays of several shapes: take iter(X) "

@@ -10,6 +10,7 @@ from gpflow.models import GPModel
 
 from sigkernel_tf._arguments import as_int
 
+from .._checks import check_model
 from ..data import Rows, as_rows
 from ..data.classes import class_probabilities, num_classes
 from .batches import over_batches
@@ -48,8 +49,10 @@ class Evaluator:
         :param data: X [N, ...] and Y [N, P], as the model's likelihood takes them (classes are integers, with P = 1).
             Arrays, or memory-mapped files and the like, of which one batch at a time is read.
         :param batch_size: how many inputs are predicted at a time. It changes only the memory needed.
-        :raises ValueError: for data without rows, of other ranks, or with labels that the likelihood does not have.
+        :raises ValueError: for data without rows, of other ranks, or with labels that the likelihood does not have, and
+            for a model with another number of latent processes than its multioutput kernel has.
         """
+        check_model(model)
         self._rows = data if isinstance(data, Rows) else as_rows(data, model.likelihood)
         self._batch_size = as_int(batch_size, "batch_size", 1)
         self._model = model

@@ -9,6 +9,8 @@ import tensorflow as tf
 from gpflow import Parameter, likelihoods
 from gpflow.models import GPModel
 
+from sigkernel_tf._arguments import check_unmasked
+
 from ..data.classes import num_classes
 from .batches import f_marginals, over_inputs, predict_y, predictor
 
@@ -36,6 +38,7 @@ def predict_quantiles(
     :raises ValueError: for quantiles outside (0, 1).
     :raises TypeError: for another likelihood; for one with classes take :func:`predict_probabilities`.
     """
+    check_unmasked(quantiles, "quantiles")
     levels = np.asarray(quantiles, float)
     if levels.ndim != 1 or levels.size == 0 or not ((levels > 0) & (levels < 1)).all():
         raise ValueError(

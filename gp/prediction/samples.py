@@ -8,6 +8,7 @@ from gpflow.models import GPModel
 
 from sigkernel_tf._arguments import as_int
 
+from .._checks import check_model
 from ..data.rows import as_array_like, as_default_float
 
 
@@ -24,9 +25,11 @@ def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int 
     :param num_samples: S, the number of draws.
     :param seed: decides the draws: the same seed, model and inputs give the same draws.
     :return: [S, N, P].
+    :raises ValueError: for a model with another number of latent processes than its multioutput kernel has.
     """
+    check_model(model)
     num_samples = as_int(num_samples, "num_samples", 1)
-    inputs = as_default_float(as_array_like(X))
+    inputs = as_default_float(as_array_like(X, "X"))
     mean, covariance = model.predict_f(inputs, full_cov=True)  # [N, P], [P, N, N]
     values, vectors = tf.linalg.eigh(0.5 * (covariance + tf.linalg.matrix_transpose(covariance)))
     roots = vectors * tf.sqrt(tf.maximum(values, 0.0))[:, None, :]

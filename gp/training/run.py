@@ -1,10 +1,11 @@
 """Training a sparse variational Gaussian process in the three phases of the paper's appendix B.2."""
 
 import math
+import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 from gpflow.models import SVGP
 from tqdm.auto import tqdm
+
+from sigkernel_tf._arguments import check_unmasked
 
 from ..data import Rows, as_rows, minibatches
 from ..data.datasets import spooled
@@ -32,6 +35,10 @@ _CALL_SECONDS = 0.5
 _STEPS_PER_CALL = 25
 _VALIDATED_AT_ONCE = (50, 500)  # the least and the most series in a call of the evaluation
 _NOT_FINITE = "NaN or Inf"  # in GPflow's error for a value that a parameter cannot take
+# In the errors of TensorFlow, of GPflow and of this library's operations for numbers that overflow or are NaN.
+_DIVERGED = re.compile("NaN|finite|overflow|not successful|not invertible")
+# What TensorFlow writes around the message of an operation: where in the graph and in which lines of Python it stands.
+_NOTES = re.compile(r"^([ \t].*|Graph execution error:|Detected at node .*)$|\{\{.*?\}\}|\[Op:\w+\]", re.MULTILINE)
 _RESIDUAL_CHECKS = 1000  # paths on which the residual is checked before training
 
 
@@ -78,10 +85,13 @@ def train(
         ``validation_fraction`` of the rows is drawn at random.
     :param record: called at every evaluation. The numbers that it returns by name, such as the accuracy on a test set,
         are kept in the history and have no influence on the training.
-    :raises ValueError: for data that the model cannot take, a split with too few series, a checkpoint that is damaged
+    :raises ValueError: for a NaN or an infinity in the data, naming the row (in arrays before the first step, in files
+        before the step that would use the row); for other data that the model cannot take, a model with another number
+        of latent processes than its multioutput kernel has, a split with too few series, a checkpoint that is damaged
         or another training's, and a ``checkpoint_dir`` that another training is using.
     :raises TypeError: for a model or options of another type, and a ``record`` that does not return numbers by name.
-    :raises FloatingPointError: where the bound is no longer finite.
+    :raises FloatingPointError: where the training diverges: the bound or the NLPP on the validation split is no longer
+        a number, the kernel overflows, or a matrix cannot be factorised.
     """
     if not isinstance(model, SVGP):
         raise TypeError(
@@ -111,6 +121,7 @@ def _split(num_data: int, options: TrainingOptions, validation: Any) -> tuple[np
         order = np.random.default_rng([options.seed, 0]).permutation(num_data)
         held_out, what = order[:num_validation], f"validation_fraction={options.validation_fraction}"
     else:
+        check_unmasked(validation, "validation", "give validation.compressed(), the row numbers that are not masked")
         try:
             held_out = np.asarray(validation)
         except ValueError:  # arrays of several shapes
@@ -229,7 +240,8 @@ class _Run:
     def _check_residual(self) -> None:
         if has_orthogonal_features(self.model.inducing_variable):
             X, _ = self.data.read(slice(0, _RESIDUAL_CHECKS))
-            check_residual(self.model.kernel, self.model.inducing_variable, X)
+            with self._divergence():
+                check_residual(self.model.kernel, self.model.inducing_variable, X)
 
     def to_the_end(self) -> TrainingResult:
         total = len(PHASES) * self.options.iterations
@@ -283,23 +295,40 @@ class _Run:
         :return: the seconds that they took.
         """
         start = time.perf_counter()
-        try:
+        with self._divergence():
             steps(tf.constant(X), tf.constant(Y))
             _ = self.steps.iteration  # waits for the steps to end
-        except tf.errors.InvalidArgumentError as error:
-            if self.options.natural_gradient is None or _NOT_FINITE not in error.message:
-                raise
-            raise FloatingPointError(
-                f"the natural gradient after {self.steps.iteration} steps is not finite: take a smaller "
-                f"natural_gradient than {self.options.natural_gradient}, longer lengthscales, or standardise the paths."
-            ) from error
         return time.perf_counter() - start
+
+    @contextmanager
+    def _divergence(self) -> Iterator[None]:
+        """Turns TensorFlow's errors about numbers that overflow or are NaN into a FloatingPointError with the cure."""
+        try:
+            yield
+        except tf.errors.InvalidArgumentError as error:
+            if not _DIVERGED.search(error.message):
+                raise
+            done, natural = self.steps.iteration, self.options.natural_gradient
+            if natural is not None and _NOT_FINITE in error.message:
+                raise FloatingPointError(
+                    f"the natural gradient after {done} steps is not finite: take a smaller natural_gradient than "
+                    f"{natural}, longer lengthscales, or standardise the paths."
+                ) from error
+            cause = " ".join(_NOTES.sub("", error.message).split())
+            raise FloatingPointError(
+                f"the training has diverged after {done} steps: {self._cures()}. TensorFlow's error was: {cause}"
+            ) from error
 
     def _monitor(self, phase: int, now: int, bar: tqdm) -> None:
         """Evaluate on the validation split, keep the hyperparameters if they are the best so far, and save."""
         state, bound = self.state, self.steps.elbo_sum
         done_before = state.history[-1].iteration if state.history else 0
-        nlpp = self.validate().nlpp if phase < 3 else None
+        with self._divergence():
+            nlpp = self.validate().nlpp if phase < 3 else None
+        if nlpp is not None and math.isnan(nlpp):
+            raise FloatingPointError(
+                f"the NLPP on the validation split is NaN after {now} steps, expected a number: {self._cures()}."
+            )
         try:
             recorded = _recorded(self.record)
         except Exception:
@@ -329,14 +358,14 @@ class _Run:
     def _check_finite(self, bound: float) -> None:
         if not math.isfinite(bound):
             raise FloatingPointError(
-                f"the bound is {bound} after {self.steps.iteration} steps, expected a finite number: take a smaller "
-                f"learning_rate, longer lengthscales, or standardise the paths{self._other_cure()}."
+                f"the bound is {bound} after {self.steps.iteration} steps, expected a finite number: {self._cures()}."
             )
 
-    def _other_cure(self) -> str:
+    def _cures(self) -> str:
+        cures = "take a smaller learning_rate, longer lengthscales, or standardise the paths"
         if has_orthogonal_features(self.model.inducing_variable):
-            return ""
-        return ", or, where Kuu is nearly singular, take gpflow.config.set_default_jitter(1e-4)"
+            return cures
+        return f"{cures}, or, where Kuu is nearly singular, take gpflow.config.set_default_jitter(1e-4)"
 
     def _save(self) -> None:
         if self.checkpoints is not None:

@@ -89,9 +89,9 @@ def by_default_path(part: gpflow.base.Module) -> gpflow.base.Module:
         twin = gpflow.kernels.LinearCoregionalization([by_default_path(each) for each in part.kernels], part.W)
         twin.W = part.W
         return twin
-    if isinstance(part, gpflow.inducing_variables.SharedIndependentInducingVariables):
+    if isinstance(part, gpflow.inducing_variables.FallbackSharedIndependentInducingVariables):
         return type(part)(by_default_path(part.inducing_variable))
-    if isinstance(part, gpflow.inducing_variables.SeparateIndependentInducingVariables):
+    if isinstance(part, gpflow.inducing_variables.FallbackSeparateIndependentInducingVariables):
         return type(part)([by_default_path(each) for each in part.inducing_variable_list])
     if isinstance(part, SignatureKernel):
         return DefaultPathKernel(part)

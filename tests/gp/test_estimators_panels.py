@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from sigkernel_tf import paths
 from sigkernel_tf.gp import Preprocessing
-from sigkernel_tf.gp.estimators.channels import column_names
+from sigkernel_tf.gp.estimators.channels import check_number, column_names
 from sigkernel_tf.gp.estimators.panels import as_series, pad, warn_if_transposed
 from sigkernel_tf.gp.estimators.preprocessing import Preprocessor, candidates, thinned, windowed
 from sigkernel_tf.signatures import signature
@@ -119,20 +119,38 @@ def test_times_that_are_text_have_no_order() -> None:
     assert len(as_series(indexed([("p", "step 9"), ("p", "step 10")]))) == 1
 
 
-@pytest.mark.parametrize("shape", [(4, 1, 2), (4, 1, 300), (40, 6, 100), (4, 2, 20)])
+@pytest.mark.parametrize(
+    "shape", [(4, 1, 2), (4, 1, 300), (40, 6, 100), (4, 2, 20), (4, 12, 29), (4, 144, 963), (4, 9, 10)]
+)
 def test_arrays_that_look_transposed(shape: tuple[int, ...]) -> None:
     for X in (np.zeros(shape), tf.zeros(shape)):
         with pytest.warns(UserWarning, match=r"give X.transpose\(0, 2, 1\); if not, list\(X\)"):
             warn_if_transposed(X)
 
 
-@pytest.mark.parametrize("shape", [(4, 1, 1), (4, 29, 12), (4, 22, 200), (4, 144, 963), (1, 300), (300,)])
+@pytest.mark.parametrize("shape", [(4, 1, 1), (4, 29, 12), (4, 10, 9), (4, 10, 10), (0, 3, 9), (1, 300), (300,)])
 def test_arrays_that_do_not_look_transposed(shape: tuple[int, ...]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_if_transposed(np.zeros(shape))
         warn_if_transposed(list(np.zeros((4, 1, 300))))
         warn_if_transposed(tf.ragged.constant([[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]]))
+
+
+def test_lists_in_the_order_of_aeons() -> None:
+    """Series of 3 channels and unequal lengths, channels first."""
+    aeons = [np.zeros((3, length)) for length in (7, 9)]
+    objects = np.empty(2, dtype=object)
+    objects[:] = aeons
+    cure = r"list must have shape \(time steps, channels\); where it is \(channels, time steps\), .* \[x.T for x in X\]"
+    for X in (aeons, tuple(aeons), objects):
+        with pytest.raises(ValueError, match=f"got 7 in series 0 and 9 in series 1: .*{cure}"):
+            as_series(X)
+        with pytest.raises(ValueError, match=f"must have the 3 channels that it was fitted on, got 7: .*{cure}"):
+            check_number(as_series(X[:1]), 3, X[:1], "it")
+    assert_same(as_series([one.T for one in aeons]), [one.T for one in aeons])
+    with pytest.raises(ValueError, match=r"or a list with one array \(time steps, channels\) for each series"):
+        as_series([[1.0, 2.0], 3.0])
 
 
 @pytest.mark.parametrize(
