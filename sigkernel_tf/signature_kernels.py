@@ -25,6 +25,10 @@ def signature_kernel(
     are evaluated while the grid is swept. For any other the increments of all pairs are formed first, which takes
     O(L1 L2) numbers for each pair.
 
+    Of paths of one channel the linear static kernel sees only the end points. With :class:`PowerSeries` k is then a
+    Bessel function of p = (x_L1 − x_1)(y_L2 − y_1): I₀(2 √p) where p ≥ 0, and J₀(2 √−p) below. No grid is swept, and
+    value and gradient are exact up to rounding at any length.
+
     A pair costs O(L1 L2 (D + K²)), where K is the degree of the power series. Whatever the batch, the memory beyond the
     output is a row of the grid for each pair at work, of which a thread has as many as a SIMD register has lanes. The
     gradient needs the edges of tiles of the grid as well: each thread keeps some 50 MB of them and computes the rest
