@@ -65,6 +65,10 @@ def signature_kernel_gram(
     :param static_kernel: as in :func:`signature_kernel`; None is the linear one.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`.
     :return: [N1, N2].
+    :raises tf.errors.InvalidArgumentError: as in :func:`signature_kernel`. Without ``Y`` the CPU also refuses what the
+        power series under the linear static kernel returns only where it has lost its digits: k(x, x) < 1, or
+        k(x, y)² > k(x, x) k(y, y), by more than max(1e-3, 100 tolerance) relative to the bound. The message names the
+        pair and what helps. Smaller deviations pass.
     """
     if Y is None:
         X = _checks.as_paths(X, "X")
@@ -85,6 +89,7 @@ def signature_kernel_diag(
     :param static_kernel: as in :func:`signature_kernel`; None is the linear one.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`.
     :return: [N].
+    :raises tf.errors.InvalidArgumentError: as in :func:`signature_kernel_gram`, for k(x, x) < 1.
     """
     X = _checks.as_paths(X, "X")
     return _kernel(X, X, static_kernel, solver, "diagonal")
