@@ -25,6 +25,10 @@ def signature_kernel(
     are evaluated while the grid is swept. For any other the increments of all pairs are formed first, which takes
     O(L1 L2) numbers for each pair.
 
+    Of paths of one channel the linear static kernel sees only the end points. With :class:`PowerSeries` k is then a
+    Bessel function of p = (x_L1 − x_1)(y_L2 − y_1): I₀(2 √p) where p ≥ 0, and J₀(2 √−p) below. No grid is swept, and
+    value and gradient are exact up to rounding at any length.
+
     A pair costs O(L1 L2 (D + K²)), where K is the degree of the power series. Whatever the batch, the memory beyond the
     output is a row of the grid for each pair at work, of which a thread has as many as a SIMD register has lanes. The
     gradient needs the edges of tiles of the grid as well: each thread keeps some 50 MB of them and computes the rest
@@ -63,6 +67,10 @@ def signature_kernel_gram(
     :param static_kernel: as in :func:`signature_kernel`; None is the linear one.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`.
     :return: [N1, N2].
+    :raises tf.errors.InvalidArgumentError: as in :func:`signature_kernel`. Without ``Y`` the CPU also refuses what the
+        power series under the linear static kernel returns only where it has lost its digits: k(x, x) < 1, or
+        k(x, y)² > k(x, x) k(y, y), by more than max(1e-3, 100 tolerance) relative to the bound. The message names the
+        pair and what helps. Smaller deviations pass.
     """
     if Y is None:
         X = _checks.as_paths(X, "X")
@@ -83,6 +91,7 @@ def signature_kernel_diag(
     :param static_kernel: as in :func:`signature_kernel`; None is the linear one.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`.
     :return: [N].
+    :raises tf.errors.InvalidArgumentError: as in :func:`signature_kernel_gram`, for k(x, x) < 1.
     """
     X = _checks.as_paths(X, "X")
     return _kernel(X, X, static_kernel, solver, "diagonal")

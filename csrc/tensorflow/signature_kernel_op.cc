@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -157,6 +158,46 @@ std::string DescribePair(const KernelProblem<T>& problem, const T* variance, int
   return strings::StrCat(names, ", whose increments have inner products up to ", LargestIncrement(problem, a, b), ",");
 }
 
+// What holds of every kernel and costs nothing to look at: k(x, x) >= 1, for the empty word counts as 1, and
+// |k(x, y)|² <= k(x, x) k(y, y). Looks for the first value beyond one of the two by more than `slack`, relative to the
+// bound. Returns its pair, or -1. k: of a symmetric pairing; its value at that pair and `bound` say what is wrong.
+template <class T>
+int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, double slack, double* bound) {
+  const int64_t count = problem.X.count, stride = problem.is_gram() ? count + 1 : 1;
+  std::vector<double> norms(count);
+  for (int64_t a = 0; a < count; ++a) {
+    *bound = 1;
+    if (k[a * stride] < 1 - slack) return a * stride;
+    norms[a] = std::sqrt(std::max<double>(k[a * stride], 1));
+  }
+  if (!problem.is_gram()) return -1;
+  const double factor = std::sqrt(1 + slack);  // the bound's square may be larger than any number
+  for (int64_t a = 0; a < count; ++a)
+    for (int64_t b = 0; b < a; ++b) {
+      *bound = norms[a] * norms[b];
+      if (std::abs(k[b * count + a]) > factor * *bound) return b * count + a;
+    }
+  return -1;
+}
+
+// An error where a sweep on the CPU has visibly lost its digits. Small deviations pass.
+template <class Device, class T>
+absl::Status CheckBounds(const KernelProblem<T>& problem, const T* variance, const T* k) {
+  if constexpr (!Device::kIsHost) return absl::OkStatus();
+  const bool is_linear = problem.static_kernel == StaticKernel::kLinear;
+  if (!problem.is_symmetric() || !problem.solver.power_series || !is_linear) return absl::OkStatus();
+  double bound = 0;
+  const int64_t pair = FirstBeyondBounds(problem, k, std::max(1e-3, 100 * problem.solver.tolerance), &bound);
+  if (pair < 0) return absl::OkStatus();
+  const bool is_norm = !problem.is_gram() || pair % (problem.X.count + 1) == 0;
+  const std::string fact = is_norm ? "k(x, x) is at least 1"
+                                   : strings::StrCat("|k(x, y)| is at most sqrt(k(x, x) k(y, y)) = ", bound);
+  return errors::InvalidArgument(
+      "the signature kernel of ", DescribePair<Device>(problem, variance, pair), " came out as ", k[pair], ", but ", fact,
+      ". It has lost its digits to cancellation, as on paths that go back on themselves. Make the steps smaller: divide "
+      "the paths by a constant or raise the lengthscales", sizeof(T) == 4 ? ". Or take float64." : ".");
+}
+
 // What the three ops share.
 template <class Device, class T>
 class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
@@ -218,7 +259,8 @@ class SignatureKernelOp final : public KernelOp<Device, T> {
     TF_RETURN_IF_ERROR(context->allocate_output(1, shape, &plan));
     Plan* plans = plan->flat<Plan>().data();
     device.signature_kernel(problem, Variance<T>(context), k->flat<T>().data(), plans);
-    return this->CheckPairs(context, device, problem, plans);
+    TF_RETURN_IF_ERROR(this->CheckPairs(context, device, problem, plans));
+    return CheckBounds<Device>(problem, Variance<T>(context), k->flat<T>().data());
   }
 };
 

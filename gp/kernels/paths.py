@@ -76,7 +76,8 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         :param static_kernel: lifts the points of the paths first; None is the linear one. Either a kernel of
             :mod:`gpflow.kernels` on points of D channels, whose parameters are trained too, or a function of
             :mod:`sigkernel_tf.static_kernels` (or one like it), whose parameters ``functools.partial`` fixes.
-        :param normalize: whether to divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path.
+        :param normalize: whether to divide by sqrt(k(x, x) k(y, y)), so that k(x, x) = σ² for every path. An
+            InvalidArgumentError where a coarse solver makes k(x, x) negative.
         :param active_dims: the columns of X that hold the flattened path, a slice or their indices; None: all.
         :raises ValueError: for less than one channel, channels that the paths do not have, lengthscales that are
             neither a scalar nor [D], lengthscales or a variance that are not positive, a number of active columns that
@@ -191,9 +192,24 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
 
     def _normalized(self, k: tf.Tensor, of_rows: tf.Tensor, of_columns: tf.Tensor | None = None) -> tf.Tensor:
         """σ² κ(x, y) / sqrt(κ(x, x) κ(y, y)), from κ [N, N2] and the squared norms [N] and [N2]; None: the same."""
-        rows = tf.sqrt(of_rows)
-        columns = rows if of_columns is None else tf.sqrt(of_columns)
+        rows = self._norms(of_rows)
+        columns = rows if of_columns is None else self._norms(of_columns)
         return self.variance * (k / (rows[:, None] * columns[None, :]))  # the norms first: symmetric to the last bit
+
+    def _norms(self, squared_norms: tf.Tensor) -> tf.Tensor:
+        """sqrt(κ(x, x)) of paths, from κ(x, x) [N]. A solver may have made this negative, which is an error here."""
+        is_bad = squared_norms <= 0  # NaN, as a GPU returns it for a kernel that overflows, stays NaN
+        count = tf.size(squared_norms)
+        is_good = tf.logical_not(tf.reduce_any(is_bad))
+        first = tf.reduce_min(tf.where(is_bad, tf.range(count), count))
+        message = (
+            "normalize=True needs k(x, x) > 0 of every path, which the true kernel has, but the solver was too coarse "
+            "or lost its digits. Take solver=PowerSeries() or a higher dyadic_order, make the steps smaller by longer "
+            "lengthscales, or use float64. The smallest k(x, x), and the first path without one above 0:"
+        )
+        smallest = tf.reduce_min(squared_norms)
+        with tf.control_dependencies([tf.debugging.Assert(is_good, [message, smallest, first])]):
+            return tf.sqrt(squared_norms)
 
     def _active(self, X: TensorType, name: str) -> tf.Tensor:
         """The active columns of rows X."""

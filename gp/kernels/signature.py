@@ -78,7 +78,7 @@ class SignatureKernel(PathKernel):
         :param level_variances: [w_0, ..., w_n, w_rest], n >= 0, not negative: the variance of each level up to n and
             of all levels beyond. An integer n stands for n + 2 ones. None: there are none, as if all were 1.
         :param normalize: whether to divide by sqrt(k(x, x) k(y, y)). Needs w_0 > 0, for a path that stands still has
-            nothing beyond level 0.
+            nothing beyond level 0. An InvalidArgumentError where a coarse solver makes k(x, x) negative.
         :param solver: :class:`sigkernel_tf.PowerSeries`, exact to rounding, or :class:`sigkernel_tf.FiniteDifference`.
         :param active_dims: the columns of X that hold the flattened path, a slice or their indices; None: all.
         :raises ValueError: for an option of another shape or range, and for level variances together with a static
@@ -206,7 +206,7 @@ class SignatureKernel(PathKernel):
         if self.level_variances is not None:
             S *= self._of_words(self._square_roots(), S.shape[1])
         if squared_norm is not None:
-            S /= tf.sqrt(squared_norm)[:, None]
+            S /= self._norms(squared_norm)[:, None]
         return tf.sqrt(self.variance) * S
 
     def _gram(self, x: tf.Tensor, y: tf.Tensor | None = None, S: tf.Tensor | None = None) -> tf.Tensor:

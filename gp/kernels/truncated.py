@@ -133,7 +133,7 @@ class TruncatedSignatureKernel(PathKernel):
         x = self._linear_paths(X)
         S = self._weighted_signature(x)
         if self.normalize:
-            S = S / tf.sqrt(self._squared_norm(x))[:, None]
+            S = S / self._norms(self._squared_norm(x))[:, None]
         return tf.sqrt(self.variance) * S
 
     @check_shapes(
@@ -193,7 +193,7 @@ class TruncatedSignatureKernel(PathKernel):
         else:
             K = tf.transpose(self._paths_on_tensors(x, z))
         if self.normalize:
-            K = K / tf.sqrt(self._squared_norm(x))
+            K = K / self._norms(self._squared_norm(x))
         return self.variance * K
 
     def _paths_on_tensors(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,8 @@ from gpflow.base import TensorType
 from gpflow.inducing_variables import InducingVariables
 from gpflow.kernels import Kernel
 
+from sigkernel_tf.goursat import PowerSeries, Solver
+
 from ..inducing_variables import latent_kernels, num_features
 from ..kernels import SignatureKernel
 from .residual import features_and_residual
@@ -18,12 +20,13 @@ RESIDUAL_TOLERANCE = 1e-6  # relative to k(x, x)
 
 def check_residual(kernel: Kernel, inducing_variable: InducingVariables, X: TensorType) -> float:
     r"""
-    Warns where a coarse solver makes the posterior's variance wrong: \|S_M(x)\|² <= k(x, x) must hold (eq. 29).
+    Warns where the solver's error makes the posterior's variance wrong: \|S_M(x)\|² <= k(x, x) must hold (eq. 29).
 
     The features are exact, whereas the kernel is only as accurate as its solver. Where k(x, x) falls short by more than
-    1e-6 k(x, x), clamping hides a real error: the solver is too coarse for these paths and lengthscales. Run this check
-    on concrete data before training; it is not part of the traced bound. Level variances change nothing here: the
-    check looks at the signature kernel without them, and at no fewer words than those that have a level variance.
+    1e-6 k(x, x), clamping hides a real error: the solver is too coarse for these paths and lengthscales, or the power
+    series has lost digits to cancellation. The warning says which, and what helps. Run this check on concrete data
+    before training; it is not part of the traced bound. Level variances change nothing here: the check looks at the
+    signature kernel without them, and at no fewer words than those that have a level variance.
 
     :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or a multioutput kernel of such.
     :param inducing_variable: the features, or GPflow's Shared- or SeparateIndependentInducingVariables of them.
@@ -44,12 +47,23 @@ def _largest_excess(kernel: SignatureKernel, num_inducing: int, X: TensorType) -
         worst, count = int(tf.argmax(excess)), int(tf.math.count_nonzero(excess > RESIDUAL_TOLERANCE))
         warnings.warn(
             f"|S_M(x)|² exceeds k(x, x) for {count} of {excess.shape[0]} paths, by up to {largest:.1e} of k(x, x) "
-            f"(path {worst}), where at most {RESIDUAL_TOLERANCE:.0e} was expected: {kernel.solver} is too coarse for "
-            "these paths. Use PowerSeries(), or a higher dyadic_order.",
+            f"(path {worst}), where at most {RESIDUAL_TOLERANCE:.0e} was expected: {_cause_and_cure(kernel.solver)}",
             RuntimeWarning,
             stacklevel=3,
         )
     return largest
+
+
+def _cause_and_cure(solver: Solver) -> str:
+    """Why a solver's k(x, x) is too small, and what to do about it."""
+    if not isinstance(solver, PowerSeries):
+        return f"{solver} is too coarse for these paths. Use PowerSeries(), or a higher dyadic_order."
+    if solver.tolerance is not None and solver.tolerance > RESIDUAL_TOLERANCE:
+        return f"{solver} has a tolerance that is too large for this. Use PowerSeries()."
+    return (
+        f"{solver} has lost digits to cancellation, as it does on paths that go back on themselves in large steps. Use "
+        "longer lengthscales, paths with smaller steps, or float64."
+    )
 
 
 @check_shapes(

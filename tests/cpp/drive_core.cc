@@ -204,14 +204,18 @@ void drive_all() {
           drive_kernel<T>(Pairing::kDiagonal, kernel, solver, count, 0, rows, rows, 3);
         }
         drive_kernel<T>(Pairing::kGram, kernel, solver, 3, 19, rows, columns, 5);
-        drive_kernel<T>(Pairing::kGram, kernel, solver, 35, 2, rows, columns, 1);
+        drive_kernel<T>(Pairing::kGram, kernel, solver, 35, 2, rows, columns, 2);
+        for (const Pairing pairing : {Pairing::kPairs, Pairing::kGram})  // one channel, where a power series needs no sweep
+          drive_kernel<T>(pairing, kernel, solver, 3, 4, rows, columns, 1);
+        for (const Pairing pairing : {Pairing::kSymmetricGram, Pairing::kDiagonal})
+          drive_kernel<T>(pairing, kernel, solver, 3, 0, rows, rows, 1);
         drive_kernel<T>(Pairing::kGram, kernel, solver, 0, 4, rows, columns, 2);
         drive_kernel<T>(Pairing::kSymmetricGram, kernel, solver, 19, 0, rows, rows, 2);
       }
     }
   for (const Solver& solver : {series, coarse})
     for (const StaticKernel kernel : {StaticKernel::kLinear, StaticKernel::kRbf})
-      drive_kernel<T>(Pairing::kPairs, kernel, solver, 2, 0, 1025, 400, 1);
+      drive_kernel<T>(Pairing::kPairs, kernel, solver, 2, 0, 1025, 400, 2);
 }
 
 }  // namespace

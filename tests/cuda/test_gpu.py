@@ -50,7 +50,9 @@ def assert_same_on_gpu(function: Callable[..., Any], *inputs: np.ndarray) -> Non
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("solver", SOLVERS, ids=str)
 @pytest.mark.parametrize("static_kernel", [sk.static_kernels.linear, RBF], ids=["linear", "rbf"])
-@pytest.mark.parametrize(("length", "other", "channels"), [(1, 3, 2), (8, 8, 3), (46, 30, 2), (300, 40, 5)])
+@pytest.mark.parametrize(
+    ("length", "other", "channels"), [(1, 3, 2), (8, 8, 3), (46, 30, 2), (300, 40, 5), (46, 30, 1)]
+)
 def test_signature_kernels(dtype: str, solver: Any, static_kernel: Any, length: int, other: int, channels: int) -> None:
     options = {"solver": solver, "static_kernel": static_kernel}
     X, Y = paths(0, 5, length, channels, dtype), paths(1, 5, other, channels, dtype)

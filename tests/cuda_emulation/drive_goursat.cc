@@ -114,20 +114,33 @@ std::vector<Solver> solvers(bool is_float) {
   return {series, loose, coarse, fine, theorem};
 }
 
+// Paths of one channel, of which a power series needs only the end points, far apart and close.
+template <class T>
+void run_one_channel(const Solver& series) {
+  for (const double scale : {0.7, 5.0}) {
+    run<T>({Pairing::kPairs, StaticKernel::kLinear, series, 200, 200, 9, 4, 1, scale});
+    run<T>({Pairing::kPairs, StaticKernel::kLinear, series, 3, 3, 1, 4, 1, scale});
+    run<T>({Pairing::kGram, StaticKernel::kLinear, series, 3, 5, 6, 9, 1, scale});
+    run<T>({Pairing::kSymmetricGram, StaticKernel::kLinear, series, 5, 5, 8, 8, 1, scale});
+    run<T>({Pairing::kDiagonal, StaticKernel::kLinear, series, 5, 5, 8, 8, 1, scale});
+  }
+}
+
 template <class T>
 void run_small() {
   for (const Solver& solver : solvers(sizeof(T) == 4))
     for (const StaticKernel kernel : {StaticKernel::kLinear, StaticKernel::kRbf}) {
       run<T>({Pairing::kPairs, kernel, solver, 2, 2, 4, 7, 2});
-      run<T>({Pairing::kPairs, kernel, solver, 1, 1, 70, 21, 1});
-      run<T>({Pairing::kSymmetricGram, kernel, solver, 3, 3, 5, 5, 1});
+      run<T>({Pairing::kPairs, kernel, solver, 1, 1, 70, 21, 2});
+      run<T>({Pairing::kSymmetricGram, kernel, solver, 3, 3, 5, 5, 2});
       run<T>({Pairing::kDiagonal, kernel, solver, 2, 2, 11, 11, 2});
     }
   const std::vector<Solver> all = solvers(sizeof(T) == 4);
   run_given<T>(all[0], 2, 3, 5);
+  run_one_channel<T>(all[0]);
   // Strips shared by the warps of a block; backward, and where a row is too long for shared memory, across blocks.
-  run<T>({Pairing::kPairs, StaticKernel::kLinear, all[0], 1, 1, 70, 150, 1});
-  run<T>({Pairing::kDiagonal, StaticKernel::kLinear, all[1], 1, 1, 140, 140, 1});
+  run<T>({Pairing::kPairs, StaticKernel::kLinear, all[0], 1, 1, 70, 150, 2});
+  run<T>({Pairing::kDiagonal, StaticKernel::kLinear, all[1], 1, 1, 140, 140, 2});
   run<T>({Pairing::kPairs, StaticKernel::kRbf, all[1], 2, 2, 70, 150, 1});
   if (sizeof(T) == 8) run<T>({Pairing::kPairs, StaticKernel::kLinear, all[2], 1, 1, 132, 1600, 1});
 }
@@ -149,6 +162,7 @@ void run_all() {
     run_given<T>(solver, 1, 70, 40);
     run_given<T>(solver, 2, 0, 3);
   }
+  run_one_channel<T>(solvers(sizeof(T) == 4)[0]);
   // Increments that need high degrees and refinements; and many pairs, where groups take several in turn.
   run<T>({Pairing::kPairs, StaticKernel::kLinear, solvers(sizeof(T) == 4)[0], 4, 4, 6, 6, 2, 6.0});
   run<T>({Pairing::kPairs, StaticKernel::kLinear, solvers(sizeof(T) == 4)[0], 200, 200, 5, 5, 2});
@@ -168,7 +182,7 @@ void run_layouts(bool is_small) {
       const int64_t x = is_strip ? (has_rows ? 270 : 70) : 19, y = is_small ? 5 : 41;
       run<T>({Pairing::kPairs, StaticKernel::kLinear, solver, 3, 3, x, y, 3});
       if (is_small) continue;
-      run<T>({Pairing::kPairs, StaticKernel::kLinear, solver, 2, 2, y, x, 1});
+      run<T>({Pairing::kPairs, StaticKernel::kLinear, solver, 2, 2, y, x, 2});
       run<T>({Pairing::kPairs, StaticKernel::kRbf, solver, 2, 2, x, 9, 2});
       run<T>({Pairing::kDiagonal, StaticKernel::kLinear, solver, 3, 3, x, x, 2});
       run<T>({Pairing::kSymmetricGram, StaticKernel::kLinear, solver, 3, 3, x, x, 2});
@@ -204,7 +218,7 @@ void run_long() {
   run<T>({Pairing::kDiagonal, StaticKernel::kLinear, all[0], 2, 2, 150, 150, 2});
   for (const Solver& solver : all)
     for (const auto& [x, y] : std::vector<std::pair<int64_t, int64_t>>{{1025, 33}, {33, 1025}, {5000, 33}, {2, 5000}, {5000, 1}})
-      run<T>({Pairing::kPairs, StaticKernel::kLinear, solver, 1, 1, x, y, 1});
+      run<T>({Pairing::kPairs, StaticKernel::kLinear, solver, 1, 1, x, y, 2});
 }
 
 // What is not solved is not a number, and so is what depends on it; all else is as if computed by itself.

@@ -123,3 +123,12 @@ def test_columns_that_do_not_fit_and_are_unknown_while_tracing(walks: Callable) 
     assert traced(np.zeros((3, 13))).shape == (3, 3)
     with pytest.raises(tf.errors.InvalidArgumentError, match="width of X must be a positive multiple"):
         traced(np.zeros((3, 12)))
+
+
+def test_a_channel_by_itself_is_exact_on_a_path_that_goes_back() -> None:
+    """32 unit steps up and 32 down; a sweep gives -1.2e37."""
+    steps = np.concatenate([np.arange(33.0), np.arange(31.0, -1, -1)])
+    X = flatten_paths(np.stack([steps, np.zeros_like(steps)], axis=1)[None])
+    for normalize in (False, True):
+        kernel = SignatureKernel(2, channels=[0], normalize=normalize)
+        assert kernel(X)[0, 0] == kernel(X, X)[0, 0] == kernel(X, full_cov=False)[0] == 1

@@ -277,3 +277,33 @@ def test_nan_is_refused(walks: Callable) -> None:
     X[1, 2] = np.nan
     with pytest.raises(tf.errors.InvalidArgumentError):
         SignatureKernel(2)(X)
+
+
+# Along a straight line, back, and on to its start: k(x, x) = 1, and -4.16 by the coarse scheme.
+BACK_TO_THE_START = np.array([[-1.0, -1.0], [1.0, -1.0], [0.0, -1.0], [-1.0, -1.0]])
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_negative_norm_is_an_error_where_normalizing(traced: bool, walks: Callable) -> None:
+    X = flatten_paths(np.concatenate([walks(2, 4, 2), BACK_TO_THE_START[None]]))
+    coarse = sk.FiniteDifference()
+    assert SignatureKernel(2, solver=coarse)(X, full_cov=False)[2] < -4
+    kernel = SignatureKernel(2, solver=coarse, normalize=True)
+    message = r"normalize=True needs k\(x, x\) > 0.*PowerSeries\(\) or a higher dyadic_order(.|\n)*-4\.15(.|\n)*\b2\b"
+    functions = [
+        kernel,
+        lambda X: kernel(X, X[:1]),
+        lambda X: kernel(X[:1], X),
+        lambda X: kernel.features(X, 3),
+        lambda X: kernel.features_and_covariance(X, 3, full_cov=True),
+        lambda X: kernel.features_and_covariance(X, 3),
+    ]
+    for function in functions[:1] if traced else functions:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            (tf.function(function) if traced else function)(X)
+    exact = SignatureKernel(2, normalize=True)
+    np.testing.assert_allclose(np.diag(exact(X)), 1, rtol=1e-12)
+    np.testing.assert_allclose(
+        exact(X[2:], X[:2]), 1 / np.sqrt(SignatureKernel(2)(X[:2], full_cov=False))[None], rtol=1e-10
+    )
+    assert kernel(X[:0]).shape == (0, 0)

@@ -221,6 +221,24 @@ def test_check_residual_is_silent_for_the_power_series(walks: Callable) -> None:
         assert check_residual(SharedIndependent(kernel, 2), SharedIndependentInducingVariables(Z), X) < 1e-12
 
 
+@pytest.mark.parametrize(
+    ("solver", "cure"),
+    [
+        (sk.PowerSeries(), "lost digits to cancellation.*longer lengthscales"),
+        (sk.PowerSeries(0.1), r"tolerance that is too large.*Use PowerSeries\(\)"),
+    ],
+    ids=repr,
+)
+def test_check_residual_does_not_advise_the_solver_that_is_there(
+    solver: sk.Solver, cure: str, walks: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = SignatureKernel(2, solver=solver)
+    norms = kernel.plain_squared_norms
+    monkeypatch.setattr(kernel, "plain_squared_norms", lambda X, M: (norms(X, M)[0] * 2, norms(X, M)[1]))
+    with pytest.warns(RuntimeWarning, match=cure):
+        check_residual(kernel, OrthogonalSignatureFeatures(40), flatten_paths(walks(3, 6, 2)))
+
+
 def test_check_residual_needs_values(data: tuple) -> None:
     kernel, Z = SignatureKernel(2), OrthogonalSignatureFeatures(3)
     traced = tf.function(lambda X: check_residual(kernel, Z, X))

@@ -18,7 +18,7 @@ LENGTHS = [1, 2, 33]
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(np.float64, 1e-10), (np.float32, 1e-4)])
-@pytest.mark.parametrize("channels", [1, 2, 5])
+@pytest.mark.parametrize("channels", [2, 3, 5])  # test_one_channel.py has 1
 def test_random_paths_match_mpmath(dtype: type, bound: float, channels: int, rng: np.random.Generator) -> None:
     for _ in range(2):
         X, Y = rng.normal(size=(7, channels)).cumsum(0), rng.normal(size=(6, channels)).cumsum(0)
@@ -278,6 +278,7 @@ def test_values_that_are_not_finite_are_named(bad: float, rng: np.random.Generat
 
 def test_overflow_names_the_pair_and_its_increments() -> None:
     X = np.linspace(0, 1, 20)[None, :, None] * np.array([1.0, 5000.0])[:, None, None]
+    X = np.pad(X, ((0, 0), (0, 0), (0, 1)))  # a second channel, so that the grid is swept
     message = r"X\[1\] and X\[1\].*inner products up to {}.*overflows {}. Rescale"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message.format("69252", "float64")):
         sk.signature_kernel_gram(X, solver=sk.FiniteDifference())

@@ -12,6 +12,7 @@
 #include "core/arithmetic.h"
 #include "core/goursat/block_solver.h"
 #include "core/goursat/loops.h"
+#include "core/goursat/one_channel_cpu.h"
 
 namespace sigkernel {
 namespace {
@@ -276,6 +277,7 @@ void gram_backward(const KernelProblem<T>& problem, const Gram<T>& gram, const P
 
 template <class T>
 void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan) {
+  if (OneChannel<T>::serves(problem)) return one_channel_forward(problem, parallel_for, k, plan);
   const GoursatLoops<T>& loops = goursat_loops<T>();
   if (problem.is_gram()) {
     const Gram<T> gram(problem, loops);
@@ -294,6 +296,9 @@ void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parall
 template <class T>
 void signature_kernel_directional(const KernelProblem<T>& problem, const T* direction, const ParallelFor& parallel_for,
                                   T* k, T* tangent, Plan* plan) {
+  if (OneChannel<T>::serves(problem)) {
+    return one_channel_directional(problem, direction, parallel_for, k, tangent, plan);
+  }
   const Pairs<T> pairs(problem, goursat_loops<T>());
   const int64_t cost = 4 * cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
   run_and_rethrow(parallel_for, pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
@@ -304,10 +309,11 @@ void signature_kernel_directional(const KernelProblem<T>& problem, const T* dire
 template <class T>
 void signature_kernel_backward(const KernelProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
                                const T* upstream, T* dX, T* dY, T* d_variance) {
-  const GoursatLoops<T>& loops = goursat_loops<T>();
   std::fill_n(dX, problem.X.size(), T(0));
   if (!problem.is_symmetric()) std::fill_n(dY, problem.Y.size(), T(0));
   *d_variance = 0;
+  if (OneChannel<T>::serves(problem)) return one_channel_backward(problem, parallel_for, plan, upstream, dX, dY);
+  const GoursatLoops<T>& loops = goursat_loops<T>();
   if (problem.is_gram()) {
     gram_backward(problem, Gram<T>(problem, loops), parallel_for, plan, upstream, dX, dY, d_variance);
     return;

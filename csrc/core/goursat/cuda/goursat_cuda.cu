@@ -1,6 +1,6 @@
 // The solver on a GPU. How threads are dealt to pairs is in layout.h; which resolutions there are, in plan.cuh; what is
-// launched, in launch.cuh (forward) and gradient.cuh; and what a warp does, from the outside in, in forward.cuh,
-// backward.cuh, strips.cuh, sweep.cuh, tile.cuh and problem.cuh.
+// launched, in launch.cuh (forward) and gradient.cuh, and for paths of one channel in one_channel.cuh; and what a warp does,
+// from the outside in, in forward.cuh, backward.cuh, strips.cuh, sweep.cuh, tile.cuh and problem.cuh.
 
 #include "core/goursat/cuda/goursat_cuda.h"
 
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/goursat/cuda/gradient.cuh"
+#include "core/goursat/cuda/one_channel.cuh"
 
 namespace sigkernel {
 namespace {
@@ -82,16 +83,18 @@ void solve(const GpuProblem<T>& problem, const Solver& solver, int64_t results, 
 
 template <class T>
 void signature_kernel_cuda(const KernelProblem<T>& problem, const T* variance, const CudaDevice& device, T* k, Plan* plan) {
+  if (OneChannel<T>::serves(problem)) return one_channel_forward_cuda(problem, device, k, plan);
   solve(gpu_problem(problem, variance), problem.solver, problem.pairs(), device, k, plan);
 }
 
 template <class T>
 void signature_kernel_backward_cuda(const KernelProblem<T>& problem, const T* variance, const CudaDevice& device,
                                     const Plan* plan, const T* upstream, T* dX, T* dY, T* d_variance) {
-  const GpuProblem<T> gpu = gpu_problem(problem, variance);
   fill<T>(dX, problem.X.size(), 0, device);
   if (!problem.is_symmetric()) fill<T>(dY, problem.Y.size(), 0, device);
   fill<T>(d_variance, 1, 0, device);
+  if (OneChannel<T>::serves(problem)) return one_channel_backward_cuda(problem, device, plan, upstream, dX, dY);
+  const GpuProblem<T> gpu = gpu_problem(problem, variance);
   if (problem.pairs() == 0 || gpu.rows == 0 || gpu.columns == 0) return;
   GradientTarget<T> target;
   target.dX = dX;
