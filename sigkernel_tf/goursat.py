@@ -17,7 +17,7 @@ from ._gradients import attributes_of, differentiable_once
 
 @dataclasses.dataclass(frozen=True)
 class PowerSeries:
-    """
+    r"""
     The solver by power series, which is exact up to rounding by default.
 
     In each cell U is a power series, and on the edges between cells it is approximated by polynomials. Their degree K
@@ -25,9 +25,23 @@ class PowerSeries:
     raised, or the grid is refined, until the computed coefficients show that the tolerance is met. A cell costs
     2 (K + 1)² multiply-adds; K is 5 to 16 for most data.
 
-    :param tolerance: a bound of the error relative to the largest \\|U\\| on the grid, between 0 and 1. None stands for
-        four times the dtype's epsilon (8.9e-16 in float64, 4.8e-7 in float32). Rounding adds its own share: on hard
-        problems a few times 1e-14 in float64 and 1e-5 in float32.
+    How far off k can be: whatever is rounded or dropped on the way changes U at some node (i, j) of the grid. This
+    change reaches k multiplied by W_ij, where W solves the problem reversed in time: W_ij is the kernel of what is left
+    of the two paths from that node on. With the dtype's epsilon ε (2.2e-16 in float64, 1.2e-7 in float32),
+
+    .. math:: |\mathrm{error}| \approx c \cdot \max(\mathrm{tolerance}, ε) \cdot \max_{ij} |U_{ij} W_{ij}|.
+
+    On random walks, noise, oscillations, spikes and curves that go back on themselves, at the default tolerance, the
+    error was one ε of the largest product at the median and below 300 ε in all of 3,000 pairs. One cell with \|p\| of
+    400 or more can cost a hundred times as much.
+
+    For most pairs the largest product is not much above \|k\|, and k is right to nearly all its digits. Where paths go
+    back on themselves it can be astronomically larger: for x = y = 16 unit steps up and 16 down, k is 1 and the largest
+    product 3e25, so that no digit of k is right. No solver that crosses the grid in that precision can do better. Paths
+    with smaller steps, or larger lengthscales, bring the product down, and float64 brings ε down.
+
+    :param tolerance: what may be lost by dropping terms, in units of the largest product above, between 0 and 1. None
+        stands for four times ε, 8.9e-16 in float64 and 4.8e-7 in float32.
     """
 
     tolerance: float | None = None
@@ -104,7 +118,8 @@ def solve_goursat(increments: Any, *, solver: Solver = PowerSeries()) -> tf.Tens
     p_ij = κ(x_{i+1}, y_{j+1}) − κ(x_{i+1}, y_j) − κ(x_i, y_{j+1}) + κ(x_i, y_j), which
     :func:`sigkernel_tf.static_kernels.increments` computes. For the linear and the RBF kernel
     :func:`sigkernel_tf.signature_kernel` needs no such array. A solver that refines the grid divides the increments
-    itself. The result is differentiable once, with respect to ``increments``.
+    itself. The result is differentiable once, with respect to ``increments``. Its error is about max(tolerance, ε)
+    times the largest \|U W\| over the nodes of the grid: :class:`PowerSeries` explains this.
 
     :param increments: [..., L1 - 1, L2 - 1], float32 or float64. A path of one point has no rows or no columns, and
         k = 1.

@@ -25,6 +25,10 @@ def signature_kernel(
     are evaluated while the grid is swept. For any other the increments of all pairs are formed first, which takes
     O(L1 L2) numbers for each pair.
 
+    Under the power series the error is about max(tolerance, ε) · max \|U_ij W_ij\|, where U_ij is the kernel of the two
+    paths up to their points i and j, W_ij that of what is left of them, and ε the dtype's epsilon. For paths that go
+    back on themselves in large steps this can exceed k: :class:`PowerSeries` says what to expect and what helps.
+
     A pair costs O(L1 L2 (D + K²)), where K is the degree of the power series. Whatever the batch, the memory beyond the
     output is a row of the grid for each pair at work, of which a thread has as many as a SIMD register has lanes. The
     gradient needs the edges of tiles of the grid as well: each thread keeps some 50 MB of them and computes the rest
