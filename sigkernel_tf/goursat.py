@@ -31,9 +31,10 @@ class PowerSeries:
 
     .. math:: |\mathrm{error}| \approx c \cdot \max(\mathrm{tolerance}, ε) \cdot \max_{ij} |U_{ij} W_{ij}|.
 
-    On random walks, noise, oscillations, spikes and curves that go back on themselves, at the default tolerance, the
-    error was one ε of the largest product at the median and below 300 ε in all of 3,000 pairs. One cell with \|p\| of
-    400 or more can cost a hundred times as much.
+    On 1,500 pairs of random walks, noise, oscillations, spikes and curves that go back on themselves, at the default
+    tolerance, the error was below one ε of the largest product at the median, below 30 ε in 99 of 100 pairs, and below
+    300 ε in all but two. Those were spikes that both paths have, out and back again in one step each, with \|p\| of 30
+    to 60 in a cell; they lost up to 13,000 ε in float64.
 
     For most pairs the largest product is not much above \|k\|, and k is right to nearly all its digits. Where paths go
     back on themselves it can be astronomically larger: for x = y = 16 unit steps up and 16 down, k is 1 and the largest

@@ -35,8 +35,9 @@ def assert_the_rule_holds(problems: list[np.ndarray], truth: np.ndarray, dtype: 
     errors = errors_in_epsilons(problems, truth, dtype)
     solved = errors[np.isfinite(errors)]
     assert len(solved) >= 0.97 * len(problems)
-    assert np.max(solved) <= MULTIPLE, f"problem {np.nanargmax(errors)} is off by {np.max(solved):.3g} epsilons"
-    assert np.median(solved) <= 4
+    assert np.mean(solved <= MULTIPLE) >= 0.995, f"problem {np.nanargmax(errors)}: {np.max(solved):.3g} epsilons"
+    assert np.max(solved) <= 1e5  # spikes that both paths have, with products of 30 and more
+    assert np.median(solved) <= 1
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
