@@ -6,6 +6,7 @@ A size that is unknown while a function is traced passes; the compiled operation
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from ._arguments import check_path_shape
@@ -51,6 +52,12 @@ def as_paths(value: Any, name: str) -> tf.Tensor:
     if paths.shape.rank is not None:
         check_path_shape(paths.shape, name, name)
     return paths
+
+
+def check_return_error(value: Any) -> None:
+    """:raises TypeError: for anything but True and False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"return_error must be True or False, got {value!r}.")
 
 
 def check_same_dtype(first: tf.Tensor, second: tf.Tensor, names: str) -> None:
