@@ -45,7 +45,7 @@ struct NoNodes {
   void look_at_far_end(V) {}
 };
 
-// Both sweeps' looks at the nodes of the fine grid. Where the sizes of all nodes would take too much memory, the largest
+// Both sweeps' looks at the nodes of the coarse grid. Where the sizes of all nodes would take too much memory, the largest
 // of each square of nodes is kept, which makes the products bounds of what they stand for.
 template <class V>
 class NodeSizes {
@@ -54,7 +54,7 @@ class NodeSizes {
  public:
   // Takes its memory from the arena. It lasts from the first sweep to the second.
   NodeSizes(const Grid& grid, Arena& arena)
-      : grid_(grid), rows_(grid.fine_rows()), columns_(grid.fine_columns()) {
+      : symmetric_(grid.symmetric), refinement_(grid.refinement), rows_(grid.rows), columns_(grid.columns) {
     while (squares() * static_cast<int64_t>(sizeof(V)) > kKept) ++shift_;
     kept_far_ = arena.take<V>(1);
     kept_ = arena.take<V>(squares());
@@ -73,8 +73,12 @@ class NodeSizes {
     y_rounding_ = reinterpret_cast<const V*>(block.y_rounding);
   }
 
-  // The first corner of a cell, in the order of the sweep.
+  // The first corner of fine cell (i, j), in the order of the sweep.
   SIGKERNEL_INLINE void look_at(V value, int64_t i, int64_t j) {
+    const int64_t inside = (int64_t{1} << refinement_) - 1;
+    if (((i | j) & inside) != 0) return;
+    i >>= refinement_;
+    j >>= refinement_;
     const V size = abs(value);
     if (!is_reversed_) {
       V* kept = square(i, j);
@@ -84,7 +88,7 @@ class NodeSizes {
     // In the order of the first sweep W stands at the last corner of this cell:
     const int64_t row = rows_ - 1 - i, column = columns_ - 1 - j;
     largest_ = max(largest_, *square(row + 1, column + 1) * size);
-    increments_ += *square(row, column) * size * rounding(row >> grid_.refinement, column >> grid_.refinement);
+    increments_ += *square(row, column) * size * rounding(row, column);
   }
 
   // A node at the far end of a row or column: a point is what is left of one path, so that the other solution is 1.
@@ -95,7 +99,7 @@ class NodeSizes {
 
   // After the second sweep. The largest |U W|, and the sum over all cells of |U W| times the rounding of p.
   V largest() const { return max(largest_, *kept_far_); }
-  V increments() const { return increments_ * V(grid_.symmetric ? 2 * grid_.cell_area() : grid_.cell_area()); }
+  V increments() const { return symmetric_ ? increments_ + increments_ : increments_; }
 
  private:
   static constexpr int64_t kKept = int64_t{32} << 20;  // bytes
@@ -105,7 +109,7 @@ class NodeSizes {
 
   // A symmetric sweep meets the nodes with i <= j.
   SIGKERNEL_INLINE V* square(int64_t i, int64_t j) const {
-    if (grid_.symmetric && i > j) return kept_ + (j >> shift_) * stride() + (i >> shift_);
+    if (symmetric_ && i > j) return kept_ + (j >> shift_) * stride() + (i >> shift_);
     return kept_ + (i >> shift_) * stride() + (j >> shift_);
   }
 
@@ -115,7 +119,8 @@ class NodeSizes {
     return x[0] * y[1] + x[1] * y[0];
   }
 
-  const Grid grid_;
+  const bool symmetric_;
+  const int refinement_;
   const int64_t rows_, columns_;
   int shift_ = 0;
   bool is_reversed_ = false;
