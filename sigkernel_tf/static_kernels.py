@@ -80,6 +80,11 @@ def increments(kappa: StaticKernel, X: Any, Y: Any) -> tf.Tensor:
     :raises ValueError: for points of a rank below 2, and for numbers of channels that differ.
     :raises TypeError: for a ``kappa`` that is no such function, and for dtypes that differ.
     """
+    return double_differences(values(kappa, X, Y))
+
+
+def values(kappa: StaticKernel, X: Any, Y: Any) -> tf.Tensor:
+    """κ(x_i, y_j), [..., L1, L2], of which :func:`increments` takes the differences; it has the same errors."""
     X, Y = _points(X, Y)
     if not callable(kappa):
         raise TypeError(
@@ -92,6 +97,11 @@ def increments(kappa: StaticKernel, X: Any, Y: Any) -> tf.Tensor:
             "static_kernel must return a tensor [..., L1, L2] for points [..., L1, D] and [..., L2, D], got "
             f"{K.shape if tf.is_tensor(K) else type(K).__name__}."
         )
+    return K
+
+
+def double_differences(K: tf.Tensor) -> tf.Tensor:
+    """Those of values [..., L1, L2] over each cell: [..., L1 - 1, L2 - 1]."""
     along = K[..., 1:, :] - K[..., :-1, :]
     return along[..., 1:] - along[..., :-1]
 

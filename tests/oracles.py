@@ -14,9 +14,9 @@ def increment_products(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
     return np.diff(X, axis=0) @ np.diff(Y, axis=0).T
 
 
-def goursat(p: np.ndarray, degree: int = 36, digits: int = 40) -> tuple[float, float]:
+def goursat(p: np.ndarray, degree: int = 36, digits: int = 40) -> float:
     """
-    U(1, 1) and the largest |U| at a corner, of U_st = p U, from each cell's double Taylor series in mpmath.
+    U(1, 1) of U_st = p U, from each cell's double Taylor series in mpmath.
 
     The series sum c_kl s^k t^l has (k + 1)(l + 1) c_{k+1,l+1} = p c_kl; its first row and column are the edges.
     """
@@ -24,7 +24,7 @@ def goursat(p: np.ndarray, degree: int = 36, digits: int = 40) -> tuple[float, f
         one, zero = mpmath.mpf(1), mpmath.mpf(0)
         rows, columns = p.shape
         bottoms = [[one] + [zero] * degree for _ in range(columns)]
-        largest, corner = one, one
+        corner = one
         divisors = [[one / ((k + 1) * (l + 1)) for l in range(degree)] for k in range(degree)]
         for i in range(rows):
             left = [one] + [zero] * degree
@@ -41,8 +41,7 @@ def goursat(p: np.ndarray, degree: int = 36, digits: int = 40) -> tuple[float, f
                 bottoms[j] = [mpmath.fsum(c[k]) for k in range(degree + 1)]
                 left = [mpmath.fsum(c[k][l] for k in range(degree + 1)) for l in range(degree + 1)]
                 corner = mpmath.fsum(left)
-                largest = max(largest, abs(corner))
-        return float(corner), float(largest)
+        return float(corner)
 
 
 def exact_signature(path: Sequence[Sequence[int | Fraction]], depth: int) -> list[Fraction]:

@@ -56,9 +56,10 @@ class Cpu {
   // takes the place of problem.variance.
 
   template <class T>
-  void signature_kernel(KernelProblem<T> problem, const T* variance, T* k, Plan* plan) const {
+  void signature_kernel(KernelProblem<T> problem, const T* variance, T* k, Plan* plan,
+                        const ErrorWeights<T>& weights = {}) const {
     problem.variance = *variance;
-    sigkernel::signature_kernel<T>(problem, parallel_for_, k, plan);
+    sigkernel::signature_kernel<T>(problem, parallel_for_, k, plan, weights);
   }
 
   template <class T>
@@ -76,8 +77,8 @@ class Cpu {
   }
 
   template <class T>
-  void solve_goursat(const GoursatProblem<T>& problem, T* k, Plan* plan) const {
-    sigkernel::solve_goursat<T>(problem, parallel_for_, k, plan);
+  void solve_goursat(const GoursatProblem<T>& problem, T* k, Plan* plan, const ErrorWeights<T>& weights = {}) const {
+    sigkernel::solve_goursat<T>(problem, parallel_for_, k, plan, weights);
   }
 
   template <class T>

@@ -82,4 +82,23 @@ class DeviceOp : public tensorflow::OpKernel {
 #define SIGKERNEL_REGISTER(NAME, OP) SIGKERNEL_REGISTER_ON(Cpu, NAME, OP)
 #endif
 
+// Stands for an op that has no kernel for a GPU, so that one which is placed there says so.
+class NotOnGpuOp final : public tensorflow::OpKernel {
+ public:
+  explicit NotOnGpuOp(OpKernelConstruction* context) : OpKernel(context) {
+    context->CtxFailure(errors::Unimplemented(
+        "return_error=True is offered on the CPU only, for now. Call the operation inside `with tf.device(\"CPU\"):`, "
+        "or leave return_error out."));
+  }
+  void Compute(OpKernelContext*) final {}
+};
+
+#if SIGKERNEL_TF_WITH_CUDA
+#define SIGKERNEL_REGISTER_CPU_ONLY(NAME, OP) \
+  SIGKERNEL_REGISTER_ON(Cpu, NAME, OP)        \
+  REGISTER_KERNEL_BUILDER(Name(NAME).Device(Gpu::Name()), NotOnGpuOp);
+#else
+#define SIGKERNEL_REGISTER_CPU_ONLY(NAME, OP) SIGKERNEL_REGISTER_ON(Cpu, NAME, OP)
+#endif
+
 }  // namespace sigkernel

@@ -34,8 +34,7 @@ absl::Status KernelShape(InferenceContext* c) {
     TF_RETURN_IF_ERROR(c->Merge(c->Dim(x, 0), c->Dim(y, 0), &pairs));
     out = c->MakeShape({pairs});
   }
-  c->set_output(0, out);
-  c->set_output(1, out);
+  for (int n = 0; n < c->num_outputs(); ++n) c->set_output(n, out);
   return absl::OkStatus();
 }
 
@@ -79,6 +78,20 @@ REGISTER_OP("SigkernelTfSignatureKernel")
     .Attr(SIGKERNEL_PAIRING)
     .SetShapeFn(KernelShape);
 
+REGISTER_OP("SigkernelTfSignatureKernelWeights")
+    .Input("x: T")
+    .Input("y: T")
+    .Input("variance: T")
+    .Output("k: T")
+    .Output("plan: int32")
+    .Output("largest: T")
+    .Output("of_increments: T")
+    .Output("reversed: T")
+    .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
+    .Attr(SIGKERNEL_PAIRING)
+    .Attr("is_scaled: bool")
+    .SetShapeFn(KernelShape);
+
 REGISTER_OP("SigkernelTfSignatureKernelGrad")
     .Input("x: T")
     .Input("y: T")
@@ -108,6 +121,7 @@ absl::Status ReadAttributes(OpKernelConstruction* context, KernelProblem<T>* pro
   std::string static_kernel, pairing = "pairs";  // the directional derivative has no such attribute
   TF_RETURN_IF_ERROR(context->GetAttr("static_kernel", &static_kernel));
   if (context->HasAttr("pairing")) TF_RETURN_IF_ERROR(context->GetAttr("pairing", &pairing));
+  if (context->HasAttr("is_scaled")) TF_RETURN_IF_ERROR(context->GetAttr("is_scaled", &problem->is_scaled));
   problem->static_kernel = static_kernel == "linear" ? StaticKernel::kLinear : StaticKernel::kRbf;
   problem->pairing = pairing == "pairs"            ? Pairing::kPairs
                      : pairing == "gram"           ? Pairing::kGram
@@ -198,7 +212,7 @@ absl::Status CheckBounds(const KernelProblem<T>& problem, const T* variance, con
       "the paths by a constant or raise the lengthscales", sizeof(T) == 4 ? ". Or take float64." : ".");
 }
 
-// What the three ops share.
+// What the ops share.
 template <class Device, class T>
 class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
  public:
@@ -264,6 +278,26 @@ class SignatureKernelOp final : public KernelOp<Device, T> {
   }
 };
 
+// SignatureKernel, and how much errors on the way weigh in each k.
+template <class Device, class T>
+class SignatureKernelWeightsOp final : public KernelOp<Device, T> {
+  using KernelOp<Device, T>::KernelOp;
+
+  absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
+    TF_RETURN_IF_ERROR(this->CheckPathsAreFinite(context, device, problem));
+    TensorShape shape({problem.X.count});
+    if (problem.is_gram()) shape.AddDim(problem.Y.count);
+    Tensor *k = nullptr, *plan = nullptr;
+    ErrorWeights<T> weights;
+    TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &k));
+    TF_RETURN_IF_ERROR(context->allocate_output(1, shape, &plan));
+    TF_RETURN_IF_ERROR(AllocateWeights(context, shape, &weights));
+    Plan* plans = plan->flat<Plan>().data();
+    device.signature_kernel(problem, Variance<T>(context), k->flat<T>().data(), plans, weights);
+    return this->CheckPairs(context, device, problem, plans);
+  }
+};
+
 template <class Device, class T>
 class SignatureKernelGradOp final : public KernelOp<Device, T> {
   using KernelOp<Device, T>::KernelOp;
@@ -308,6 +342,7 @@ class DirectionalDerivativeOp final : public KernelOp<Device, T> {
 };
 
 SIGKERNEL_REGISTER("SigkernelTfSignatureKernel", SignatureKernelOp)
+SIGKERNEL_REGISTER_CPU_ONLY("SigkernelTfSignatureKernelWeights", SignatureKernelWeightsOp)
 SIGKERNEL_REGISTER("SigkernelTfSignatureKernelGrad", SignatureKernelGradOp)
 SIGKERNEL_REGISTER("SigkernelTfDirectionalDerivative", DirectionalDerivativeOp)
 

@@ -19,8 +19,7 @@ absl::Status GoursatShape(InferenceContext* c) {
   ShapeHandle increments;
   TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 3, &increments));
   const ShapeHandle out = c->MakeShape({c->Dim(increments, 0)});
-  c->set_output(0, out);
-  c->set_output(1, out);
+  for (int n = 0; n < c->num_outputs(); ++n) c->set_output(n, out);
   return absl::OkStatus();
 }
 
@@ -28,6 +27,15 @@ REGISTER_OP("SigkernelTfSolveGoursat")
     .Input("increments: T")
     .Output("k: T")
     .Output("plan: int32")
+    .SIGKERNEL_SOLVER_ATTRS.SetShapeFn(GoursatShape);
+
+REGISTER_OP("SigkernelTfSolveGoursatWeights")
+    .Input("increments: T")
+    .Output("k: T")
+    .Output("plan: int32")
+    .Output("largest: T")
+    .Output("of_increments: T")
+    .Output("reversed: T")
     .SIGKERNEL_SOLVER_ATTRS.SetShapeFn(GoursatShape);
 
 REGISTER_OP("SigkernelTfSolveGoursatGrad")
@@ -96,6 +104,25 @@ class SolveGoursatOp final : public GoursatOp<Device, T> {
   }
 };
 
+// SolveGoursat, and how much errors on the way weigh in each k.
+template <class Device, class T>
+class SolveGoursatWeightsOp final : public GoursatOp<Device, T> {
+  using GoursatOp<Device, T>::GoursatOp;
+
+  absl::Status Run(OpKernelContext* context, const Device& device, const GoursatProblem<T>& problem) const override {
+    TF_RETURN_IF_ERROR(CheckIncrements(device, problem));
+    const TensorShape shape({problem.count});
+    Tensor *k = nullptr, *plan = nullptr;
+    ErrorWeights<T> weights;
+    TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &k));
+    TF_RETURN_IF_ERROR(context->allocate_output(1, shape, &plan));
+    TF_RETURN_IF_ERROR(AllocateWeights(context, shape, &weights));
+    Plan* plans = plan->flat<Plan>().data();
+    device.solve_goursat(problem, k->flat<T>().data(), plans, weights);
+    return CheckPlans<T>(device, plans, problem.count, [&](int64_t n) { return DescribeProblem<Device>(problem, n); });
+  }
+};
+
 template <class Device, class T>
 class SolveGoursatGradOp final : public GoursatOp<Device, T> {
   using GoursatOp<Device, T>::GoursatOp;
@@ -112,6 +139,7 @@ class SolveGoursatGradOp final : public GoursatOp<Device, T> {
 };
 
 SIGKERNEL_REGISTER("SigkernelTfSolveGoursat", SolveGoursatOp)
+SIGKERNEL_REGISTER_CPU_ONLY("SigkernelTfSolveGoursatWeights", SolveGoursatWeightsOp)
 SIGKERNEL_REGISTER("SigkernelTfSolveGoursatGrad", SolveGoursatGradOp)
 
 }  // namespace

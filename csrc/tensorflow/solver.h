@@ -29,6 +29,18 @@ inline absl::Status ReadSolver(OpKernelConstruction* context, Solver* solver) {
   return absl::OkStatus();
 }
 
+// Allocates the last three outputs of an op that returns the weights of errors: see ErrorWeights.
+template <class T>
+absl::Status AllocateWeights(OpKernelContext* context, const TensorShape& shape, ErrorWeights<T>* weights) {
+  int output = 2;
+  for (T** values : {&weights->largest, &weights->increments, &weights->reversed}) {
+    Tensor* tensor = nullptr;
+    TF_RETURN_IF_ERROR(context->allocate_output(output++, shape, &tensor));
+    *values = tensor->flat<T>().data();
+  }
+  return absl::OkStatus();
+}
+
 constexpr ScratchMemory kSweepMemory = {"the sweep over a grid",
                                         "Pass fewer paths at a time, shorter ones, or a smaller dyadic_order"};
 

@@ -78,6 +78,12 @@ void drive_kernel(Pairing pairing, StaticKernel static_kernel, const Solver& sol
   expect_finite(k, "k");
   for (const Plan one : plan)
     if (one < 0) ++failures;
+  std::vector<T> largest(k.size()), of_increments(k.size()), reversed(k.size());
+  signature_kernel<T>(problem, three_threads, k.data(), plan.data(),
+                      {largest.data(), of_increments.data(), reversed.data()});
+  expect_finite(largest, "the largest product");
+  expect_finite(of_increments, "the increments' weight");
+  expect_finite(reversed, "the reversed k");
   T d_variance;
   signature_kernel_backward<T>(problem, three_threads, plan.data(), upstream.data(), dX.data(), dY.data(), &d_variance);
   expect_finite(std::vector<T>{d_variance}, "the variance's gradient");
@@ -97,6 +103,11 @@ void drive_increments(const Solver& solver, int64_t count, int64_t rows, int64_t
   for (T& value : p) value = uniform(generator);
   std::vector<Plan> plan(count);
   GoursatProblem<T> problem{p.data(), count, rows, columns, solver};
+  std::vector<T> largest(count), of_increments(count), reversed(count);
+  solve_goursat<T>(problem, three_threads, k.data(), plan.data(),
+                   {largest.data(), of_increments.data(), reversed.data()});
+  expect_finite(largest, "the largest product");
+  expect_finite(reversed, "the reversed k");
   solve_goursat<T>(problem, three_threads, k.data(), plan.data());
   solve_goursat_backward<T>(problem, three_threads, plan.data(), upstream.data(), dp.data());
   expect_finite(k, "k");

@@ -89,6 +89,13 @@ def test_solve_goursat(dtype: str, solver: Any) -> None:
     assert_same_on_gpu(lambda p: sk.solve_goursat(p, solver=solver), p)
 
 
+def test_an_estimate_of_the_error_is_refused() -> None:
+    X = paths(0, 3, 5, 2, "float64")
+    for compute in (sk.signature_kernel_gram, sk.signature_kernel_diag, sk.solve_goursat):
+        with tf.device("GPU:0"), pytest.raises(tf.errors.UnimplementedError, match="return_error=True .* CPU only"):
+            compute(X, return_error=True)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("channels", "num_words"), [(1, 6), (2, 15), (3, 50), (9, 7000)])

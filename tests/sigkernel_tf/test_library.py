@@ -61,7 +61,8 @@ def test_every_operation_has_a_cpu_kernel_for_both_dtypes() -> None:
     differentiable = [
         f"{name}{suffix}" for name in ("SignatureKernel", "SolveGoursat", "Signature") for suffix in ("", "Grad")
     ]
-    for name in [*differentiable, "DirectionalDerivative"]:
+    weighing = ["SignatureKernelWeights", "SolveGoursatWeights"]
+    for name in [*differentiable, *weighing, "DirectionalDerivative"]:
         registered = kernels.get_registered_kernels_for_op(f"SigkernelTf{name}").kernel
         types = {a.allowed_values.list.type[0] for k in registered for a in k.constraint if k.device_type == "CPU"}
         assert types == {tf.float32.as_datatype_enum, tf.float64.as_datatype_enum}, name

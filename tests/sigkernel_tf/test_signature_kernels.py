@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies
 from pairwise import pairwise
+from quadruple import MULTIPLE, Oracle
 from random_walks import walks
 
 import sigkernel_tf as sk
@@ -17,16 +18,19 @@ SOLVERS = [sk.PowerSeries(), sk.FiniteDifference(1), sk.FiniteDifference(1, grad
 LENGTHS = [1, 2, 33]
 
 
-@pytest.mark.parametrize(("dtype", "bound"), [(np.float64, 1e-10), (np.float32, 1e-4)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("channels", [2, 3, 5])  # test_one_channel.py has 1
-def test_random_paths_match_mpmath(dtype: type, bound: float, channels: int, rng: np.random.Generator) -> None:
+def test_random_paths_match_quadruple_precision(
+    dtype: type, channels: int, quadruple: Oracle, rng: np.random.Generator
+) -> None:
     for _ in range(2):
         X, Y = rng.normal(size=(7, channels)).cumsum(0), rng.normal(size=(6, channels)).cumsum(0)
         largest_increment = np.abs(oracles.increment_products(X, Y)).max()
-        X, Y = (path * np.sqrt(5 / largest_increment) for path in (X, Y))  # |p| up to 5 a cell
+        X, Y = (path * np.sqrt(5 / largest_increment) for path in (X, Y))  # rough enough to be hard
         X, Y = X.astype(dtype), Y.astype(dtype)
-        k, largest = oracles.goursat(oracles.increment_products(X.astype(np.float64), Y.astype(np.float64)))
-        assert abs(sk.signature_kernel(X[None], Y[None]).numpy()[0] - k) <= bound * largest
+        k, largest = quadruple.one(oracles.increment_products(X.astype(np.float64), Y.astype(np.float64)))
+        error = abs(sk.signature_kernel(X[None], Y[None]).numpy()[0] - k)
+        assert error <= MULTIPLE * np.finfo(dtype).eps * largest
 
 
 def test_small_paths_match_exact_signatures() -> None:

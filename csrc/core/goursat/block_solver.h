@@ -31,9 +31,11 @@ template <class T>
 class Packing {
  public:
   Packing(const KernelProblem<T>& problem, int lanes)
-      : holds_points_(problem.static_kernel == StaticKernel::kRbf), variance_(problem.variance), lanes_(lanes) {}
+      : holds_points_(problem.static_kernel == StaticKernel::kRbf), is_scaled_(problem.is_scaled),
+        variance_(problem.variance), lanes_(lanes) {}
 
   int64_t size(const Paths<T>& paths) const { return elements(paths) * lanes_; }
+  int64_t rounding_size(const Paths<T>& paths) const { return holds_points_ ? 0 : 2 * paths.segments() * lanes_; }
 
   void pack(const Paths<T>& paths, const LaneRange& range, T* packed) const {
     const int64_t size = elements(paths), channels = paths.channels;
@@ -44,6 +46,18 @@ class Packing {
         for (int64_t e = 0; e < size; ++e) to[e * lanes_] = path[e];
       } else {
         for (int64_t e = 0; e < size; ++e) to[e * lanes_] = path[e + channels] - path[e];
+      }
+    }
+  }
+
+  // Block's x_rounding or y_rounding of these paths, in units of epsilon.
+  void pack_rounding(const Paths<T>& paths, const LaneRange& range, T* packed) const {
+    if (holds_points_) return;
+    for (int lane = 0; lane < lanes_; ++lane) {
+      const T* point = paths.values + range[lane] * paths.length * paths.channels;
+      for (int64_t i = 0; i < paths.segments(); ++i, point += paths.channels) {
+        T* to = packed + 2 * i * lanes_ + lane;
+        to[0] = rounding_of(point, paths.channels, &to[lanes_]);
       }
     }
   }
@@ -65,7 +79,9 @@ class Packing {
     }
   }
 
-  Block<T> block(const Paths<T>& X, const Paths<T>& Y, const T* x, const T* y) const {
+  // x_rounding, y_rounding: null, or as pack_rounding leaves them.
+  Block<T> block(const Paths<T>& X, const Paths<T>& Y, const T* x, const T* y, const T* x_rounding,
+                 const T* y_rounding) const {
     Block<T> block;
     block.kind = holds_points_ ? IncrementsKind::kRbf : IncrementsKind::kLinear;
     block.rows = X.segments();
@@ -74,6 +90,8 @@ class Packing {
     block.x = x;
     block.y = y;
     block.variance = variance_;
+    block.x_rounding = holds_points_ ? nullptr : x_rounding;
+    block.y_rounding = holds_points_ ? nullptr : y_rounding;
     return block;
   }
 
@@ -82,7 +100,24 @@ class Packing {
     return (holds_points_ ? paths.length : paths.segments()) * paths.channels;
   }
 
-  const bool holds_points_;
+  // A path's share in the rounding of its products p = <dx, dy> with another: what a segment is off by for each unit of
+  // |dy|. `point` is its first; *step is overwritten by |dx|. Each coordinate of dx is rounded once when it is formed,
+  // and a sum of D products is off by about the square root of D roundings, half of which count here. Where the points
+  // were rounded before, both are off by half an epsilon of their own size.
+  T rounding_of(const T* point, int64_t channels, T* step) const {
+    T squared = 0, first = 0, last = 0;
+    for (int64_t d = 0; d < channels; ++d) {
+      const T difference = point[channels + d] - point[d];
+      squared += difference * difference;
+      first += point[d] * point[d];
+      last += point[channels + d] * point[channels + d];
+    }
+    *step = std::sqrt(squared);
+    const T of_step = (T(0.5) + T(0.25) * std::sqrt(static_cast<T>(channels))) * *step;
+    return is_scaled_ ? of_step + T(0.5) * (std::sqrt(first) + std::sqrt(last)) : of_step;
+  }
+
+  const bool holds_points_, is_scaled_;
   const T variance_;
   const int lanes_;
 };
@@ -93,8 +128,9 @@ class BlockSolver {
  public:
   BlockSolver(const GoursatLoops<T>& loops, const Solver& solver) : loops_(loops), solver_(solver) {}
 
-  // Overwrites value and plan of the block's first `used` lanes.
-  void forward(const Block<T>& block, int used, T* value, Plan* plan) {
+  // Overwrites value and plan of the block's first `used` lanes, and all of weights unless it is null.
+  void forward(const Block<T>& block, int used, T* value, Plan* plan, LaneWeights<T>* weights = nullptr) {
+    is_keeping_ = weights != nullptr;
     Outcome<T> seen;
     if (solver_.power_series) {
       forward_power_series(block, used, &seen, plan);
@@ -106,6 +142,8 @@ class BlockSolver {
       value[lane] = seen.value[lane];
       if (plan[lane] >= 0 && !std::isfinite(value[lane])) plan[lane] = kOverflow;
     }
+    if (is_keeping_) weigh(block, used, plan, weights);
+    is_keeping_ = false;
   }
 
   // For a block with a direction: does what forward does, and overwrites tangent by the derivative.
@@ -163,7 +201,19 @@ class BlockSolver {
 
   void sweep(const Block<T>& block, const Scheme& scheme, const T* ranges, Outcome<T>* seen) {
     void* scratch = scratch_.reserve(loops_.forward_scratch(block, scheme));
-    loops_.forward(block, scheme, ranges, scratch, seen);
+    void* kept = is_keeping_ ? kept_.reserve(loops_.kept_size(block, scheme)) : nullptr;
+    loops_.forward(block, scheme, ranges, scratch, kept, seen);
+  }
+
+  // After a forward sweep that kept what this needs. The lanes that were solved were all solved by one plan.
+  void weigh(const Block<T>& block, int used, const Plan* plan, LaneWeights<T>* weights) {
+    const Plan* solved = std::find_if(plan, plan + used, [](Plan p) { return p >= 0; });
+    *weights = {};
+    if (solved == plan + used) return;
+    const Scheme scheme = scheme_of(*solved);
+    void* scratch = scratch_.reserve(loops_.forward_scratch(block, scheme));
+    const T* ranges = ranges_.template reserve_numbers<T>((block.rows + block.columns) * loops_.lanes);
+    loops_.weigh(block, scheme, ranges, scratch, kept_.reserve(loops_.kept_size(block, scheme)), weights);
   }
 
   void forward_power_series(const Block<T>& block, int used, Outcome<T>* seen, Plan* plan) {
@@ -221,7 +271,8 @@ class BlockSolver {
 
   const GoursatLoops<T>& loops_;
   const Solver solver_;
-  Scratch scratch_, ranges_;
+  Scratch scratch_, ranges_, kept_;
+  bool is_keeping_ = false;  // whether sweeps keep what weigh needs
 };
 
 }  // namespace sigkernel

@@ -35,6 +35,14 @@ int64_t cost_of(const Solver& solver, int64_t rows, int64_t columns) {
   return 1000 + cell * rows * columns;
 }
 
+// Writes a lane's weights to a pair's place.
+template <class T>
+void write_weights(const LaneWeights<T>& from, int lane, const ErrorWeights<T>& to, int64_t place) {
+  to.largest[place] = from.largest[lane];
+  to.increments[place] = from.increments[lane];
+  to.reversed[place] = from.reversed[lane];
+}
+
 // Pairs (X_b, Y_b) or (X_b, X_b), where each path belongs to one pair.
 template <class T>
 class Pairs {
@@ -70,6 +78,23 @@ class Pairs {
     for (int64_t b = begin; b < end; ++b) {
       const LaneRange range = LaneRange::of(b, loops_.lanes, problem_.X.count);
       solver.forward(packed(range, memory), range.used, k + range.first, plan + range.first);
+    }
+  }
+
+  // The same, and the weights of errors.
+  void forward_weighing(int64_t begin, int64_t end, T* k, Plan* plan, const ErrorWeights<T>& weights) const {
+    BlockSolver<T> solver(loops_, problem_.solver);
+    Scratch memory, rounding_memory;
+    const int64_t x_size = packing_.rounding_size(problem_.X), y_size = packing_.rounding_size(problem_.Y);
+    T* x_rounding = rounding_memory.reserve_numbers<T>(x_size + y_size);
+    for (int64_t b = begin; b < end; ++b) {
+      const LaneRange range = LaneRange::of(b, loops_.lanes, problem_.X.count);
+      packing_.pack_rounding(problem_.X, range, x_rounding);
+      packing_.pack_rounding(problem_.Y, range, x_rounding + x_size);
+      LaneWeights<T> found;
+      const Block<T> block = packed(range, memory, x_rounding, x_rounding + x_size);
+      solver.forward(block, range.used, k + range.first, plan + range.first, &found);
+      for (int lane = 0; lane < range.used; ++lane) write_weights(found, lane, weights, range[lane]);
     }
   }
 
@@ -116,12 +141,13 @@ class Pairs {
   }
 
  private:
-  Block<T> packed(const LaneRange& range, Scratch& memory) const {
+  Block<T> packed(const LaneRange& range, Scratch& memory, const T* x_rounding = nullptr,
+                  const T* y_rounding = nullptr) const {
     T* x = memory.reserve_numbers<T>(x_size_ + y_size_);
     T* y = problem_.is_symmetric() ? x : x + x_size_;
     packing_.pack(problem_.X, range, x);
     if (!problem_.is_symmetric()) packing_.pack(problem_.Y, range, y);
-    Block<T> block = packing_.block(problem_.X, problem_.Y, x, y);
+    Block<T> block = packing_.block(problem_.X, problem_.Y, x, y, x_rounding, y_rounding);
     block.symmetric = problem_.is_symmetric();
     return block;
   }
@@ -148,18 +174,23 @@ class Gram {
 
   int64_t cost() const { return kChunk * cost_of(solver_, single_.segments(), block_.segments()); }
 
-  void forward(int64_t begin, int64_t end, T* k, Plan* plan) const {
+  // weights: written where they are wanted.
+  void forward(int64_t begin, int64_t end, T* k, Plan* plan, const ErrorWeights<T>& weights) const {
     BlockSolver<T> solver(loops_, solver_);
     Scratch memory;
-    for_each_block(begin, end, memory, [&](const Block<T>& block, const LaneRange& range, int64_t single, bool) {
+    const bool weighs = weights.are_wanted();
+    for_each_block(begin, end, memory, weighs, [&](const Block<T>& block, const LaneRange& range, int64_t single,
+                                                   bool) {
       T values[kMaxLanes];
       Plan plans[kMaxLanes];
-      solver.forward(block, range.used, values, plans);
+      LaneWeights<T> found;
+      solver.forward(block, range.used, values, plans, weighs ? &found : nullptr);
       for (int lane = 0; lane < range.used; ++lane) {
         if (is_mirrored(single, range[lane])) continue;
         for (const int64_t at : {place(single, range[lane]), mirror(single, range[lane])}) {
           k[at] = values[lane];
           plan[at] = plans[lane];
+          if (weighs) write_weights(found, lane, weights, at);
         }
       }
     });
@@ -174,8 +205,8 @@ class Gram {
     T* y = x + single_size_;
     std::fill_n(y, block_size_, T(0));
     for (int64_t task = begin; task < end; task += stride) {
-      for_each_block(task, task + 1, memory, [&](const Block<T>& block, const LaneRange& range, int64_t single,
-                                                 bool is_last) {
+      for_each_block(task, task + 1, memory, false, [&](const Block<T>& block, const LaneRange& range, int64_t single,
+                                                        bool is_last) {
         T scales[kMaxLanes] = {};
         int64_t places[kMaxLanes];
         for (int lane = 0; lane < range.used; ++lane) {
@@ -217,12 +248,16 @@ class Gram {
     return symmetric_ ? place(column, single) : place(single, column);
   }
 
-  // visit(block, range, single, is_last) for the blocks of tasks begin .. end - 1; is_last: of its task.
+  // visit(block, range, single, is_last) for the blocks of tasks begin .. end - 1; is_last: of its task. weighs:
+  // whether the blocks have the rounding of their increments.
   template <class Visit>
-  void for_each_block(int64_t begin, int64_t end, Scratch& memory, const Visit& visit) const {
-    T* x = memory.reserve_numbers<T>(single_size_ + block_size_);
-    T* y = x + single_size_;
-    const Block<T> block = packing_.block(single_, block_, x, y);
+  void for_each_block(int64_t begin, int64_t end, Scratch& memory, bool weighs, const Visit& visit) const {
+    const int64_t single_rounding = weighs ? packing_.rounding_size(single_) : 0;
+    const int64_t block_rounding = weighs ? packing_.rounding_size(block_) : 0;
+    T* x = memory.reserve_numbers<T>(single_size_ + block_size_ + single_rounding + block_rounding);
+    T *y = x + single_size_, *x_rounding = y + block_size_, *y_rounding = x_rounding + single_rounding;
+    const Block<T> block =
+        packing_.block(single_, block_, x, y, weighs ? x_rounding : nullptr, weighs ? y_rounding : nullptr);
     for (int64_t task = begin; task < end; ++task) {
       const LaneRange range = LaneRange::of(task / chunks(), loops_.lanes, block_.count);
       const int64_t first = task % chunks() * kChunk;
@@ -230,8 +265,10 @@ class Gram {
       if (symmetric_) last = std::min(last, range.first + range.used);
       if (first >= last) continue;
       packing_.pack(block_, range, y);
+      if (weighs) packing_.pack_rounding(block_, range, y_rounding);
       for (int64_t single = first; single < last; ++single) {
         packing_.repeat(single_, single, x);
+        if (weighs) packing_.pack_rounding(single_, {single, 1, loops_.lanes}, x_rounding);
         visit(block, range, single, single == last - 1);
       }
     }
@@ -276,17 +313,24 @@ void gram_backward(const KernelProblem<T>& problem, const Gram<T>& gram, const P
 }  // namespace
 
 template <class T>
-void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan) {
-  if (OneChannel<T>::serves(problem)) return one_channel_forward(problem, parallel_for, k, plan);
+void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan,
+                      const ErrorWeights<T>& weights) {
+  if (OneChannel<T>::serves(problem)) return one_channel_forward(problem, parallel_for, k, plan, weights);
   const GoursatLoops<T>& loops = goursat_loops<T>();
   if (problem.is_gram()) {
     const Gram<T> gram(problem, loops);
     run_and_rethrow(parallel_for, gram.tasks(), gram.cost(),
-                    [&](int64_t begin, int64_t end) { gram.forward(begin, end, k, plan); });
+                    [&](int64_t begin, int64_t end) { gram.forward(begin, end, k, plan, weights); });
     return;
   }
   const Pairs<T> pairs(problem, loops);
   const int64_t cost = cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
+  if (weights.are_wanted()) {
+    run_and_rethrow(parallel_for, pairs.blocks(), 2 * cost, [&](int64_t begin, int64_t end) {
+      pairs.forward_weighing(begin, end, k, plan, weights);
+    });
+    return;
+  }
   const bool are_few = pairs.are_few();
   run_and_rethrow(parallel_for, are_few ? problem.X.count : pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
     are_few ? pairs.forward_one_by_one(begin, end, k, plan) : pairs.forward(begin, end, k, plan);
@@ -343,14 +387,19 @@ Block<T> given_block(const GoursatProblem<T>& problem, const LaneRange& range) {
 }  // namespace
 
 template <class T>
-void solve_goursat(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan) {
+void solve_goursat(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan,
+                   const ErrorWeights<T>& weights) {
   const GoursatLoops<T>& loops = goursat_loops<T>();
   const int64_t cost = cost_of(problem.solver, problem.rows, problem.columns);
   run_and_rethrow(parallel_for, parts_of(problem.count, loops.lanes), cost, [&](int64_t begin, int64_t end) {
     BlockSolver<T> solver(loops, problem.solver);
     for (int64_t b = begin; b < end; ++b) {
       const LaneRange range = LaneRange::of(b, loops.lanes, problem.count);
-      solver.forward(given_block(problem, range), range.used, k + range.first, plan + range.first);
+      LaneWeights<T> found;
+      solver.forward(given_block(problem, range), range.used, k + range.first, plan + range.first,
+                     weights.are_wanted() ? &found : nullptr);
+      if (!weights.are_wanted()) continue;
+      for (int lane = 0; lane < range.used; ++lane) write_weights(found, lane, weights, range[lane]);
     }
   });
 }
@@ -380,11 +429,11 @@ void solve_goursat_backward(const GoursatProblem<T>& problem, const ParallelFor&
 }
 
 #define SIGKERNEL_INSTANTIATE(T)                                                                                   \
-  template void signature_kernel<T>(const KernelProblem<T>&, const ParallelFor&, T*, Plan*);                       \
+  template void signature_kernel<T>(const KernelProblem<T>&, const ParallelFor&, T*, Plan*, const ErrorWeights<T>&); \
   template void signature_kernel_directional<T>(const KernelProblem<T>&, const T*, const ParallelFor&, T*, T*, Plan*); \
   template void signature_kernel_backward<T>(const KernelProblem<T>&, const ParallelFor&, const Plan*, const T*,   \
                                              T*, T*, T*);                                                          \
-  template void solve_goursat<T>(const GoursatProblem<T>&, const ParallelFor&, T*, Plan*);                         \
+  template void solve_goursat<T>(const GoursatProblem<T>&, const ParallelFor&, T*, Plan*, const ErrorWeights<T>&);  \
   template void solve_goursat_backward<T>(const GoursatProblem<T>&, const ParallelFor&, const Plan*, const T*, T*);
 SIGKERNEL_INSTANTIATE(float)
 SIGKERNEL_INSTANTIATE(double)

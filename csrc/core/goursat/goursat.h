@@ -12,7 +12,7 @@ enum class Gradient { kAdjoint, kTheorem41 };
 
 struct Solver {
   bool power_series = true;
-  double tolerance = 0;                     // power series: of the error, relative to the largest |U| on the grid
+  double tolerance = 0;                     // power series: of the error, relative to the largest |U W| over the nodes
   int dyadic_order = 0;                     // finite differences: halvings of every increment
   Gradient gradient = Gradient::kAdjoint;   // finite differences; the power series has only the adjoint
 };
@@ -46,10 +46,23 @@ struct KernelProblem {
   StaticKernel static_kernel = StaticKernel::kLinear;
   T variance = 1;  // RBF
   Solver solver;
+  bool is_scaled = false;  // whether the points have been rounded by a multiplication; for the ErrorWeights
 
   bool is_gram() const { return pairing == Pairing::kGram || pairing == Pairing::kSymmetricGram; }
   bool is_symmetric() const { return pairing == Pairing::kSymmetricGram || pairing == Pairing::kDiagonal; }
   int64_t pairs() const { return is_gram() ? X.count * Y.count : X.count; }
+};
+
+// How much the errors that a sweep makes on its way weigh in each k. An error of U at a node reaches k multiplied by W,
+// which solves the problem reversed in time: W is the kernel of what is left of both paths. All are [pairs] and are
+// overwritten.
+template <class T>
+struct ErrorWeights {
+  T* largest = nullptr;     // the largest |U W| over the nodes, or a bound of it where the grid is large
+  T* increments = nullptr;  // the sum over the cells of |U W| times the rounding of p: see Block in loops.h
+  T* reversed = nullptr;    // k by the reversed sweep, which is not finite where W overflows
+
+  bool are_wanted() const { return largest != nullptr; }
 };
 
 // All of the following throw OutOfMemory (memory.h) or std::bad_alloc where memory runs out. Their results are then
@@ -57,7 +70,8 @@ struct KernelProblem {
 
 // k, plan: [pairs], overwritten.
 template <class T>
-void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan);
+void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan,
+                      const ErrorWeights<T>& weights = {});
 
 // For kPairs only. direction: of X's shape. tangent: [pairs], overwritten by the derivative of k(X_b + e direction_b,
 // Y_b) by e at 0, of the computed k: the augmented problem (eq. 41).
@@ -82,7 +96,8 @@ struct GoursatProblem {
 
 // k, plan: [count], overwritten.
 template <class T>
-void solve_goursat(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan);
+void solve_goursat(const GoursatProblem<T>& problem, const ParallelFor& parallel_for, T* k, Plan* plan,
+                   const ErrorWeights<T>& weights = {});
 
 // d_increments: [count, rows, columns], overwritten.
 template <class T>

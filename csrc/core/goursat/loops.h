@@ -26,6 +26,9 @@ struct Block {
   // With a direction: likewise of x's displacement.
   const T* direction = nullptr;
   T variance = 1;  // kRbf
+  // kLinear, for weigh: the rounding of p_ij is estimated as a_i |dy_j| + |dx_i| b_j, in units of epsilon. a_i and |dx_i|,
+  // [rows][2][lanes]; b_j and |dy_j|, [columns][2][lanes]. Without them the rounding of every p counts as 1.
+  const T *x_rounding = nullptr, *y_rounding = nullptr;
   // kGiven: [rows][columns] for each lane.
   const T* given[kMaxLanes] = {};
 };
@@ -70,6 +73,12 @@ struct Outcome {
   T scale[kMaxLanes], amplitude[kMaxLanes], tail[kMaxLanes];
 };
 
+// How much errors on the way weigh in the value, for each lane: see ErrorWeights in goursat.h.
+template <class T>
+struct LaneWeights {
+  T largest[kMaxLanes], increments[kMaxLanes], reversed[kMaxLanes];
+};
+
 template <class T>
 struct GoursatLoops {
   int lanes;
@@ -77,9 +86,15 @@ struct GoursatLoops {
   // refinement, and reach by what they come to in each lane. scratch: reach_scratch(block) bytes.
   void (*reach)(const Block<T>& block, void* scratch, T* ranges, Reach<T>* reach);
   int64_t (*reach_scratch)(const Block<T>& block);
-  // ranges: as reach leaves them. Only a power series reads them.
-  void (*forward)(const Block<T>& block, const Scheme& scheme, const T* ranges, void* scratch, Outcome<T>* outcome);
+  // ranges: as reach leaves them. Only a power series reads them. kept: null, or kept_size(block, scheme) bytes, which
+  // are overwritten by what weigh needs to know.
+  void (*forward)(const Block<T>& block, const Scheme& scheme, const T* ranges, void* scratch, void* kept,
+                  Outcome<T>* outcome);
   int64_t (*forward_scratch)(const Block<T>& block, const Scheme& scheme);
+  // Solves the problem reversed in time, after forward with the same scheme, ranges and scratch, and compares the two.
+  void (*weigh)(const Block<T>& block, const Scheme& scheme, const T* ranges, void* scratch, void* kept,
+                LaneWeights<T>* weights);
+  int64_t (*kept_size)(const Block<T>& block, const Scheme& scheme);
   // One pair is solved by all lanes together; scheme.refinement must be 0. reach: the largest range. The outcome stands
   // in the first lane's place. scratch: forward_alone_scratch bytes.
   Reach<T> (*reach_alone)(const PathPair<T>& pair, void* scratch);

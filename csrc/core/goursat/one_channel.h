@@ -73,6 +73,13 @@ class OneChannel {
     return std::numeric_limits<T>::quiet_NaN();
   }
 
+  // |p dk/dp| at one place of [pairs]: by how much a relative error of p moves k.
+  SIGKERNEL_HOST_DEVICE double sensitivity(int64_t place) const {
+    const int64_t a = is_gram_ ? place / y_count_ : place, b = is_gram_ ? place % y_count_ : place;
+    const double p = x_step(a) * y_step(b);
+    return fabs(p * bessel_of_product(1, p));
+  }
+
   // The derivative of k(X_b, Y_b) where the last point of X_b moves by `by` relative to its first.
   SIGKERNEL_HOST_DEVICE double derivative(int64_t b, double by) const {
     const double dx = x_step(b), dy = y_step(b);

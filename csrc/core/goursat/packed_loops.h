@@ -6,6 +6,7 @@
 #include "core/arithmetic.h"
 #include "core/goursat/degrees.h"
 #include "core/goursat/loops.h"
+#include "core/goursat/node_sizes.h"
 #include "core/goursat/reach.h"
 #include "core/goursat/skewed.h"
 #include "core/goursat/sweep.h"
@@ -77,7 +78,7 @@ class PackedGoursat {
     const Block<T>& block;
     const Scheme& scheme;
     const T* ranges;
-    void* scratch;
+    void *scratch, *kept;
     Outcome<T>* outcome;
 
     template <class Rule>
@@ -91,7 +92,15 @@ class PackedGoursat {
       Sweep<Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), 0, arena);
       if (scratch == nullptr) return arena.used();
       Inspector<Rule> inspector;
-      store(sweep.forward(inspector.inspection, reinterpret_cast<const V*>(ranges)), outcome->value);
+      NoNodes no_nodes;
+      if (kept == nullptr) {
+        store(sweep.forward(inspector.inspection, reinterpret_cast<const V*>(ranges), no_nodes), outcome->value);
+      } else {
+        Arena kept_arena(kept);
+        NodeSizes<V> nodes(grid_of(block, scheme.refinement), kept_arena);
+        nodes.start();
+        store(sweep.forward(inspector.inspection, reinterpret_cast<const V*>(ranges), nodes), outcome->value);
+      }
       inspector.report(outcome);
       return 0;
     }
@@ -102,9 +111,34 @@ class PackedGoursat {
       Sweep<Rule, Dual<V>> sweep(grid_of(block, scheme.refinement), increments, 0, arena);
       if (scratch == nullptr) return arena.used();
       NoInspection none;
-      const Dual<V> k = sweep.forward(none, nullptr);
+      NoNodes no_nodes;
+      const Dual<V> k = sweep.forward(none, nullptr, no_nodes);
       store(k.value, outcome->value);
       store(k.tangent, outcome->tangent);
+      return 0;
+    }
+  };
+
+  struct Weigh {
+    const Block<T>& block;
+    const Scheme& scheme;
+    const T* ranges;
+    void *scratch, *kept;
+    LaneWeights<T>* weights;
+
+    // What the inspection sees goes nowhere. It is there so that this sweep is the one that is compiled for forward.
+    template <class Rule>
+    int64_t run() const {
+      const BlockIncrements increments(block, nullptr);
+      const ReversedIncrements<V> reversed(increments.get(), block.rows, block.columns);
+      Arena arena(scratch), kept_arena(kept);
+      Sweep<Rule, V> sweep(grid_of(block, scheme.refinement), reversed, 0, arena);
+      NodeSizes<V> nodes(grid_of(block, scheme.refinement), kept_arena);
+      nodes.reverse(block);
+      Inspector<Rule> inspector;
+      store(sweep.forward(inspector.inspection, reinterpret_cast<const V*>(ranges), nodes), weights->reversed);
+      store(nodes.largest(), weights->largest);
+      store(nodes.increments(), weights->increments);
       return 0;
     }
   };
@@ -174,12 +208,23 @@ class PackedGoursat {
   }
 
   static int64_t forward_scratch(const Block<T>& block, const Scheme& scheme) {
-    return with_rule(scheme, Forward{block, scheme, nullptr, nullptr, nullptr});
+    return with_rule(scheme, Forward{block, scheme, nullptr, nullptr, nullptr, nullptr});
   }
 
-  static void forward(const Block<T>& block, const Scheme& scheme, const T* ranges, void* scratch,
+  static void forward(const Block<T>& block, const Scheme& scheme, const T* ranges, void* scratch, void* kept,
                       Outcome<T>* outcome) {
-    with_rule(scheme, Forward{block, scheme, ranges, scratch, outcome});
+    with_rule(scheme, Forward{block, scheme, ranges, scratch, kept, outcome});
+  }
+
+  static int64_t kept_size(const Block<T>& block, const Scheme& scheme) {
+    Arena arena;
+    NodeSizes<V>(grid_of(block, scheme.refinement), arena);
+    return arena.used();
+  }
+
+  static void weigh(const Block<T>& block, const Scheme& scheme, const T* ranges, void* scratch, void* kept,
+                    LaneWeights<T>* weights) {
+    with_rule(scheme, Weigh{block, scheme, ranges, scratch, kept, weights});
   }
 
   static Reach<T> reach_alone(const PathPair<T>& pair, void* scratch) {
@@ -213,6 +258,8 @@ constexpr GoursatLoops<T> make_goursat_loops() {
           &Packed::reach_scratch,
           &Packed::forward,
           &Packed::forward_scratch,
+          &Packed::weigh,
+          &Packed::kept_size,
           &Packed::reach_alone,
           &Packed::forward_alone,
           &Packed::forward_alone_scratch,

@@ -1,5 +1,6 @@
-// The plan: which rule and grid a pair takes, that is, how a power series' degree and refinement are chosen so that its
-// error stays below the tolerance.
+// The plan: which rule and grid a pair takes, that is, how a power series' degree and refinement are chosen so that what
+// it drops stays below the tolerance in units of U. What k is off by is that times W, the solution of the problem reversed
+// in time: see ErrorWeights in goursat.h.
 //
 // Before a sweep: where p has one sign, the coefficients along an edge obey a_k <= r^k / (k!)² times the solution for |p|,
 // r being the largest row or column sum of |p|. Where signs alternate, sums of p weighted by U stay near the range of

@@ -5,25 +5,15 @@
 #include "core/arena.h"
 #include "core/arithmetic.h"
 #include "core/goursat/cell.h"
+#include "core/goursat/grid.h"
 #include "core/goursat/increments.h"
 #include "core/goursat/inspection.h"
 #include "core/goursat/loops.h"
+#include "core/goursat/node_sizes.h"
 #include "core/simd/pack.h"
 
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
-
-// A coarse grid of increments p, every one of them cut into 2^refinement along both axes. A symmetric grid (x against
-// itself) is swept on and above its diagonal only.
-struct Grid {
-  int64_t rows = 0, columns = 0;
-  int refinement = 0;
-  bool symmetric = false;
-
-  int64_t fine_rows() const { return rows << refinement; }
-  int64_t fine_columns() const { return columns << refinement; }
-  double cell_area() const { return 1.0 / static_cast<double>(int64_t{1} << (2 * refinement)); }
-};
 
 // A sweep of `Rule` over a grid.
 //
@@ -47,15 +37,20 @@ class Sweep {
     dropped_ = arena.take<V>(tile_columns());
   }
 
-  // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends.
+  // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends;
+  // `nodes` sees U at the nodes.
   // ranges: of the coarse rows and then the columns, for an inspection that looks. An infinity or NaN never leads back
   // to a finite number, so a refined sweep, whose cells are many, ends as soon as no lane has a finite number left.
-  template <class Inspect>
-  V forward(Inspect& inspection, const V* ranges) {
+  template <class Inspect, class Nodes>
+  V forward(Inspect& inspection, const V* ranges, Nodes& nodes) {
     start();
     for (int64_t J = 0; J < tile_columns(); ++J) dropped_[J] = V(0);
     for (int64_t I = 0; I < tile_row_count(); ++I) {
-      sweep_tile_row(I, [&](const Tile& t, int64_t J) { look_at(column_, t.row, t.rows, ranges, inspection, dropped_ + J); });
+      sweep_tile_row(I, nodes, [&](const Tile& t, int64_t J) {
+        look_at(column_, t.row, t.rows, ranges, inspection, dropped_ + J);
+        if (J == tile_columns() - 1)
+          for (int64_t i = 0; i < t.rows; ++i) nodes.look_at_far_end(column_[i * kSize]);
+      });
       const int64_t first = grid_.symmetric ? tile(I, I).row : 0;
       V dropped(0);
       look_at(row_ + first * kSize, first, columns_ - first, ranges + grid_.rows, inspection, &dropped);
@@ -65,6 +60,9 @@ class Sweep {
       }
     }
     for (int64_t J = 0; J < tile_columns(); ++J) inspection.take_tail(dropped_[J]);
+    if (!grid_.symmetric)  // otherwise the far row is the far column
+      for (int64_t j = 0; j < columns_; ++j) nodes.look_at_far_end(row_[j * kSize]);
+    nodes.look_at_far_end(result());
     return result();
   }
 
@@ -91,10 +89,12 @@ class Sweep {
   void backward(V upstream) {
     if (rows_ == 0 || columns_ == 0) return;
     const int64_t tiles = tile_row_count(), strips = parts_of(tiles, strip_tiles_);
+    NoNodes no_nodes;
     start();
     for (int64_t strip = 0; strip < strips - 1; ++strip) {
       copy(row_, columns_ * kSize, strip_rows_ + strip * columns_ * kSize);
-      for (int64_t I = strip * strip_tiles_; I < (strip + 1) * strip_tiles_; ++I) sweep_tile_row(I, [](const Tile&, int64_t) {});
+      for (int64_t I = strip * strip_tiles_; I < (strip + 1) * strip_tiles_; ++I)
+        sweep_tile_row(I, no_nodes, [](const Tile&, int64_t) {});
     }
     for (int64_t j = 0; j < columns_; ++j) Backward::boundary(row_bar_ + j * kSize);
     for (int64_t strip = strips - 1; strip >= 0; --strip) {
@@ -104,7 +104,7 @@ class Sweep {
         copy(row_, columns_ * kSize, kept_rows_ + (I - first) * columns_ * kSize);
         if (tiles == 1 && tile_columns() == 1) break;
         V* kept = kept_columns_ + (I - first) * tile_columns() * tile_rows_ * kSize;
-        sweep_tile_row(I, [&](const Tile& t, int64_t J) {  // the next tile's left edges
+        sweep_tile_row(I, no_nodes, [&](const Tile& t, int64_t J) {  // the next tile's left edges
           copy(column_, t.rows * kSize, kept + J * tile_rows_ * kSize);
         });
       }
@@ -181,13 +181,14 @@ class Sweep {
   }
 
   // Bottom edges of a row of tiles become its top edges. after(tile, J) sees each tile's right edges in column_.
-  template <class After>
-  void sweep_tile_row(int64_t I, const After& after) {
+  template <class Nodes, class After>
+  void sweep_tile_row(int64_t I, Nodes& nodes, const After& after) {
     for (int64_t J = grid_.symmetric ? I : 0; J < tile_columns(); ++J) {
       const Tile t = tile(I, J);
       if (J == 0)
         for (int64_t i = 0; i < t.rows; ++i) Rule::axis(column_ + i * kSize);
-      sweep_tile(t, row_ + t.column * kSize, [](V p, V* bottom, V* left, int64_t, int64_t) {
+      sweep_tile(t, row_ + t.column * kSize, [&nodes, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
+        nodes.look_at(bottom[0], t.row + i, t.column + j);
         Rule::forward(p, bottom, left);
       });
       after(t, J);

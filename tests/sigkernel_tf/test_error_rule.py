@@ -1,0 +1,101 @@
+"""What PowerSeries promises of its error, on pairs that are hard to get right, against quadruple precision."""
+
+import goursat_problems
+import mpmath
+import numpy as np
+import oracles
+import pytest
+import tensorflow as tf
+from quadruple import MULTIPLE, Oracle
+
+import sigkernel_tf as sk
+
+DTYPES = [np.float64, np.float32]
+
+
+def increments(count: int, *, longest: int) -> list[np.ndarray]:
+    """The products of increments of pairs of paths, rounded so that both dtypes solve the same problems."""
+    pairs = goursat_problems.pairs_of_paths(count, longest=longest)
+    return [oracles.increment_products(*pair).astype(np.float32) for pair in pairs]
+
+
+def errors_in_epsilons(problems: list[np.ndarray], truth: np.ndarray, dtype: type) -> np.ndarray:
+    """|error| over eps · max|U W|, or NaN where the solver refuses a problem rather than answer it wrongly."""
+    errors = np.full(len(problems), np.nan)
+    for n, (p, (k, largest)) in enumerate(zip(problems, truth, strict=True)):
+        try:
+            computed = float(sk.solve_goursat(p.astype(dtype)))
+        except tf.errors.InvalidArgumentError:
+            continue
+        errors[n] = abs(computed - k) / (np.finfo(dtype).eps * largest)
+    return errors
+
+
+def assert_the_rule_holds(problems: list[np.ndarray], truth: np.ndarray, dtype: type) -> None:
+    errors = errors_in_epsilons(problems, truth, dtype)
+    solved = errors[np.isfinite(errors)]
+    assert len(solved) >= 0.97 * len(problems)
+    assert np.mean(solved <= MULTIPLE) >= 0.995, f"problem {np.nanargmax(errors)}: {np.max(solved):.3g} epsilons"
+    assert np.max(solved) <= 1e5  # spikes that both paths have, with products of 30 and more
+    assert np.median(solved) <= 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_error_is_a_few_roundings_of_the_largest_product(dtype: type, quadruple: Oracle) -> None:
+    problems = increments(100, longest=9)
+    assert_the_rule_holds(problems, quadruple(problems), dtype)
+
+
+@pytest.mark.slow
+def test_the_rule_holds_for_thousands_of_pairs(quadruple: Oracle) -> None:
+    problems = increments(3000, longest=20)
+    truth = quadruple(problems)
+    for dtype in DTYPES:
+        assert_the_rule_holds(problems, truth, dtype)
+
+
+@pytest.mark.parametrize("tolerance", [1e-4, 1e-8, 1e-12])
+def test_a_tolerance_takes_the_place_of_epsilon(tolerance: float, quadruple: Oracle) -> None:
+    problems = increments(40, longest=10)
+    for p, (k, largest) in zip(problems, quadruple(problems), strict=True):
+        error = abs(float(sk.solve_goursat(p.astype(np.float64), solver=sk.PowerSeries(tolerance))) - k)
+        assert error <= (tolerance + MULTIPLE * np.finfo(np.float64).eps) * largest
+
+
+def test_one_large_cell_there_and_back_costs_what_the_rule_says(quadruple: Oracle) -> None:
+    """x = (0, v, 0) and y = (0, -v): k = 1, and max|U| = 1 says nothing of an error of 1e-5."""
+    p = np.array([[-200.0], [200.0]])
+    k, largest = quadruple.one(p)
+    assert k == pytest.approx(1, abs=1e-15)
+    assert largest == pytest.approx(float(mpmath.besseli(0, 2 * mpmath.sqrt(200))), rel=1e-12)
+    assert abs(float(sk.solve_goursat(p)) - 1) <= MULTIPLE * np.finfo(np.float64).eps * largest
+
+
+def test_the_oracle_agrees_with_mpmath(quadruple: Oracle, rng: np.random.Generator) -> None:
+    p = rng.uniform(-4, 4, size=(4, 5))
+    k, _ = quadruple.one(p)
+    expected = oracles.goursat(p)
+    assert k == pytest.approx(expected, rel=1e-15, abs=1e-15)
+
+
+@pytest.mark.parametrize("total", [-400.0, -5.0, 5.0, 400.0])
+def test_the_oracle_agrees_with_a_bessel_function(total: float, quadruple: Oracle) -> None:
+    """Straight lines, in one cell and in 12."""
+    expected = float(
+        mpmath.besseli(0, 2 * mpmath.sqrt(total)) if total > 0 else mpmath.besselj(0, 2 * mpmath.sqrt(-total))
+    )
+    for shape in ((1, 1), (3, 4)):
+        k, largest = quadruple.one(np.full(shape, total / np.prod(shape)))
+        assert k == pytest.approx(expected, rel=1e-14)
+        assert largest >= abs(k)
+
+
+def test_the_oracles_largest_product_is_that_of_its_own_kernels(quadruple: Oracle, rng: np.random.Generator) -> None:
+    """U at a node is the kernel of what came before it, and W that of what is left."""
+    p = rng.uniform(-3, 3, size=(3, 4))
+    products = [
+        quadruple.one(p[:i, :j])[0] * quadruple.one(p[i:, j:])[0]
+        for i in range(p.shape[0] + 1)
+        for j in range(p.shape[1] + 1)
+    ]
+    assert quadruple.one(p)[1] == pytest.approx(np.max(np.abs(products)), rel=1e-14)
