@@ -59,8 +59,9 @@ def signature_kernel(
     the default tolerance 99 estimates of 100 exceed the true error, by a factor of about a hundred at the median. The
     estimate is infinite where it overflows. No gradient flows through it. For :class:`FiniteDifference` it counts the
     rounding only: the error of the scheme itself is far larger and is not in it. A static kernel other than the linear
-    and the RBF one counts as computed to an ε of its largest value. The kernel takes about twice to three times as long
-    with the estimate, and each thread keeps up to 32 MB more. On a GPU the argument is refused for now.
+    and the RBF one counts as computed to an ε of its largest value. The kernel takes two to three times as long with
+    the estimate, or ten times for one or two pairs of long paths, and each thread keeps up to 32 MB more. On a GPU the
+    argument is refused for now.
 
     :param X: [B, L1, D], float32 or float64.
     :param Y: [B, L2, D], of X's dtype.
