@@ -1,13 +1,16 @@
 """The signature kernel of piecewise linear paths: of pairs, as a Gram matrix and as its diagonal."""
 
+import functools
 from typing import Any
 
 import tensorflow as tf
 
-from . import _checks, _library, static_kernels
+from . import _batches, _checks, _library, static_kernels
 from ._gradients import attributes_of
 from .goursat import PowerSeries, Solver, solve_goursat, solver_attributes
 from .static_kernels import StaticKernel
+
+_SYMMETRIC = ("symmetric_gram", "diagonal")  # pairings in which X is paired with itself
 
 
 def signature_kernel(
@@ -30,20 +33,21 @@ def signature_kernel(
     gradient needs the edges of tiles of the grid as well: each thread keeps some 50 MB of them and computes the rest
     again.
 
-    :param X: [B, L1, D], float32 or float64.
-    :param Y: [B, L2, D], of X's dtype.
+    :param X: [..., L1, D], float32 or float64; there may be any number of leading axes, or none for a single pair.
+    :param Y: [..., L2, D], of X's dtype and with the same leading axes; nothing is broadcast.
     :param static_kernel: κ, a function of points [..., L1, D] and [..., L2, D] that returns [..., L1, L2]; None is the
         linear one. For instance ``functools.partial(sk.static_kernels.rbf, lengthscale=0.5)``.
     :param solver: :class:`PowerSeries`, exact to rounding, or :class:`FiniteDifference`.
-    :return: [B].
-    :raises ValueError: for a rank other than 3, for no time steps or channels, and for sizes that are known to differ
+    :return: [...].
+    :raises ValueError: for a rank below 2, for no time steps or channels, and for sizes that are known to differ
         between X and Y.
     :raises TypeError: for a dtype other than float32 and float64, and for dtypes that differ.
     :raises tf.errors.InvalidArgumentError: for NaN or infinite values (which path, which step) and a kernel that
-        overflows the dtype (which pair); for the faults above where shapes become known only at run time.
+        overflows the dtype (which pair, counted through all leading axes); for the faults above where shapes become
+        known only at run time. Where even the rank is unknown while a function is traced, it must be 3.
     """
     X, Y = _pair(X, Y)
-    _checks.check_same_size(X, Y, 0, "X and Y", "paths")
+    _batches.check_same_leading(X, Y, 2, "X and Y")
     return _kernel(X, Y, static_kernel, solver, "pairs")
 
 
@@ -54,18 +58,20 @@ def signature_kernel_gram(
     The Gram matrix of the signature kernel, k(x_i, y_j).
 
     Without ``Y`` it is the symmetric matrix of X with itself. Each pair is then solved once, and the result is
-    symmetric to the last bit. Units, precision, errors and gradients are as in :func:`signature_kernel`.
+    symmetric to the last bit. Units, precision, errors and gradients are as in :func:`signature_kernel`. Leading axes
+    make one matrix each; these are computed one after the other, and an error counts paths within its matrix.
 
-    :param X: [N1, L1, D], float32 or float64.
-    :param Y: [N2, L2, D], of X's dtype; None stands for X.
+    :param X: [..., N1, L1, D], float32 or float64.
+    :param Y: [..., N2, L2, D], of X's dtype and with the same leading axes; None stands for X.
     :param static_kernel: as in :func:`signature_kernel`; None is the linear one.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`.
-    :return: [N1, N2].
+    :return: [..., N1, N2].
     """
     if Y is None:
-        X = _checks.as_paths(X, "X")
+        X = _checks.as_batches(X, "X", sets=True)
         return _kernel(X, X, static_kernel, solver, "symmetric_gram")
-    X, Y = _pair(X, Y)
+    X, Y = _pair(X, Y, sets=True)
+    _batches.check_same_leading(X, Y, 3, "X and Y")
     return _kernel(X, Y, static_kernel, solver, "gram")
 
 
@@ -77,12 +83,12 @@ def signature_kernel_diag(
 
     Units, precision, errors and gradients are as in :func:`signature_kernel`; the gradient counts both arguments.
 
-    :param X: [N, L, D], float32 or float64.
+    :param X: [..., N, L, D], float32 or float64.
     :param static_kernel: as in :func:`signature_kernel`; None is the linear one.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`.
-    :return: [N].
+    :return: [..., N].
     """
-    X = _checks.as_paths(X, "X")
+    X = _checks.as_batches(X, "X", sets=True)
     return _kernel(X, X, static_kernel, solver, "diagonal")
 
 
@@ -102,17 +108,17 @@ def directional_derivative(
     is not differentiable itself. Units, precision and errors are as in :func:`signature_kernel`; the derivative is per
     unit of ``direction``.
 
-    :param X: [B, L1, D], float32 or float64.
-    :param Y: [B, L2, D], of X's dtype.
-    :param direction: [B, L1, D], the displacements of the points of X, of X's dtype.
+    :param X: [..., L1, D], float32 or float64.
+    :param Y: [..., L2, D], of X's dtype and with the same leading axes.
+    :param direction: [..., L1, D], the displacements of the points of X, of X's dtype.
     :param static_kernel: the linear one (None) or the RBF one, as in :func:`signature_kernel`.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`; the gradient chosen there does not matter here.
-    :return: k [B] and its derivative [B].
+    :return: k [...] and its derivative [...].
     :raises ValueError: for shapes that do not fit, as far as they are known, and for any other static kernel.
     """
     X, Y = _pair(X, Y)
-    _checks.check_same_size(X, Y, 0, "X and Y", "paths")
-    direction = _checks.as_paths(direction, "direction")
+    _batches.check_same_leading(X, Y, 2, "X and Y")
+    direction = _checks.as_batches(direction, "direction")
     _checks.check_same_dtype(X, direction, "X and direction")
     if not X.shape.is_compatible_with(direction.shape):
         raise ValueError(f"direction must have X's shape {X.shape}, one displacement a point, got {direction.shape}.")
@@ -122,36 +128,56 @@ def directional_derivative(
             "directional_derivative takes the linear static kernel (None), static_kernels.rbf, or a functools.partial "
             f"of either with only keywords, got {static_kernel!r}: for others contract signature_kernel's gradient."
         )
-    k, derivative = _library.ops().sigkernel_tf_directional_derivative(
-        form.scaled(X),
-        form.scaled(Y),
-        form.variance,
-        form.scaled(direction),
-        static_kernel=form.name,
-        **solver_attributes(solver, X.dtype),
-    )
-    return k, derivative
+    attributes = solver_attributes(solver, X.dtype)
+
+    def solve(X: tf.Tensor, Y: tf.Tensor, direction: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tuple(
+            _library.ops().sigkernel_tf_directional_derivative(
+                X, Y, form.variance, direction, static_kernel=form.name, **attributes
+            )
+        )
+
+    return _batches.on_merged(solve, form.scaled(X), form.scaled(Y), form.scaled(direction))
 
 
-def _pair(X: Any, Y: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    X, Y = _checks.as_paths(X, "X"), _checks.as_paths(Y, "Y")
+def _pair(X: Any, Y: Any, *, sets: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    X, Y = _checks.as_batches(X, "X", sets=sets), _checks.as_batches(Y, "Y", sets=sets)
     _checks.check_same_dtype(X, Y, "X and Y")
-    _checks.check_same_size(X, Y, 2, "X and Y", "channels")
+    _checks.check_same_size(X, Y, -1, "X and Y", "channels")
     return X, Y
 
 
 def _kernel(X: tf.Tensor, Y: tf.Tensor, static_kernel: StaticKernel | None, solver: Solver, pairing: str) -> tf.Tensor:
+    """The kernel of paths with leading axes, paired as ``pairing`` says; where Y counts for nothing, it is X again."""
     attributes = solver_attributes(solver, X.dtype)
     form = static_kernels.fused_form(static_kernel, X)
-    if static_kernel is not None and form is None:
-        if pairing in ("gram", "symmetric_gram"):
+    paths = (X,) if pairing in _SYMMETRIC else (X, Y)
+    over_batches = _batches.gram_of_each if pairing in ("gram", "symmetric_gram") else _batches.on_merged
+    if form is None:
+        assert static_kernel is not None
+        return over_batches(functools.partial(_by_increments, static_kernel, solver, pairing), *paths)
+
+    def solve(*paths: tf.Tensor) -> tf.Tensor:
+        k, _ = _library.ops().sigkernel_tf_signature_kernel(
+            paths[0], paths[-1], form.variance, static_kernel=form.name, pairing=pairing, **attributes
+        )
+        return k
+
+    return over_batches(solve, *(form.scaled(points) for points in paths))
+
+
+def _by_increments(kappa: StaticKernel, solver: Solver, pairing: str, *paths: tf.Tensor) -> tf.Tensor:
+    """The kernel of paths [N, L, D] under a static kernel that the compiled operations do not know."""
+    X, Y = paths[0], paths[-1]
+    if pairing != "symmetric_gram":
+        if pairing == "gram":
             X, Y = X[:, None], Y[None]
-        return solve_goursat(static_kernels.increments(static_kernel, X, Y), solver=solver)
-    assert form is not None
-    k, _ = _library.ops().sigkernel_tf_signature_kernel(
-        form.scaled(X), form.scaled(Y), form.variance, static_kernel=form.name, pairing=pairing, **attributes
-    )
-    return k
+        return solve_goursat(static_kernels.increments(kappa, X, Y), solver=solver)
+    # Solved twice, as (i, j) and (j, i), a pair would get two results that differ by rounding.
+    pairs, numbers = _batches.upper_pairs(tf.shape(X)[0] if X.shape.rank is None else _batches.sizes(X)[0])
+    first, second = (_batches.rows_at(X, pairs[:, side]) for side in (0, 1))
+    k = solve_goursat(static_kernels.increments(kappa, first, second), solver=solver)
+    return _batches.rows_at(k, numbers)
 
 
 @tf.RegisterGradient("SigkernelTfSignatureKernel")
@@ -160,5 +186,5 @@ def _signature_kernel_gradient(op: tf.Operation, upstream: tf.Tensor, _: tf.Tens
     dX, dY, d_variance = _library.ops().sigkernel_tf_signature_kernel_grad(
         *op.inputs, op.outputs[1], upstream, **attributes
     )
-    symmetric = attributes["pairing"] in ("symmetric_gram", "diagonal")
+    symmetric = attributes["pairing"] in _SYMMETRIC
     return [dX, None if symmetric else dY, d_variance]  # in a symmetric pairing dX counts both arguments
