@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from gpflow.config import default_float
 
+from .._checks import check_rows
 from .digest import digest
 from .outputs import check_outputs, output_dtype
 
@@ -79,8 +80,8 @@ def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
     Data as :class:`Rows`, checked.
 
     :param data: X [N, ...] and Y [N, P], array-like.
-    :param likelihood: one of GPflow's. Y is checked against it and read in the dtype that it takes. None: Y is neither
-        checked nor converted.
+    :param likelihood: one of GPflow's. X must then have rank 2; Y is checked against the likelihood and read in the
+        dtype that it takes. None: Y is neither checked nor converted.
     :raises ValueError: for other ranks, differing numbers of rows, no rows, and a Y that the likelihood cannot take.
     :raises TypeError: for data that are not a pair, and a Y that does not hold numbers.
     """
@@ -96,5 +97,6 @@ def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
         raise ValueError(f"data must have the same number of rows in X and Y, at least one, got {X.shape}, {Y.shape}.")
     if likelihood is None:
         return Rows(X, Y)
+    check_rows(X, "X")
     check_outputs(Y, likelihood)
     return Rows(X, Y, output_dtype(likelihood))

@@ -14,6 +14,7 @@ from gpflow.models import GPModel
 
 from sigkernel_tf._arguments import as_int
 
+from .._checks import check_rows
 from .._chunks import row_parts
 from ..data.rows import as_array_like
 
@@ -36,8 +37,8 @@ def predict_in_batches(
         predict_in_batches(model, X, out=out)
 
     :param model: a GPflow model.
-    :param X: inputs [N, ...], N >= 1: an array, or a memory-mapped file or the like, of which one batch at a time is
-        read. Or an iterator of batches [B, ...], which may differ in width: a generator or a ``tf.data.Dataset``. Each
+    :param X: inputs [N, W], N >= 1: an array, or a memory-mapped file or the like, of which one batch at a time is
+        read. Or an iterator of batches [B, W], which may differ in width: a generator or a ``tf.data.Dataset``. Each
         is predicted as it comes. Where it gives pairs (X, Y), only X is used.
     :param batch_size: how many inputs are predicted at a time. It changes only the memory needed. An iterator's batches
         are taken as they come.
@@ -102,7 +103,10 @@ def over_batches(
 
 def _input_batches(X: Any, batch_size: int) -> Iterator[Any]:
     if isinstance(X, Iterable) and not hasattr(X, "shape") and not isinstance(X, (list, tuple)):
-        yield from (batch[0] if isinstance(batch, tuple) else batch for batch in X)
+        for batch in X:
+            inputs = batch[0] if isinstance(batch, tuple) else batch
+            check_rows(inputs, "X")
+            yield inputs
         return
     try:
         array = as_array_like(X)
@@ -111,11 +115,9 @@ def _input_batches(X: Any, batch_size: int) -> Iterator[Any]:
             "X must be one array, or an iterator of batches, got a list of arrays of several shapes: take iter(X) "
             "where they are batches, flatten_paths(X) where they are paths."
         ) from error
-    if len(array.shape) < 2 or array.shape[0] == 0:
-        raise ValueError(
-            f"X must have at least one row and rank 2, (inputs, columns), got shape {array.shape}: a single one takes "
-            "X[None]."
-        )
+    check_rows(array, "X")
+    if array.shape[0] == 0:
+        raise ValueError(f"X must have at least one row, got shape {array.shape}.")
     yield from row_parts(array, batch_size)
 
 
