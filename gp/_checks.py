@@ -31,6 +31,22 @@ def positive_parameter(value: TensorData, name: str) -> Parameter:
     return Parameter(value, transform=positive())
 
 
+def check_rows(X: Any, name: str) -> None:
+    """
+    Refuses what is not one set of rows [N, W], where leading batch dimensions have no meaning.
+
+    Above all this refuses paths [N, L, D] that were not flattened, which a kernel would take for N sets of paths.
+
+    :raises ValueError: for a rank other than 2.
+    """
+    shape = tuple(X.shape) if hasattr(X, "shape") else np.shape(X)
+    if len(shape) != 2:
+        raise ValueError(
+            f"{name} must have rank 2, (rows, columns), got shape {shape}: paths (N, L, D) take flatten_paths({name}), "
+            f"a single row takes {name}[None]."
+        )
+
+
 def described(kernel: Any) -> str:
     """The name of a kernel, for an error: its class, what it is made of, and its static kernel if it has one."""
     if not isinstance(kernel, Kernel):

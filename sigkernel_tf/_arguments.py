@@ -39,9 +39,19 @@ def check_path_shape(shape: Sequence[int | None], name: str, variable: str) -> N
             f"{name} must have rank 3, (paths, time steps, channels), got shape {shape}: "
             f"a single path takes {variable}[None], paths with one channel take {variable}[..., None]."
         )
-    if shape[1] == 0:
+    check_path_sizes(shape, name)
+
+
+def check_path_sizes(shape: Sequence[int | None], name: str) -> None:
+    """
+    Refuses paths [..., L, D] without time steps or channels, as far as the sizes are known.
+
+    :param name: of the argument, for the error.
+    :raises ValueError: for L = 0 and for D = 0.
+    """
+    if shape[-2] == 0:
         raise ValueError(f"{name} must have at least one time step, got shape {shape}: drop empty series first.")
-    if shape[2] == 0:
+    if shape[-1] == 0:
         raise ValueError(f"{name} must have at least one channel, got shape {shape}.")
 
 

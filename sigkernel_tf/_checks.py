@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from . import _library
-from ._arguments import check_path_shape, check_unmasked
+from ._arguments import check_path_shape, check_path_sizes, check_unmasked
 
 DTYPES = (tf.float32, tf.float64)
 _UNMASK = "sk.paths.pad_ragged takes masked steps at the end of a path as padding; fill others in, as in X.filled(0.0)"
@@ -66,6 +66,32 @@ def as_paths(value: Any, name: str) -> tf.Tensor:
     paths = as_float_tensor(value, name)
     if paths.shape.rank is not None:
         check_path_shape(paths.shape, name, name)
+    return paths
+
+
+def as_batches(value: Any, name: str, *, sets: bool = False) -> tf.Tensor:
+    """
+    ``value`` as a tensor of paths [..., L, D] with any leading axes, L >= 1 and D >= 1.
+
+    :param sets: whether sets of paths are asked for, [..., N, L, D], and not single ones.
+    :raises ValueError: for a rank below 2, or below 3 for sets; for no time steps or no channels.
+    :raises TypeError: for a dtype other than float32 and float64.
+    """
+    paths = as_float_tensor(value, name)
+    if paths.shape.rank is None:
+        return paths
+    shape = tuple(paths.shape)
+    if sets and len(shape) < 3:
+        raise ValueError(
+            f"{name} must have rank 3 or more, (..., paths, time steps, channels), got shape {shape}: "
+            f"a single path takes {name}[None], paths with one channel take {name}[..., None]."
+        )
+    if len(shape) < 2:
+        raise ValueError(
+            f"{name} must have rank 2 or more, (..., time steps, channels), got shape {shape}: "
+            f"a path with one channel takes {name}[:, None]."
+        )
+    check_path_sizes(shape, name)
     return paths
 
 

@@ -27,27 +27,27 @@ def log_signature(
     builds a graph (one second at depth 8). The terms of a path that is nearly straight cancel: in float32 the result
     then has a few digits fewer than the signature. For a path of one point it is zero.
 
-    :param X: [B, L, D], float32 or float64.
+    :param X: [..., L, D], float32 or float64; there may be any number of leading axes, or none for a single path.
     :param depth: the last level, >= 1.
     :param basis: "words" gives the coefficients of log S at the Lyndon words, which :func:`lyndon_words` lists in the
         order of the columns; they are not those of a basis of Lie brackets. "expanded" gives the coefficients of all
         words of 1 to ``depth`` letters, in the order of :func:`words`.
     :param stream: whether to return those of all prefixes of a path, beginning with its first point, which has zeros.
-    :return: [B, W], or [B, L, W] with ``stream``, for W columns.
+    :return: [..., W], or [..., L, W] with ``stream``, for W columns.
     :raises ValueError: where ``depth`` is below 1, where the words of all paths do not fit in memory, for another
-        basis; where the number of channels is unknown; for another rank, no time steps or no channels.
+        basis; where the number of channels is unknown; for a rank below 2, no time steps or no channels.
     :raises TypeError: where ``depth`` is no integer, and for another dtype.
     :raises tf.errors.InvalidArgumentError: as :func:`signature`.
     """
-    X = _checks.as_paths(X, "X")
+    X = _checks.as_batches(X, "X")
     depth = as_int(depth, "depth", 1)
     if basis not in ("words", "expanded"):
         raise ValueError(f'basis must be "words" (the Lyndon words\' coefficients) or "expanded" (all), got {basis!r}.')
     num_words = num_words_of(X, depth, stream=stream)
-    num_channels = X.shape[2]
+    num_channels = X.shape[-1]
     if num_channels == 1:  # the exact result, where the terms of the series would cancel
         displacement = signature(X, num_words=2, stream=stream)[..., 1:]
-        padding = [[0, 0]] * (1 + bool(stream)) + [[0, depth - 1]]
+        padding = [[0, 0]] * (displacement.shape.rank - 1) + [[0, depth - 1]]
         return displacement if basis == "words" else tf.pad(displacement, padding)
     columns = num_words - 1 if basis == "expanded" else len(_words.lyndon_columns(num_channels, depth))
     S = signature(X, num_words=num_words, stream=stream)

@@ -1,10 +1,12 @@
 """The signature kernel of piecewise linear paths: of pairs, as a Gram matrix and as its diagonal."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from . import _checks, _library, static_kernels
+from . import _batches, _checks, _library, static_kernels
 from ._gradients import attributes_of
 from .goursat import (
     ErrorWeights,
@@ -19,6 +21,8 @@ from .goursat import (
     solver_attributes,
 )
 from .static_kernels import StaticKernel
+
+_SYMMETRIC = ("symmetric_gram", "diagonal")  # pairings in which X is paired with itself
 
 
 def signature_kernel(
@@ -63,21 +67,22 @@ def signature_kernel(
     the estimate, or ten times for one or two pairs of long paths, and each thread keeps up to 32 MB more. On a GPU the
     argument is refused for now.
 
-    :param X: [B, L1, D], float32 or float64.
-    :param Y: [B, L2, D], of X's dtype.
+    :param X: [..., L1, D], float32 or float64; there may be any number of leading axes, or none for a single pair.
+    :param Y: [..., L2, D], of X's dtype and with the same leading axes; nothing is broadcast.
     :param static_kernel: κ, a function of points [..., L1, D] and [..., L2, D] that returns [..., L1, L2]; None is the
         linear one. For instance ``functools.partial(sk.static_kernels.rbf, lengthscale=0.5)``.
     :param solver: :class:`PowerSeries`, exact to rounding, or :class:`FiniteDifference`.
     :param return_error: whether to return an estimate of \|error\| as well.
-    :return: k, [B]; with ``return_error`` k and the estimate, [B] each.
-    :raises ValueError: for a rank other than 3, for no time steps or channels, and for sizes that are known to differ
+    :return: k, [...]; with ``return_error`` k and the estimate, [...] each.
+    :raises ValueError: for a rank below 2, for no time steps or channels, and for sizes that are known to differ
         between X and Y.
     :raises TypeError: for a dtype other than float32 and float64, and for dtypes that differ.
     :raises tf.errors.InvalidArgumentError: for NaN or infinite values (which path, which step) and a kernel that
-        overflows the dtype (which pair); for the faults above where shapes become known only at run time.
+        overflows the dtype (which pair, counted through all leading axes); for the faults above where shapes become
+        known only at run time. Where even the rank is unknown while a function is traced, it must be 3.
     """
     X, Y = _pair(X, Y)
-    _checks.check_same_size(X, Y, 0, "X and Y", "paths")
+    _batches.check_same_leading(X, Y, 2, "X and Y")
     return _kernel(X, Y, static_kernel, solver, "pairs", return_error)
 
 
@@ -95,23 +100,25 @@ def signature_kernel_gram(
     Without ``Y`` it is the symmetric matrix of X with itself. Each pair is then solved once, and the result is
     symmetric to the last bit. Units, precision, errors and gradients are as in :func:`signature_kernel`. On the CPU the
     gradient adds up its sums in up to 16 parts, so that they do not depend on the number of threads. It takes as many
-    arrays of the size of X, and of Y where that is given, beyond what the gradient of pairs takes.
+    arrays of the size of X, and of Y where that is given, beyond what the gradient of pairs takes. Leading axes make
+    one matrix each; these are computed one after the other, and an error counts paths within its matrix.
 
-    :param X: [N1, L1, D], float32 or float64.
-    :param Y: [N2, L2, D], of X's dtype; None stands for X.
+    :param X: [..., N1, L1, D], float32 or float64.
+    :param Y: [..., N2, L2, D], of X's dtype and with the same leading axes; None stands for X.
     :param static_kernel: as in :func:`signature_kernel`; None is the linear one.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`.
     :param return_error: as in :func:`signature_kernel`.
-    :return: k, [N1, N2]; with ``return_error`` k and the estimate, [N1, N2] each.
+    :return: k, [..., N1, N2]; with ``return_error`` k and the estimate, [..., N1, N2] each.
     :raises tf.errors.InvalidArgumentError: as in :func:`signature_kernel`. Without ``Y`` the CPU also refuses what the
         power series under the linear static kernel returns only where it has lost its digits: k(x, x) < 1, or
         k(x, y)² > k(x, x) k(y, y), by more than max(1e-3, 100 tolerance) relative to the bound. The message names the
         pair and what helps. Smaller deviations pass.
     """
     if Y is None:
-        X = _checks.as_paths(X, "X")
+        X = _checks.as_batches(X, "X", sets=True)
         return _kernel(X, X, static_kernel, solver, "symmetric_gram", return_error)
-    X, Y = _pair(X, Y)
+    X, Y = _pair(X, Y, sets=True)
+    _batches.check_same_leading(X, Y, 3, "X and Y")
     return _kernel(X, Y, static_kernel, solver, "gram", return_error)
 
 
@@ -127,14 +134,14 @@ def signature_kernel_diag(
 
     Units, precision, errors and gradients are as in :func:`signature_kernel`; the gradient counts both arguments.
 
-    :param X: [N, L, D], float32 or float64.
+    :param X: [..., N, L, D], float32 or float64.
     :param static_kernel: as in :func:`signature_kernel`; None is the linear one.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`.
     :param return_error: as in :func:`signature_kernel`.
-    :return: k, [N]; with ``return_error`` k and the estimate, [N] each.
+    :return: k, [..., N]; with ``return_error`` k and the estimate, [..., N] each.
     :raises tf.errors.InvalidArgumentError: as in :func:`signature_kernel_gram`, for k(x, x) < 1.
     """
-    X = _checks.as_paths(X, "X")
+    X = _checks.as_batches(X, "X", sets=True)
     return _kernel(X, X, static_kernel, solver, "diagonal", return_error)
 
 
@@ -154,17 +161,17 @@ def directional_derivative(
     is not differentiable itself. Units, precision and errors are as in :func:`signature_kernel`; the derivative is per
     unit of ``direction``.
 
-    :param X: [B, L1, D], float32 or float64.
-    :param Y: [B, L2, D], of X's dtype.
-    :param direction: [B, L1, D], the displacements of the points of X, of X's dtype.
+    :param X: [..., L1, D], float32 or float64.
+    :param Y: [..., L2, D], of X's dtype and with the same leading axes.
+    :param direction: [..., L1, D], the displacements of the points of X, of X's dtype.
     :param static_kernel: the linear one (None) or the RBF one, as in :func:`signature_kernel`.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`; the gradient chosen there does not matter here.
-    :return: k [B] and its derivative [B].
+    :return: k [...] and its derivative [...].
     :raises ValueError: for shapes that do not fit, as far as they are known, and for any other static kernel.
     """
     X, Y = _pair(X, Y)
-    _checks.check_same_size(X, Y, 0, "X and Y", "paths")
-    direction = _checks.as_paths(direction, "direction")
+    _batches.check_same_leading(X, Y, 2, "X and Y")
+    direction = _checks.as_batches(direction, "direction")
     _checks.check_same_dtype(X, direction, "X and direction")
     if not X.shape.is_compatible_with(direction.shape):
         raise ValueError(f"direction must have X's shape {X.shape}, one displacement a point, got {direction.shape}.")
@@ -174,53 +181,94 @@ def directional_derivative(
             "directional_derivative takes the linear static kernel (None), static_kernels.rbf, or a functools.partial "
             f"of either with only keywords, got {static_kernel!r}: for others contract signature_kernel's gradient."
         )
-    x, y = form.scaled_paths(X, Y)
-    k, derivative = _library.ops().sigkernel_tf_directional_derivative(
-        x,
-        y,
-        form.variance,
-        form.scaled_displacements(direction),
-        static_kernel=form.name,
-        **solver_attributes(solver, X.dtype),
-    )
-    return k, derivative
+    attributes = solver_attributes(solver, X.dtype)
+
+    def solve(X: tf.Tensor, Y: tf.Tensor, direction: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tuple(
+            _library.ops().sigkernel_tf_directional_derivative(
+                X, Y, form.variance, direction, static_kernel=form.name, **attributes
+            )
+        )
+
+    return _batches.on_merged(solve, *form.scaled_paths(X, Y), form.scaled_displacements(direction))
 
 
-def _pair(X: Any, Y: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    X, Y = _checks.as_paths(X, "X"), _checks.as_paths(Y, "Y")
+def _pair(X: Any, Y: Any, *, sets: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    X, Y = _checks.as_batches(X, "X", sets=sets), _checks.as_batches(Y, "Y", sets=sets)
     _checks.check_same_dtype(X, Y, "X and Y")
-    _checks.check_same_size(X, Y, 2, "X and Y", "channels")
+    _checks.check_same_size(X, Y, -1, "X and Y", "channels")
     return X, Y
 
 
 def _kernel(
     X: tf.Tensor, Y: tf.Tensor, static_kernel: StaticKernel | None, solver: Solver, pairing: str, return_error: bool
 ) -> Any:
+    """
+    The kernel of paths with leading axes, paired as ``pairing`` says; where Y counts for nothing, it is X again.
+
+    :return: k; with ``return_error`` k and an estimate of its error, in the same shape.
+    """
     _checks.check_return_error(return_error)
     attributes = solver_attributes(solver, X.dtype)
     form = static_kernels.fused_form(static_kernel, X)
-    if static_kernel is not None and form is None:
-        if pairing in ("gram", "symmetric_gram"):
-            X, Y = X[:, None], Y[None]
-        if not return_error:
-            return solve_goursat(static_kernels.increments(static_kernel, X, Y), solver=solver)
-        K = static_kernels.values(static_kernel, X, Y)
-        rounding = _rounding_of_differences(tf.reduce_max(tf.abs(K), axis=[-2, -1]))
-        return solve_with_error(static_kernels.double_differences(K), solver, rounding)
-    assert form is not None
-    inputs = (*form.scaled_paths(X, Y), form.variance)
-    attributes |= {"static_kernel": form.name, "pairing": pairing}
-    if not return_error:
-        k, _ = _library.ops().sigkernel_tf_signature_kernel(*inputs, **attributes)
-        return k
-    is_scaled = form.scale is not None
-    k, _, *measured = _library.ops().sigkernel_tf_signature_kernel_weights(*inputs, **attributes, is_scaled=is_scaled)
+    function: Callable[..., Any]
+    if form is None:
+        assert static_kernel is not None
+        function = functools.partial(_by_increments, static_kernel, solver, pairing, return_error)
+    else:
+        attributes |= {"static_kernel": form.name, "pairing": pairing}
+        function = functools.partial(_without_error, form, attributes)
+        if return_error:
+            function = functools.partial(_with_error, form, attributes, solver)
+        X, Y = form.scaled_paths(X, Y)
+    paths = (X,) if pairing in _SYMMETRIC else (X, Y)
+    if pairing in ("gram", "symmetric_gram"):
+        return _batches.gram_of_each(function, *paths, num_results=2 if return_error else 1)
+    return _batches.on_merged(function, *paths)
+
+
+def _without_error(form: static_kernels.FusedForm, attributes: dict[str, Any], *paths: tf.Tensor) -> tf.Tensor:
+    """The kernel of scaled paths [N, L, D] by a compiled operation; of X with itself where there is no Y."""
+    k, _ = _library.ops().sigkernel_tf_signature_kernel(paths[0], paths[-1], form.variance, **attributes)
+    return k
+
+
+def _with_error(
+    form: static_kernels.FusedForm, attributes: dict[str, Any], solver: Solver, *paths: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same, and an estimate of each k's error."""
+    X, Y = paths[0], paths[-1]
+    k, _, *measured = _library.ops().sigkernel_tf_signature_kernel_weights(
+        X, Y, form.variance, **attributes, is_scaled=form.scale is not None
+    )
     weights, cells = ErrorWeights(*measured), (size_of(X, 1) - 1, size_of(Y, 1) - 1)
     if form.name == "linear":  # the operation knows how large the increments are
         unit = machine_epsilon(X.dtype) * share_of_the_worst(cells, X.dtype)
         return k, weights.error(k, solver, cells, unit * weights.of_increments)
-    formed = _rounding_of_rbf(form, *inputs[:2]) * of_independent_cells(weights, cells)
+    formed = _rounding_of_rbf(form, X, Y) * of_independent_cells(weights, cells)
     return k, weights.error(k, solver, cells, formed)
+
+
+def _by_increments(kappa: StaticKernel, solver: Solver, pairing: str, return_error: bool, *paths: tf.Tensor) -> Any:
+    """The kernel of paths [N, L, D] under a static kernel that the compiled operations do not know."""
+    X, Y = paths[0], paths[-1]
+    if pairing != "symmetric_gram":
+        if pairing == "gram":
+            X, Y = X[:, None], Y[None]
+        return _of_increments(static_kernels.values(kappa, X, Y), solver, return_error)
+    # Solved twice, as (i, j) and (j, i), a pair would get two results that differ by rounding.
+    pairs, numbers = _batches.upper_pairs(tf.shape(X)[0] if X.shape.rank is None else _batches.sizes(X)[0])
+    first, second = (_batches.rows_at(X, pairs[:, side]) for side in (0, 1))
+    results = _of_increments(static_kernels.values(kappa, first, second), solver, return_error)
+    return tf.nest.map_structure(lambda of_pairs: _batches.rows_at(of_pairs, numbers), results)
+
+
+def _of_increments(K: tf.Tensor, solver: Solver, return_error: bool) -> Any:
+    """The kernel of paths from the values [..., L1, L2] of a static kernel at their points."""
+    increments = static_kernels.double_differences(K)
+    if not return_error:
+        return solve_goursat(increments, solver=solver)
+    return solve_with_error(increments, solver, _rounding_of_differences(tf.reduce_max(tf.abs(K), axis=[-2, -1])))
 
 
 def _rounding_of_rbf(form: static_kernels.FusedForm, X: tf.Tensor, Y: tf.Tensor) -> tf.Tensor:
@@ -245,5 +293,5 @@ def _signature_kernel_gradient(op: tf.Operation, upstream: tf.Tensor, *_: tf.Ten
     dX, dY, d_variance = _library.ops().sigkernel_tf_signature_kernel_grad(
         *op.inputs, op.outputs[1], upstream, **attributes
     )
-    symmetric = attributes["pairing"] in ("symmetric_gram", "diagonal")
+    symmetric = attributes["pairing"] in _SYMMETRIC
     return [dX, None if symmetric else dY, d_variance]  # in a symmetric pairing dX counts both arguments

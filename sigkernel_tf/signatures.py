@@ -1,11 +1,12 @@
 """The truncated signature of piecewise linear paths. The first letter of a word is integrated first."""
 
+import functools
 from decimal import Decimal
 from typing import Any
 
 import tensorflow as tf
 
-from . import _checks, _library, _memory, _words
+from . import _batches, _checks, _library, _memory, _words
 from ._arguments import as_int
 from ._gradients import attributes_of, differentiable_once
 
@@ -26,19 +27,20 @@ def signature(X: Any, depth: int | None = None, *, num_words: int | None = None,
     its end: where ``stream`` is False its rounding error is up to 2^depth times that of the signature, which can be
     seen in float32 at great depths. On the CPU results do not depend on the number of threads.
 
-    :param X: [B, L, D], float32 or float64.
+    :param X: [..., L, D], float32 or float64; there may be any number of leading axes, or none for a single path.
     :param depth: the last level, >= 0, which makes M = 1 + D + ... + D^depth words. Give this or ``num_words``.
     :param num_words: the number M itself, >= 1.
     :param stream: whether to return the signatures of all prefixes of a path, beginning with that of its first point.
-    :return: [B, M], or [B, L, M] with ``stream``.
+    :return: [..., M], or [..., L, M] with ``stream``.
     :raises ValueError: where both or neither of ``depth`` and ``num_words`` are given, or it is too small; where the
         words of all paths, as far as their number is known, do not fit in memory; where ``depth`` is given and the
-        number of channels is unknown; for another rank, no time steps or no channels.
+        number of channels is unknown; for a rank below 2, no time steps or no channels.
     :raises TypeError: where ``depth`` or ``num_words`` is no integer, and for another dtype.
     :raises tf.errors.InvalidArgumentError: for NaN or infinite values (which path, which step) and a signature that
-        overflows the dtype (which path); for the faults above where shapes become known only at run time.
+        overflows the dtype (which path, counted through all leading axes); for the faults above where shapes become
+        known only at run time. Where even the rank is unknown while a function is traced, it must be 3.
     """
-    X = _checks.as_paths(X, "X")
+    X = _checks.as_batches(X, "X")
     if depth is not None and num_words is None:
         depth = as_int(depth, "depth", 0)
         num_words = num_words_of(X, depth, stream=stream, alternative=", or give num_words instead")
@@ -50,7 +52,8 @@ def signature(X: Any, depth: int | None = None, *, num_words: int | None = None,
             f"signature takes either depth or num_words, got depth={depth} and num_words={num_words}: "
             "depth=3 keeps all words of up to three letters, num_words=100 the first hundred words."
         )
-    return _library.ops().sigkernel_tf_signature(X, num_words=num_words, stream=bool(stream))
+    by_paths = functools.partial(_library.ops().sigkernel_tf_signature, num_words=num_words, stream=bool(stream))
+    return _batches.on_merged(by_paths, X)
 
 
 @tf.RegisterGradient("SigkernelTfSignature")
@@ -67,7 +70,7 @@ tf.RegisterGradient("SigkernelTfSignatureGrad")(
 
 def _known_rows(X: tf.Tensor, stream: bool) -> int:
     """The number of signatures: one for each path or, with ``stream``, time step of X; unknown sizes count as 1."""
-    return _memory.known_product(X.shape[: 2 if stream else 1] if X.shape.rank is not None else ())
+    return _memory.known_product(X.shape[: -1 if stream else -2] if X.shape.rank is not None else ())
 
 
 def num_words_of(X: tf.Tensor, depth: int, *, stream: bool, alternative: str = "") -> int:
@@ -78,7 +81,7 @@ def num_words_of(X: tf.Tensor, depth: int, *, stream: bool, alternative: str = "
     :param alternative: ends the advice of the error about an unknown number of channels.
     :raises ValueError: where the number of channels is unknown, and where the signatures do not fit in memory.
     """
-    channels = None if X.shape.rank is None else X.shape[2]
+    channels = None if X.shape.rank is None else X.shape[-1]
     if channels is None:
         raise ValueError(
             f"depth={depth} needs a number of channels known while the function is traced, got shape {X.shape}: "

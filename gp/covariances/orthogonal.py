@@ -62,15 +62,17 @@ def _kuu_orthogonal(
 @Kuf.register(OrthogonalSignatureFeatures, SignatureKernel, object)
 @check_shapes(
     "inducing_variable: [M, ., 1]",
-    "Xnew: [N, ...]",
-    "return: [M, N]",
+    "Xnew: [batch..., N, D]",
+    "return: [M, batch..., N]",
 )
 def _kuf_orthogonal(
     inducing_variable: OrthogonalSignatureFeatures, kernel: SignatureKernel, Xnew: TensorType
 ) -> tf.Tensor:
     """S_M(X)ᵀ, the features of the paths (eqs. 27 and 28)."""
     latent_kernels(kernel, inducing_variable)
-    return tf.transpose(kernel.features(Xnew, inducing_variable.num_inducing))
+    features = kernel.features(Xnew, inducing_variable.num_inducing)  # [..., N, M]
+    last = features.shape.rank - 1
+    return tf.transpose(features, [last, *range(last)])
 
 
 def _kuu_multioutput(by_gpflow: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:

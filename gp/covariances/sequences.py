@@ -23,8 +23,8 @@ def _kuu_sequences(inducing_variable: InducingSequences, kernel: PathKernel, *, 
 @Kuf.register(InducingSequences, PathKernel, object)
 @check_shapes(
     "inducing_variable: [M, ., 1]",
-    "Xnew: [N, ...]",
-    "return: [M, N]",
+    "Xnew: [batch..., N, D]",
+    "return: [M, batch..., N]",
 )
 def _kuf_sequences(inducing_variable: InducingSequences, kernel: PathKernel, Xnew: TensorType) -> tf.Tensor:
     X, _ = kernel.slice(Xnew, None)  # the active columns, which are all that the sequences hold

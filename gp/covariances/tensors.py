@@ -26,8 +26,8 @@ def _kuu_tensors(
 @Kuf.register(InducingTensors, TruncatedSignatureKernel, object)
 @check_shapes(
     "inducing_variable: [M, ., 1]",
-    "Xnew: [N, ...]",
-    "return: [M, N]",
+    "Xnew: [batch..., N, D]",
+    "return: [M, batch..., N]",
 )
 def _kuf_tensors(inducing_variable: InducingTensors, kernel: TruncatedSignatureKernel, Xnew: TensorType) -> tf.Tensor:
     check_tensors(inducing_variable, kernel)

@@ -13,6 +13,7 @@ from gpflow.config import default_float
 
 from sigkernel_tf._arguments import check_unmasked
 
+from .._checks import check_rows
 from .._chunks import row_slices
 from .digest import digest
 from .outputs import check_outputs, output_dtype
@@ -133,8 +134,8 @@ def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
     Data as :class:`Rows`, checked.
 
     :param data: X [N, ...] and Y [N, P], array-like.
-    :param likelihood: one of GPflow's. Y is checked against it and read in the dtype that it takes. None: Y is neither
-        checked nor converted.
+    :param likelihood: one of GPflow's. X must then have rank 2; Y is checked against the likelihood and read in the
+        dtype that it takes. None: Y is neither checked nor converted.
     :raises ValueError: for other ranks, differing numbers of rows, no rows, a NaN or an infinity in an array X, and a Y
         that the likelihood cannot take.
     :raises TypeError: for data that are not a pair, and a Y that does not hold numbers.
@@ -154,5 +155,6 @@ def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
             _check_finite(X[rows].astype(default_float(), copy=False), rows, len(X))
     if likelihood is None:
         return Rows(X, Y)
+    check_rows(X, "X")
     check_outputs(Y, likelihood)
     return Rows(X, Y, output_dtype(likelihood))

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from check_shapes import check_shapes
+from check_shapes import check_shape, check_shapes
 from gpflow.base import TensorData, TensorType
 from gpflow.config import default_float
 from gpflow.kernels import Kernel, Linear
 
 from sigkernel_tf._arguments import as_int, check_unmasked
+from sigkernel_tf._batches import merged, sizes
 from sigkernel_tf._checks import check_no_long_double
 from sigkernel_tf.paths import pad_ragged
 from sigkernel_tf.static_kernels import common_offset, offset_of_each
@@ -44,10 +45,11 @@ def flatten_paths(X: Any) -> Any:
 
 class PathKernel(Kernel, metaclass=abc.ABCMeta):
     r"""
-    A kernel of paths on flattened paths [N, L * D], k(x, y) = σ² κ(θ x, θ y), with θ = 1 / lengthscales (eq. 15).
+    A kernel of paths on flattened paths [..., N, L * D], k(x, y) = σ² κ(θ x, θ y), with θ = 1 / lengthscales (eq. 15).
 
     A subclass computes κ of pairs of paths and of a path with itself. X and X2 may differ in width, for paths of
-    different lengths can be compared.
+    different lengths can be compared. As in GPflow there may be leading batch dimensions in front of the rows, so an
+    array of rank 3 is a batch of sets of flattened paths, and never [N, L, D]; :func:`flatten_paths` takes that.
 
     ``channels`` are the channels that the kernel sees, so that kernels of different channels can be added and
     multiplied. ``active_dims`` are, as everywhere in GPflow, the columns of X that the kernel sees: those of a
@@ -109,11 +111,15 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
 
     @abc.abstractmethod
     def _gram(self, x: tf.Tensor, y: tf.Tensor | None) -> tf.Tensor:
-        """κ of scaled paths x [N, L1, D] and y [N2, L2, D]: [N, N2]. None stands for x and gives exact symmetry."""
+        """
+        κ of scaled paths x [N, L1, D] and y [N2, L2, D]: [N, N2].
+
+        None stands for x and gives exact symmetry. There may then be leading axes: [..., N, N] of [..., N, L, D].
+        """
 
     @abc.abstractmethod
     def _squared_norm(self, x: tf.Tensor) -> tf.Tensor:
-        """κ of each scaled path [N, L, D] with itself: [N]."""
+        """κ of each scaled path [..., L, D] with itself: [...]."""
 
     @property
     def num_channels_seen(self) -> int:
@@ -136,8 +142,8 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         """
         K(X, X2) of the columns ``active_dims``, or the diagonal of K(X, X) where ``full_cov`` is False.
 
-        :param X: rows [N, ...] that hold flattened paths in their active columns.
-        :param X2: rows [N2, ...]; None stands for X.
+        :param X: rows [..., N, W] that hold flattened paths in their active columns.
+        :param X2: rows [..., N2, W2], whose leading dimensions may be others; None stands for X.
         :param presliced: whether the columns have been selected already.
         :raises ValueError: for a diagonal with X2.
         """
@@ -147,58 +153,66 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
             X, X2 = self._active(X, "X"), None if X2 is None else self._active(X2, "X2")
         return self.K(X, X2) if full_cov else self.K_diag(X)
 
+    # The checks of X are our own, for their errors say what to do.
     @check_shapes(
-        "X: [N, ...]",
-        "X2: [N2, ...]",
-        "return: [N, N2] if X2 is not None",
-        "return: [N, N] if X2 is None",
+        "return: [batch..., N, batch2..., N2] if X2 is not None",
+        "return: [batch..., N, N] if X2 is None",
     )
     def K(self, X: TensorType, X2: TensorType | None = None) -> tf.Tensor:  # noqa: N802  (GPflow's name)
         """
         Covariances of f between paths.
 
-        :param X: flattened paths [N, L1 * num_channels].
-        :param X2: flattened paths [N2, L2 * num_channels]; None stands for X, and gives a matrix symmetric to the last
-            bit.
-        :raises ValueError: for another rank, and for a width that is no multiple of ``num_channels``. A width that is
+        :param X: flattened paths [..., N, L1 * num_channels].
+        :param X2: flattened paths [..., N2, L2 * num_channels], whose leading dimensions may be others; None stands for
+            X, and gives matrices symmetric to the last bit, each of a set with itself.
+        :raises ValueError: for a rank below 2, and for a width that is no multiple of ``num_channels``. A width that is
             unknown while tracing raises an InvalidArgumentError when the graph runs.
         :raises TypeError: for another dtype than that of the parameters.
         """
+        x = check_shape(self._paths(X, "X"), "[batch..., N, L, D]")
         if X2 is None:
-            x, y = self._scaled_paths(X, "X"), None
+            k = self._gram(self._scaled(x)[0], None)
+            return self._normalized(k, tf.linalg.diag_part(k)) if self.normalize else self.variance * k
+        y = check_shape(self._paths(X2, "X2"), "[batch2..., N2, L2, D]")
+        rows, columns = (merged(paths) for paths in self._scaled(x, y))
+        k = self._gram(rows, columns)
+        if self.normalize:
+            k = self._normalized(k, self._squared_norm(rows), self._squared_norm(columns))
         else:
-            x, y = self._scaled(*(self._paths(rows, name) for rows, name in ((X, "X"), (X2, "X2"))))
-        k = self._gram(x, y)
-        if not self.normalize:
-            return self.variance * k
-        if y is None:
-            return self._normalized(k, tf.linalg.diag_part(k))
-        return self._normalized(k, self._squared_norm(x), self._squared_norm(y))
+            k = self.variance * k
+        return tf.reshape(k, sizes(x)[:-2] + sizes(y)[:-2])
 
     @check_shapes(
-        "X: [N, ...]",
-        "return: [N]",
+        "return: [batch..., N]",
     )
     def K_diag(self, X: TensorType) -> tf.Tensor:  # noqa: N802  (GPflow's name)
         """
         Variances of f at paths: the diagonal of K(X, X).
 
-        :param X: flattened paths [N, L * num_channels].
+        :param X: flattened paths [..., N, L * num_channels].
         """
-        x = self._scaled_paths(X, "X")
+        x = check_shape(self._scaled_paths(X, "X"), "[batch..., N, L, D]")
         if self.normalize:
-            return self.variance * tf.ones_like(x[:, 0, 0])
+            return self.variance * tf.ones_like(x[..., 0, 0])
         return self.variance * self._squared_norm(x)
 
     def _normalized(self, k: tf.Tensor, of_rows: tf.Tensor, of_columns: tf.Tensor | None = None) -> tf.Tensor:
-        """σ² κ(x, y) / sqrt(κ(x, x) κ(y, y)), from κ [N, N2] and the squared norms [N] and [N2]; None: the same."""
+        """
+        σ² κ(x, y) / sqrt(κ(x, x) κ(y, y)).
+
+        :param k: κ, [..., N, N2].
+        :param of_rows: squared norms [..., N].
+        :param of_columns: squared norms [..., N2]; None: those of the rows.
+        """
         rows = self._norms(of_rows)
         columns = rows if of_columns is None else self._norms(of_columns)
-        return self.variance * (k / (rows[:, None] * columns[None, :]))  # the norms first: symmetric to the last bit
+        norms = rows[..., :, None] * columns[..., None, :]  # multiplied first: symmetric to the last bit
+        return self.variance * (k / norms)
 
     def _norms(self, squared_norms: tf.Tensor) -> tf.Tensor:
-        """sqrt(κ(x, x)) of paths, from κ(x, x) [N]. A solver may have made this negative, which is an error here."""
-        is_bad = squared_norms <= 0  # NaN, as a GPU returns it for a kernel that overflows, stays NaN
+        """sqrt(κ(x, x)) of paths, from κ(x, x) [..., N]. A solver may have made this negative: an error, here."""
+        # NaN, as a GPU returns it for a kernel that overflows, stays NaN. Paths count through all leading dimensions.
+        is_bad = tf.reshape(squared_norms <= 0, [-1])
         count = tf.size(squared_norms)
         is_good = tf.logical_not(tf.reduce_any(is_bad))
         first = tf.reduce_min(tf.where(is_bad, tf.range(count), count))
@@ -216,44 +230,43 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         if isinstance(self.active_dims, slice) and self.active_dims == slice(None):
             return X
         X = self._rows(X, name)
-        width = X.shape[1]
+        width = X.shape[-1]
         if isinstance(self.active_dims, np.ndarray) and width is not None and (self.active_dims >= width).any():
             raise ValueError(
                 f"active_dims asks for column {self.active_dims.max()} of {name}, got shape {X.shape}: columns count "
                 "from 0."
             )
         picked, _ = self.slice(X, None)
-        if picked.shape[1] is not None and (picked.shape[1] == 0 or picked.shape[1] % self.num_channels):
+        if picked.shape[-1] is not None and (picked.shape[-1] == 0 or picked.shape[-1] % self.num_channels):
             raise ValueError(
-                f"active_dims={self.active_dims} picks {picked.shape[1]} of the {width} columns of {name}, expected a "
+                f"active_dims={self.active_dims} picks {picked.shape[-1]} of the {width} columns of {name}, expected a "
                 f"positive multiple of num_channels={self.num_channels}: those of a flattened path."
             )
         return picked
 
     def _scaled_paths(self, X: TensorType, name: str) -> tf.Tensor:
-        """The paths θ X [N, L, D] (eq. 15) of flattened paths [N, L * num_channels]."""
+        """The paths θ X [..., L, D] (eq. 15) of flattened paths [..., L * num_channels]."""
         return self._scaled(self._paths(X, name))[0]
 
     def _paths(self, X: TensorType, name: str) -> tf.Tensor:
-        """The paths [N, L, D] of flattened paths [N, L * num_channels]."""
+        """The paths [..., L, D] of flattened paths [..., L * num_channels]."""
         flat = self._rows(X, name)
-        width = flat.shape[1]
+        width = flat.shape[-1]
         advice = (
             f"the width of {name} must be a positive multiple of num_channels={self.num_channels} (L * num_channels "
             "columns, as flatten_paths makes them)"
         )
         if width is None:
-            width = tf.shape(flat)[1]
+            width = tf.shape(flat)[-1]
             is_multiple = tf.logical_and(width > 0, width % self.num_channels == 0)
             with tf.control_dependencies([tf.debugging.Assert(is_multiple, [advice + "; its shape:", tf.shape(flat)])]):
                 flat = tf.identity(flat)
         elif width == 0 or width % self.num_channels:
             raise ValueError(f"{advice}, got shape {flat.shape}.")
         # The length is written out: reshape cannot infer it for an empty batch.
-        num_paths = tf.shape(flat)[0] if flat.shape[0] is None else flat.shape[0]
-        paths = tf.reshape(flat, [num_paths, width // self.num_channels, self.num_channels])
+        paths = tf.reshape(flat, [*sizes(flat)[:-1], width // self.num_channels, self.num_channels])
         if self.channels is not None:
-            paths = tf.gather(paths, self.channels, axis=2)
+            paths = tf.gather(paths, self.channels, axis=-1)
         return paths
 
     def _scaled(self, *paths: tf.Tensor) -> list[tf.Tensor]:
@@ -273,7 +286,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         return vectors
 
     def _linear_paths(self, X: TensorType) -> tf.Tensor:
-        """The scaled paths [N, L, D] in the active columns of X, for what only a linear static kernel has."""
+        """The scaled paths [..., L, D] in the active columns of X, for what only a linear static kernel has."""
         self._check_linear()
         return self._scaled_paths(self._active(X, "X"), "X")
 
@@ -285,7 +298,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
             )
 
     def _rows(self, X: TensorType, name: str) -> tf.Tensor:
-        """X as a tensor of rank 2 and of the parameters' dtype, which lists of numbers are given."""
+        """X as a tensor of rank 2 or more and of the parameters' dtype, which lists of numbers are given."""
         check_no_long_double(X, name)
         check_unmasked(X, name, "flatten_paths takes masked steps at the end of a path as padding; fill others in")
         X = tf.convert_to_tensor(X, self.lengthscales.dtype if isinstance(X, (list, tuple)) else None)
@@ -296,10 +309,10 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
             )
         if X.shape.rank is None:
             return tf.ensure_shape(X, [None, None])
-        if X.shape.rank != 2:
+        if X.shape.rank < 2:
             raise ValueError(
-                f"{name} must be flattened paths of rank 2, (paths, time steps * channels), got shape {X.shape}: "
-                "use flatten_paths(X)."
+                f"{name} must be flattened paths of rank 2 or more, (..., paths, time steps * channels), got shape "
+                f"{X.shape}: use flatten_paths({name}); a single row takes {name}[None]."
             )
         return X
 

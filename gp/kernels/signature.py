@@ -21,7 +21,7 @@ from .points import PointKernel
 
 class SignatureKernel(PathKernel):
     r"""
-    The signature kernel of paths, k(x, y) = σ² ⟨S(θ x), S(θ y)⟩ (eqs. 15 and 18), on flattened paths [N, L * D].
+    The signature kernel of paths, k(x, y) = σ² ⟨S(θ x), S(θ y)⟩ (eqs. 15 and 18), on flattened paths [..., N, L * D].
 
     S is the signature of the piecewise linear path through the points, including the empty word, and
     θ = 1 / lengthscales scales each channel. Lengthscales are in the channels' units; a channel with a long lengthscale
@@ -120,12 +120,11 @@ class SignatureKernel(PathKernel):
         self._num_weighed = num_words_up_to(depth, self.num_channels_seen, self.level_variances.dtype.size)
 
     @check_shapes(
-        "X: [N, ...]",
-        "return: [N, M]",
+        "return: [..., N, M]",
     )
     def features(self, X: TensorType, num_words: int) -> tf.Tensor:
         r"""
-        The first M signature features, S_M(X) of eq. 28 times σ (and over \|S(θ x)\| where normalizing).
+        The first M signature features, S_M(X) of eq. 28 times σ (and over \|S(θ x)\| where normalizing): [..., N, M].
 
         They are the first coordinates of an orthonormal basis (eq. 24), in the order of :func:`sigkernel_tf.words`:
         the inner product of all of them is the kernel. With ``level_variances`` the feature of a word with j letters
@@ -139,13 +138,12 @@ class SignatureKernel(PathKernel):
         if not self.normalize:
             return self._basis(signature(x, num_words=num_words))
         S = signature(x, num_words=max(num_words, self._num_weighed))
-        return self._basis(S[:, :num_words], self._squared_norm(x, S))
+        return self._basis(S[..., :num_words], self._squared_norm(x, S))
 
     @check_shapes(
-        "X: [N, ...]",
-        "return[0]: [N, M]",
-        "return[1]: [N, N] if full_cov",
-        "return[1]: [N] if not full_cov",
+        "return[0]: [batch..., N, M]",
+        "return[1]: [batch..., N, N] if full_cov",
+        "return[1]: [batch..., N] if not full_cov",
     )
     def features_and_covariance(
         self, X: TensorType, num_words: int, *, full_cov: bool = False
@@ -162,16 +160,15 @@ class SignatureKernel(PathKernel):
         S = signature(x, num_words=max(num_words, self._num_weighed))
         k = self._gram(x, S=S) if full_cov else self._squared_norm(x, S)
         if not self.normalize:
-            return self._basis(S[:, :num_words]), self.variance * k
+            return self._basis(S[..., :num_words]), self.variance * k
         if not full_cov:
-            return self._basis(S[:, :num_words], k), self.variance * tf.ones_like(k)
+            return self._basis(S[..., :num_words], k), self.variance * tf.ones_like(k)
         squared_norm = tf.linalg.diag_part(k)
-        return self._basis(S[:, :num_words], squared_norm), self._normalized(k, squared_norm)
+        return self._basis(S[..., :num_words], squared_norm), self._normalized(k, squared_norm)
 
     @check_shapes(
-        "X: [N, ...]",
-        "return[0]: [N]",
-        "return[1]: [N]",
+        "return[0]: [batch..., N]",
+        "return[1]: [batch..., N]",
     )
     def plain_squared_norms(self, X: TensorType, num_words: int) -> tuple[tf.Tensor, tf.Tensor]:
         r"""
@@ -185,7 +182,7 @@ class SignatureKernel(PathKernel):
         """
         x = self._linear_paths(X)
         S = signature(x, num_words=max(num_words, self._num_weighed))
-        return tf.reduce_sum(tf.square(S), axis=1), self._pde_diag(x)
+        return tf.reduce_sum(tf.square(S), axis=-1), self._pde_diag(x)
 
     def _pde_gram(self, x: tf.Tensor, y: tf.Tensor | None) -> tf.Tensor:
         """⟨S(x), S(y)⟩, lifted by the static kernel."""
@@ -202,11 +199,11 @@ class SignatureKernel(PathKernel):
         return tiles.diagonal(self.static_kernel, x, self.solver)
 
     def _basis(self, S: tf.Tensor, squared_norm: tf.Tensor | None = None) -> tf.Tensor:
-        """The features of plain signatures [N, M]."""
+        """The features of plain signatures [..., M]."""
         if self.level_variances is not None:
-            S *= self._of_words(self._square_roots(), S.shape[1])
+            S *= self._of_words(self._square_roots(), S.shape[-1])
         if squared_norm is not None:
-            S /= self._norms(squared_norm)[:, None]
+            S /= self._norms(squared_norm)[..., None]
         return tf.sqrt(self.variance) * S
 
     def _gram(self, x: tf.Tensor, y: tf.Tensor | None = None, S: tf.Tensor | None = None) -> tf.Tensor:
@@ -217,11 +214,11 @@ class SignatureKernel(PathKernel):
         T = S if y is None else self._weighed_words(y)
         k = tf.matmul(S * self._of_words(self.level_variances, self._num_weighed), T, transpose_b=True)
         if y is None:
-            k = (k + tf.transpose(k)) / 2  # symmetric to the last bit
+            k = _symmetric(k)
         if self._is_nonzero[-1]:
             rest = self._pde_gram(x, y) - tf.matmul(S, T, transpose_b=True)
             if y is None:
-                rest = (rest + tf.transpose(rest)) / 2
+                rest = _symmetric(rest)
                 rest = tf.linalg.set_diag(rest, _not_negative(tf.linalg.diag_part(rest)))
             k += self.level_variances[-1] * rest
         return k
@@ -233,13 +230,13 @@ class SignatureKernel(PathKernel):
         squares = tf.square(self._weighed_words(x, S))
         k = tf.linalg.matvec(squares, self._of_words(self.level_variances, self._num_weighed))
         if self._is_nonzero[-1]:
-            rest = self._pde_diag(x) - tf.reduce_sum(squares, axis=1)
+            rest = self._pde_diag(x) - tf.reduce_sum(squares, axis=-1)
             k += self.level_variances[-1] * _not_negative(rest)
         return k
 
     def _weighed_words(self, x: tf.Tensor, S: tf.Tensor | None = None) -> tf.Tensor:
-        """The signatures of paths [N, L, D] up to the last level with a variance of its own."""
-        return signature(x, num_words=self._num_weighed) if S is None else S[:, : self._num_weighed]
+        """The signatures of paths [..., L, D] up to the last level with a variance of its own."""
+        return signature(x, num_words=self._num_weighed) if S is None else S[..., : self._num_weighed]
 
     def _of_words(self, of_levels: tf.Tensor, num_words: int) -> tf.Tensor:
         """[w_0, ..., w_n, w_rest], or its square roots, at the level of each of the first words."""
@@ -250,6 +247,11 @@ class SignatureKernel(PathKernel):
         """The square roots of the level variances, with a finite gradient where these are held at 0."""
         values = tf.where(self._is_nonzero, self.level_variances, tf.ones_like(self.level_variances))
         return tf.where(self._is_nonzero, tf.sqrt(values), tf.zeros_like(values))
+
+
+def _symmetric(k: tf.Tensor) -> tf.Tensor:
+    """Matrices [..., N, N] made symmetric to the last bit."""
+    return (k + tf.linalg.matrix_transpose(k)) / 2
 
 
 def _not_negative(rest: tf.Tensor) -> tf.Tensor:

@@ -6,10 +6,12 @@ must be formed first, which takes L1 L2 numbers for each pair. They are formed f
 time, and formed again for the gradient, so that only one tile's increments are in memory.
 """
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from sigkernel_tf._batches import merged, on_merged, upper_pairs
 from sigkernel_tf.goursat import Solver, solve_goursat
 from sigkernel_tf.signature_kernels import signature_kernel_diag, signature_kernel_gram
 from sigkernel_tf.static_kernels import fused_form, increments
@@ -22,7 +24,13 @@ NUMBERS_AT_ONCE = 2**22
 
 
 def gram(kernel: PointKernel, x: tf.Tensor, y: tf.Tensor | None, solver: Solver) -> tf.Tensor:
-    """The signature kernel of paths [N, L1, D] and [N2, L2, D], lifted by a static kernel; None stands for x."""
+    """
+    The signature kernel of paths, lifted by a static kernel.
+
+    :param x: [N, L1, D]; without y any leading axes, [..., N, L1, D].
+    :param y: [N2, L2, D]; None stands for x.
+    :return: [N, N2]; without y [..., N, N].
+    """
     function = gram_function(kernel)
     if fused_form(function, x) is not None:
         return signature_kernel_gram(x, y, static_kernel=function, solver=solver)
@@ -30,11 +38,13 @@ def gram(kernel: PointKernel, x: tf.Tensor, y: tf.Tensor | None, solver: Solver)
     def of_tiles(x_tile: tf.Tensor, y_tile: tf.Tensor) -> tf.Tensor:
         return solve_goursat(increments(function, x_tile[:, None], y_tile[None]), solver=solver)
 
-    return _symmetric_gram(of_tiles, x) if y is None else _gram(of_tiles, x, y)
+    if y is not None:
+        return _gram(of_tiles, x, y)
+    return on_merged(functools.partial(_symmetric_grams, of_tiles), x, axes=3)
 
 
 def diagonal(kernel: PointKernel, x: tf.Tensor, solver: Solver) -> tf.Tensor:
-    """The signature kernel of each path [N, L, D] with itself, lifted by a static kernel: [N]."""
+    """The signature kernel of each path [..., L, D] with itself, lifted by a static kernel: [...]."""
     function = pairs_function(kernel)
     if fused_form(function, x) is not None:
         return signature_kernel_diag(x, static_kernel=function, solver=solver)
@@ -42,52 +52,63 @@ def diagonal(kernel: PointKernel, x: tf.Tensor, solver: Solver) -> tf.Tensor:
     def of_tile(x_tile: tf.Tensor, y_tile: tf.Tensor) -> tf.Tensor:
         return solve_goursat(increments(function, x_tile, y_tile), solver=solver)
 
-    num_paths = tf.shape(x)[0]
-    tiles = _in_tiles(x, _tile_size(num_paths, _pairs_at_once(x, x)))
-    number = tf.range(tf.shape(tiles)[0])
-    k = _solve(of_tile, tiles, tiles, tf.stack([number, number], axis=1))
-    return tf.ensure_shape(tf.reshape(k, [-1])[:num_paths], x.shape[:1])
+    def of_all(x: tf.Tensor) -> tf.Tensor:
+        num_paths = tf.shape(x)[0]
+        tiles = _in_tiles(x[None], _tile_size(num_paths, _pairs_at_once(x, x)))[0]
+        number = tf.range(tf.shape(tiles)[0])
+        k = _solve(of_tile, tiles, tiles, tf.stack([number, number], axis=1))
+        return tf.ensure_shape(tf.reshape(k, [-1])[:num_paths], x.shape[:1])
+
+    return on_merged(of_all, x)
 
 
 def _gram(of_tiles: Callable, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     pairs = _pairs_at_once(x, y)
     n, n2 = tf.shape(x)[0], tf.shape(y)[0]
     size2 = _tile_size(n2, pairs // tf.maximum(tf.minimum(n, _square_root(pairs)), 1))
-    x_tiles, y_tiles = _in_tiles(x, _tile_size(n, pairs // size2)), _in_tiles(y, size2)
+    x_tiles, y_tiles = _in_tiles(x[None], _tile_size(n, pairs // size2))[0], _in_tiles(y[None], size2)[0]
     rows, columns = tf.meshgrid(tf.range(tf.shape(x_tiles)[0]), tf.range(tf.shape(y_tiles)[0]), indexing="ij")
     index = tf.stack([tf.reshape(rows, [-1]), tf.reshape(columns, [-1])], axis=1)
     k = _solve(of_tiles, x_tiles, y_tiles, index)
-    return tf.ensure_shape(_together(k, x_tiles, y_tiles)[:n, :n2], [x.shape[0], y.shape[0]])
+    K = _together(k[None], x_tiles, y_tiles)[0, :n, :n2]
+    return tf.ensure_shape(K, [x.shape[0], y.shape[0]])
 
 
-def _symmetric_gram(of_tiles: Callable, x: tf.Tensor) -> tf.Tensor:
-    """Only the tiles on and above the diagonal are computed; the others are their mirror images."""
-    n = tf.shape(x)[0]
+def _symmetric_grams(of_tiles: Callable, x: tf.Tensor) -> tf.Tensor:
+    """
+    The Gram matrices [B, N, N] of paths [B, N, L, D] with themselves.
+
+    Only the tiles on and above the diagonal are computed; the others are their mirror images.
+    """
+    num_grams, n = tf.unstack(tf.shape(x)[:2])
     tiles = _in_tiles(x, _tile_size(n, _square_root(_pairs_at_once(x, x))))
-    count = tf.shape(tiles)[0]
-    index = tf.cast(tf.where(tf.linalg.band_part(tf.ones([count, count]), 0, -1) > 0), tf.int32)
-    k = _solve(of_tiles, tiles, tiles, index)
+    count, size = tf.unstack(tf.shape(tiles)[1:3])
+    pairs, numbers = upper_pairs(count)
+    of_gram = tf.range(tf.shape(tiles)[0])[:, None, None] * count  # the number of its first tile
+    flat = merged(tiles, axes=3)
+    k = _solve(of_tiles, flat, flat, tf.reshape(of_gram + pairs, [-1, 2]))
+    k = tf.reshape(k, [-1, tf.shape(pairs)[0], size, size])
     k_T = tf.linalg.matrix_transpose(k)
-    on_diagonal = tf.equal(index[:, 0], index[:, 1])[:, None, None]
+    on_diagonal = tf.equal(pairs[:, 0], pairs[:, 1])[:, None, None]
     k = tf.where(on_diagonal, (k + k_T) / 2, k)  # symmetric to the last bit
-    number = tf.scatter_nd(index, tf.range(tf.shape(index)[0]), [count, count])
-    number += tf.transpose(tf.linalg.set_diag(number, tf.zeros([count], tf.int32)))
-    number = tf.reshape(number, [-1])
     is_above = tf.reshape(tf.range(count)[:, None] <= tf.range(count)[None, :], [-1])[:, None, None]
-    k = tf.where(is_above, tf.gather(k, number), tf.gather(k_T, number))
-    return tf.ensure_shape(_together(k, tiles, tiles)[:n, :n], [x.shape[0], x.shape[0]])
+    numbers = tf.reshape(numbers, [-1])
+    k = tf.where(is_above, tf.gather(k, numbers, axis=1), tf.gather(k_T, numbers, axis=1))
+    K = _together(k, tiles[0], tiles[0])[:num_grams, :n, :n]
+    return tf.ensure_shape(K, [x.shape[0], x.shape[1], x.shape[1]])
 
 
 def _together(k: tf.Tensor, x_tiles: tf.Tensor, y_tiles: tf.Tensor) -> tf.Tensor:
-    """The matrix of tiles [T * T2, b, b2], row by row: [T * b, T2 * b2]."""
+    """The matrices of tiles [B, T * T2, b, b2], row by row: [B, T * b, T2 * b2]."""
     (t, b), (t2, b2) = tf.unstack(tf.shape(x_tiles)[:2]), tf.unstack(tf.shape(y_tiles)[:2])
-    return tf.reshape(tf.transpose(tf.reshape(k, [t, t2, b, b2]), [0, 2, 1, 3]), [t * b, t2 * b2])
+    rows = tf.transpose(tf.reshape(k, [-1, t, t2, b, b2]), [0, 1, 3, 2, 4])
+    return tf.reshape(rows, [-1, t * b, t2 * b2])
 
 
 def _pairs_at_once(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """How many pairs of paths a tile may have."""
-    _, length, channels = tf.unstack(tf.shape(x, tf.int64))
-    numbers = length * tf.shape(y, tf.int64)[1] * (channels + 3)  # differences of points, κ, and its increments
+    length, channels = tf.unstack(tf.shape(x, tf.int64)[-2:])
+    numbers = length * tf.shape(y, tf.int64)[-2] * (channels + 3)  # differences of points, κ, and its increments
     return tf.cast(tf.maximum(NUMBERS_AT_ONCE // numbers, 1), tf.int32)
 
 
@@ -102,13 +123,17 @@ def _tile_size(count: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
 
 
 def _in_tiles(x: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Paths [N, L, D] as [T, size, L, D], T at least 1. The first paths once more fill up the last tile."""
-    count, length, channels = tf.unstack(tf.shape(x))
-    x = tf.pad(x, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0]])
+    """
+    Sets of paths [B, N, L, D] as [B, T, size, L, D], B and T at least 1.
+
+    The first paths of a set once more fill up its last tile; zeros stand where there are no paths.
+    """
+    num_sets, count, length, channels = tf.unstack(tf.shape(x))
+    x = tf.pad(x, [[0, tf.cast(num_sets == 0, tf.int32)], [0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0]])
     count = tf.maximum(count, 1)
     num_tiles = -(-count // size)
-    paths = tf.gather(x, tf.range(num_tiles * size) % count)
-    return tf.reshape(paths, [num_tiles, size, length, channels])
+    paths = tf.gather(x, tf.range(num_tiles * size) % count, axis=1)
+    return tf.reshape(paths, [-1, num_tiles, size, length, channels])
 
 
 def _solve(of_tiles: Callable, x: tf.Tensor, y: tf.Tensor, index: tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,7 @@ from gpflow.base import TensorData, TensorType
 
 from sigkernel_tf import static_kernels
 from sigkernel_tf._arguments import as_int, check_unmasked
+from sigkernel_tf._batches import merged, on_merged, sizes, upper_pairs
 from sigkernel_tf.signatures import signature
 
 from .._checks import described
@@ -29,7 +30,8 @@ _WORDS_AT_ONCE = 2**23  # in explicit signatures of which only the squared norms
 
 class TruncatedSignatureKernel(PathKernel):
     r"""
-    The signature kernel up to a depth n, k(x, y) = σ² Σ_{k<=n} w_k ⟨S_k(θ x), S_k(θ y)⟩, on flattened paths [N, L * D].
+    The signature kernel up to a depth n, k(x, y) = σ² Σ_{k<=n} w_k ⟨S_k(θ x), S_k(θ y)⟩, on flattened paths
+    [..., N, L * D].
 
     It is the kernel of GPSig (Toth & Oberhauser 2020), computed by the algorithms of Király & Oberhauser (2019). S_k is
     level k of the signature, level 0 being the empty word. Each level has a variance w_k, and θ = 1 / lengthscales.
@@ -117,12 +119,11 @@ class TruncatedSignatureKernel(PathKernel):
         return tf.gather(self.level_variances, levels_of_words(self.num_channels_seen, self.num_words))
 
     @check_shapes(
-        "X: [N, ...]",
-        "return: [N, M]",
+        "return: [..., N, M]",
     )
     def features(self, X: TensorType) -> tf.Tensor:
         r"""
-        All M = 1 + D + ... + D^n signature features, times σ √w (and over \|S(θ x)\| where normalizing).
+        All M = 1 + D + ... + D^n signature features, times σ √w (and over \|S(θ x)\| where normalizing): [..., N, M].
 
         Their inner products are the kernel, at every discretization order. The columns are in the order of
         :func:`sigkernel_tf.words`.
@@ -133,20 +134,23 @@ class TruncatedSignatureKernel(PathKernel):
         x = self._linear_paths(X)
         S = self._weighted_signature(x)
         if self.normalize:
-            S = S / self._norms(self._squared_norm(x))[:, None]
+            S = S / self._norms(self._squared_norm(x))[..., None]
         return tf.sqrt(self.variance) * S
 
     @check_shapes(
-        "X: [N, ...]",
-        "return: [N, K]",
+        "return: [..., N, K]",
     )
     def level_norms(self, X: TensorType) -> tf.Tensor:
         r"""
-        \|S_k(θ x)\| of each path, for each level k = 0, ..., n: [N, K = n + 1], before variances and normalizing.
+        \|S_k(θ x)\| of each path, for each level k = 0, ..., n, before variances and normalizing.
 
-        :param X: flattened paths [N, L * num_channels], as :meth:`K` takes them.
+        :param X: flattened paths [..., N, L * num_channels], as :meth:`K` takes them.
+        :return: [..., N, K = n + 1].
         """
-        x = self._scaled_paths(X, "X")
+        return on_merged(self._level_norms, self._scaled_paths(X, "X"))
+
+    def _level_norms(self, x: tf.Tensor) -> tf.Tensor:
+        r"""\|S_k(x)\| of scaled paths [N, L, D]: [N, n + 1]."""
         if self.explicit:
             words = tf.transpose(tf.square(self._signature(x)))
             return tf.sqrt(
@@ -175,8 +179,7 @@ class TruncatedSignatureKernel(PathKernel):
 
     @check_shapes(
         "Z: [M, K, D]",
-        "X: [N, ...]",
-        "return: [M, N]",
+        "return: [M, ..., N]",
     )
     def K_tensors_paths(self, Z: TensorType, X: TensorType) -> tf.Tensor:  # noqa: N802  (as K)
         r"""
@@ -184,17 +187,19 @@ class TruncatedSignatureKernel(PathKernel):
 
         :param Z: K = n (n + 1) / 2 vectors for each tensor, level after level, in the units of paths.
         :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
+        :return: [M, ..., N].
         :raises TypeError: where the static kernel is not linear.
         """
         z, x = self.scaled_tensors(Z), self._linear_paths(X)
+        rows = merged(x)
         if self.explicit:
-            S = self._signature(x)
+            S = self._signature(rows)
             K = tf.matmul(explicit_tensors(z, self.depth) * self.word_variances, S, transpose_b=True)
         else:
-            K = tf.transpose(self._paths_on_tensors(x, z))
+            K = tf.transpose(self._paths_on_tensors(rows, z))
         if self.normalize:
-            K = K / self._norms(self._squared_norm(x))
-        return self.variance * K
+            K = K / self._norms(self._squared_norm(rows))
+        return self.variance * tf.reshape(K, [size_of(z, 0), *sizes(x)[:-2]])
 
     def _paths_on_tensors(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         """Σ_k w_k ⟨z_k, S_k(x)⟩ by sums over index tuples: [N, M]."""
@@ -219,19 +224,23 @@ class TruncatedSignatureKernel(PathKernel):
         return self._scaled_vectors(tf.convert_to_tensor(Z))
 
     def _signature(self, x: tf.Tensor) -> tf.Tensor:
-        """Explicit signatures, approximated where the discretization order is below the depth: [N, M]."""
+        """Explicit signatures, approximated where the discretization order is below the depth: [..., M]."""
         if self.discretization_order == self.depth:
             return signature(x, depth=self.depth)
+        return on_merged(self._approximate_signature, x)
+
+    def _approximate_signature(self, x: tf.Tensor) -> tf.Tensor:
+        """The discretized levels 0 to n of paths [N, L, D], word by word: [N, M]."""
 
         def rows(start: tf.Tensor, stop: tf.Tensor, dx: tf.Tensor) -> tf.Tensor:
             return words_on_increments(dx[start:stop], self.depth, self.discretization_order)
 
         dx = path_increments(x)
         numbers = size_of(dx, 1) * self.num_channels_seen ** (self.depth - 1)
-        return in_chunks(rows, size_of(x, 0), rows_at_once(numbers), dx)
+        return tf.ensure_shape(in_chunks(rows, size_of(x, 0), rows_at_once(numbers), dx), [None, self.num_words])
 
     def _weighted_signature(self, x: tf.Tensor) -> tf.Tensor:
-        """Explicit signatures times √w: [N, M]."""
+        """Explicit signatures times √w: [..., M]."""
         return self._signature(x) * tf.sqrt(self.word_variances)
 
     def _gram(self, x: tf.Tensor, y: tf.Tensor | None) -> tf.Tensor:
@@ -244,15 +253,27 @@ class TruncatedSignatureKernel(PathKernel):
             num_x, num_y = size_of(x, 0), size_of(y, 0)
             rows = self._of_pairs(x, y, num_x * num_y, lambda ids: (ids // num_y, ids % num_y))
             return tf.reshape(rows, [num_x, num_y])
-        num_paths = size_of(x, 0)
-        upper = tf.cast(tf.where(tf.linalg.band_part(tf.ones([num_paths, num_paths], tf.bool), 0, -1)), tf.int32)
-        values = self._of_pairs(
-            x, x, num_paths * (num_paths + 1) // 2, lambda ids: tf.unstack(tf.gather(upper, ids), axis=1)
-        )
-        K = tf.scatter_nd(upper, values, [num_paths, num_paths])
-        return K + tf.transpose(tf.linalg.set_diag(K, tf.zeros_like(x[:, 0, 0])))
+        return on_merged(self._symmetric_grams, x, axes=3)
+
+    def _symmetric_grams(self, x: tf.Tensor) -> tf.Tensor:
+        """κ of scaled paths [B, N, L, D] with those of the same set, by sums over index tuples: [B, N, N]."""
+        num_sets, num_paths = size_of(x, 0), size_of(x, 1)
+        upper, numbers = upper_pairs(num_paths)
+        num_pairs = num_paths * (num_paths + 1) // 2
+
+        def pairs(ids: tf.Tensor) -> list[tf.Tensor]:
+            number_of_set, number = ids // tf.maximum(num_pairs, 1), ids % tf.maximum(num_pairs, 1)
+            return tf.unstack(number_of_set[:, None] * num_paths + tf.gather(upper, number), axis=1)
+
+        paths = merged(x)
+        values = self._of_pairs(paths, paths, num_sets * num_pairs, pairs)
+        return tf.gather(tf.reshape(values, [num_sets, num_pairs]), numbers, axis=1)
 
     def _squared_norm(self, x: tf.Tensor) -> tf.Tensor:
+        return on_merged(self._squared_norm_of_rows, x)
+
+    def _squared_norm_of_rows(self, x: tf.Tensor) -> tf.Tensor:
+        """κ of each scaled path [N, L, D] with itself: [N]."""
         if not self.explicit:
             return self._of_pairs(x, x, size_of(x, 0), lambda ids: (ids, ids))
 
@@ -260,7 +281,7 @@ class TruncatedSignatureKernel(PathKernel):
             return tf.linalg.matvec(tf.square(self._signature(x[start:stop])), variances)
 
         chunk = max(1, _WORDS_AT_ONCE // self.num_words)
-        return in_chunks(rows, size_of(x, 0), chunk, x, self.word_variances)
+        return tf.ensure_shape(in_chunks(rows, size_of(x, 0), chunk, x, self.word_variances), [None])
 
     def _of_pairs(
         self,
@@ -284,7 +305,7 @@ class TruncatedSignatureKernel(PathKernel):
 
         numbers = size_of(x, 1) * size_of(y, 1) * (1 if self.is_linear else self.num_channels_seen)
         weights = tf.convert_to_tensor(self.level_variances if weights is None else weights)
-        return in_chunks(rows, count, rows_at_once(numbers), x, y, weights)
+        return tf.ensure_shape(in_chunks(rows, count, rows_at_once(numbers), x, y, weights), [None])
 
     def _cells(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Inner products of increments of (lifted) paths [P, L1, D] and [P, L2, D] by pairs: [P, L1 - 1, L2 - 1]."""
@@ -302,7 +323,11 @@ def path_increments(x: tf.Tensor) -> tf.Tensor:
 def gram_of_rows(S: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """S Sᵀ, symmetric to the last bit, which a matrix product need not be; its gradient takes half the work."""
     K = tf.matmul(S, S, transpose_b=True)
-    return 0.5 * (K + tf.transpose(K)), lambda upstream: tf.matmul(upstream + tf.transpose(upstream), S)
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(upstream + tf.linalg.matrix_transpose(upstream), S)
+
+    return 0.5 * (K + tf.linalg.matrix_transpose(K)), gradient
 
 
 def rows_at_once(numbers: int | tf.Tensor) -> int | tf.Tensor:

@@ -4,13 +4,13 @@ import warnings
 
 import numpy as np
 import tensorflow as tf
-from check_shapes import check_shapes
 from gpflow.base import TensorType
 from gpflow.inducing_variables import InducingVariables
 from gpflow.kernels import Kernel
 
 from sigkernel_tf.goursat import PowerSeries, Solver
 
+from .._checks import check_rows
 from ..inducing_variables import latent_kernels, num_features
 from ..kernels import SignatureKernel
 from .residual import features_and_residual
@@ -30,11 +30,12 @@ def check_residual(kernel: Kernel, inducing_variable: InducingVariables, X: Tens
 
     :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or a multioutput kernel of such.
     :param inducing_variable: the features, or GPflow's Shared- or SeparateIndependentInducingVariables of them.
-    :param X: rows [N, ...] as the kernel takes them.
+    :param X: rows [N, W] as the kernel takes them.
     :return: the largest (\|S_M(x)\|² − k(x, x)) / k(x, x) of the paths; minus infinity if there are no paths.
     :raises RuntimeError: inside tf.function, where there are no values to look at.
     """
     _must_be_eager("check_residual")
+    check_rows(X, "X")
     kernels = {id(each): each for each in latent_kernels(kernel, inducing_variable)}.values()
     return max(_largest_excess(each, num_features(inducing_variable), X) for each in kernels)
 
@@ -66,9 +67,6 @@ def _cause_and_cure(solver: Solver) -> str:
     )
 
 
-@check_shapes(
-    "X: [N, ...]",
-)
 def residual_share(kernel: Kernel, inducing_variable: InducingVariables, X: TensorType) -> np.ndarray:
     r"""
     The share of each path's prior variance that lies beyond the features, 1 − \|S_M(x)\|² / k(x, x) (eq. 29).
@@ -80,12 +78,13 @@ def residual_share(kernel: Kernel, inducing_variable: InducingVariables, X: Tens
 
     :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or a multioutput kernel of such.
     :param inducing_variable: the features, or GPflow's Shared- or SeparateIndependentInducingVariables of them.
-    :param X: rows [N, ...] as the kernel takes them.
+    :param X: rows [N, W] as the kernel takes them.
     :return: [N], or [N, L] where L latent processes have a kernel each: numbers from 0 to 1; NaN for a path whose prior
         variance is 0.
     :raises RuntimeError: inside tf.function.
     """
     _must_be_eager("residual_share")
+    check_rows(X, "X")
     features, residual = features_and_residual(kernel, inducing_variable, X, full_cov=False)
     explained = tf.reduce_sum(tf.square(features), axis=-1)
     return tf.transpose(residual / (explained + residual)).numpy()

@@ -33,6 +33,7 @@ from ..inducing_variables import (
     latent_kernels,
 )
 from ..kernels import SignatureKernel
+from .batches import as_rows, first_axis_moved, marginals_of_rows, with_output_covariances
 from .packed import as_packed_factor, unpacked, white_kl
 from .residual import features_and_residual
 
@@ -86,38 +87,84 @@ class OrthogonalPosterior(IndependentPosterior):
         full_cov: bool = False,
         full_output_cov: bool = False,
     ) -> MeanAndVariance:
+        if full_cov:
+            mean, cov = self._means_and_covariances(cache, as_rows(Xnew))
+            if cov.shape.rank == 3:
+                return self._post_process_mean_and_cov(mean, cov, full_cov, full_output_cov)
+            return self._outputs_of_batches(mean, cov, full_output_cov)
+
+        def marginals(Xnew: tf.Tensor) -> MeanAndVariance:
+            mean, variance = self._means_and_variances(cache, Xnew)
+            return self._post_process_mean_and_cov(mean, variance, full_cov, full_output_cov)
+
+        return marginals_of_rows(marginals, Xnew)
+
+    def _means_and_variances(self, cache: tuple[tf.Tensor, ...], Xnew: tf.Tensor) -> MeanAndVariance:
+        """Of the latent processes at rows [N, W]: [N, L] both."""
         q_mu, *q_sqrt = cache
-        features, residual = features_and_residual(self.kernel, self.X_data, Xnew, full_cov)
+        features, residual = features_and_residual(self.kernel, self.X_data, Xnew, full_cov=False)
         S = tf.linalg.matrix_transpose(features)  # [(L), M, N]
-        if features.shape.rank == 2:
-            mean, cov = tf.matmul(features, q_mu), residual[None]  # [N, L]; [1, N, N] or [1, N]
+        if self._is_shared:
+            mean, variance = tf.matmul(features, q_mu), residual[None]  # [N, L]; [1, N]
         else:
             mean = tf.transpose(tf.linalg.matvec(features, tf.transpose(q_mu)))  # [N, L]
-            cov = residual  # [L, N, N] or [L, N]
-        is_packed = as_packed_factor(self.q_sqrt) is not None
-        if is_packed and features.shape.rank == 2 and not full_cov:
-            cov += quadratic_forms(q_sqrt[0], S)
+            variance = residual  # [L, N]
+        if self._is_shared and as_packed_factor(self.q_sqrt) is not None:
+            variance += quadratic_forms(q_sqrt[0], S)
         elif q_sqrt:
-            LTS = _factor_times_features(unpacked(q_sqrt[0]) if is_packed else q_sqrt[0], S)  # [L, M, N]
-            cov += tf.matmul(LTS, LTS, transpose_a=True) if full_cov else tf.reduce_sum(tf.square(LTS), -2)
-        elif features.shape.rank == 2:
-            cov = tf.repeat(cov, tf.shape(q_mu)[1], axis=0)
-        if not full_cov:
-            cov = tf.transpose(cov)  # [N, L]
-        return self._post_process_mean_and_cov(mean, cov, full_cov, full_output_cov)
+            variance += tf.reduce_sum(tf.square(self._factor_times(S, q_sqrt[0])), -2)
+        elif self._is_shared:
+            variance = tf.repeat(variance, tf.shape(q_mu)[1], axis=0)
+        return mean, tf.transpose(variance)
+
+    def _means_and_covariances(self, cache: tuple[tf.Tensor, ...], Xnew: tf.Tensor) -> MeanAndVariance:
+        """Of the latent processes at rows [..., N, W], each set of N by itself: [..., N, L] and [..., L, N, N]."""
+        q_mu, *q_sqrt = cache
+        features, residual = features_and_residual(self.kernel, self.X_data, Xnew, full_cov=True)
+        if self._is_shared:
+            features, cov = features[..., None, :, :], residual[..., None, :, :]  # [..., 1, N, M]; [..., 1, N, N]
+        else:
+            features, cov = first_axis_moved(features, to=-3), first_axis_moved(residual, to=-3)
+        mean = tf.linalg.matrix_transpose(tf.linalg.matvec(features, tf.transpose(q_mu)))
+        if q_sqrt:
+            LTS = self._factor_times(tf.linalg.matrix_transpose(features), q_sqrt[0])  # [..., L, M, N]
+            cov += tf.matmul(LTS, LTS, transpose_a=True)
+        elif self._is_shared:
+            cov = tf.repeat(cov, tf.shape(q_mu)[1], axis=-3)
+        return mean, cov
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether all latent processes share one kernel, and features and residual have no axis L."""
+        return len(latent_kernels(self.kernel, self.X_data)) == 1
+
+    def _factor_times(self, S: tf.Tensor, q_sqrt: tf.Tensor) -> tf.Tensor:
+        """Lᵀ S_M(X), for a factor in the form in which it is cached."""
+        return _factor_times_features(q_sqrt if as_packed_factor(self.q_sqrt) is None else unpacked(q_sqrt), S)
+
+    def _outputs_of_batches(self, mean: tf.Tensor, cov: tf.Tensor, full_output_cov: bool) -> MeanAndVariance:
+        """``_post_process_mean_and_cov`` of covariances with leading axes, [..., L, N, N], which GPflow's cannot."""
+        return mean, with_output_covariances(cov) if full_output_cov else cov
 
 
 class MixedOrthogonalPosterior(OrthogonalPosterior, LinearCoregionalizationPosterior):
     """The posterior process of eq. 29 for each latent process. GPflow's class mixes them linearly into the outputs."""
 
+    def _outputs_of_batches(self, mean: tf.Tensor, cov: tf.Tensor, full_output_cov: bool) -> MeanAndVariance:
+        W = tf.convert_to_tensor(self.kernel.W)  # [P, L]
+        mean = tf.matmul(mean, W, transpose_b=True)
+        if full_output_cov:
+            return mean, tf.einsum("...lnm,pl,ql->...npmq", cov, W, W)
+        return mean, tf.einsum("...lnm,pl->...pnm", cov, tf.square(W))
+
 
 @check_shapes(
     "q_sqrt: [M_L_or_L_M_M...]",
     "S: [any..., M, N]",
-    "return: [L, M, N]",
+    "return: [..., L, M, N]",
 )
 def _factor_times_features(q_sqrt: tf.Tensor, S: tf.Tensor) -> tf.Tensor:
-    """Lᵀ S_M(X) of each latent process, for S [M, N] that all share or S [L, M, N]."""
+    """Lᵀ S_M(X) of each latent process, for S [M, N] that all share or S [L, M, N]; more axes may lead."""
     if q_sqrt.shape.rank == 2:
         return tf.transpose(q_sqrt)[:, :, None] * S
     return tf.matmul(tf.linalg.band_part(q_sqrt, -1, 0), S, transpose_a=True)

@@ -15,9 +15,10 @@ def features_and_residual(
     """
     The features S_M(X)ᵀ and the prior's (co)variance beyond them, for each latent process.
 
-    Where all latent processes share one kernel, the results have no axis L.
+    Where all latent processes share one kernel, the results have no axis L. X may have leading batch dimensions.
 
-    :return: [L, N, M] or [N, M]; and [L, N, N] or [N, N] with ``full_cov``, else [L, N] or [N].
+    :return: [L, ..., N, M] or [..., N, M]; and [L, ..., N, N] or [..., N, N] with ``full_cov``, else [L, ..., N] or
+        [..., N].
     """
     kernels, num_inducing = latent_kernels(kernel, inducing_variable), num_features(inducing_variable)
     found = {}
@@ -32,15 +33,15 @@ def features_and_residual(
 
 
 @check_shapes(
-    "Kff: [N, N] if full_cov",
-    "Kff: [N] if not full_cov",
-    "features: [N, M]",
-    "return: [N, N] if full_cov",
-    "return: [N] if not full_cov",
+    "Kff: [batch..., N, N] if full_cov",
+    "Kff: [batch..., N] if not full_cov",
+    "features: [batch..., N, M]",
+    "return: [batch..., N, N] if full_cov",
+    "return: [batch..., N] if not full_cov",
 )
 def _residual(Kff: tf.Tensor, features: tf.Tensor, full_cov: bool) -> tf.Tensor:
     """The prior's (co)variance beyond the features, with its diagonal clamped at zero."""
     if not full_cov:
-        return tf.maximum(Kff - tf.reduce_sum(tf.square(features), axis=1), 0.0)
+        return tf.maximum(Kff - tf.reduce_sum(tf.square(features), axis=-1), 0.0)
     residual = Kff - tf.matmul(features, features, transpose_b=True)
     return tf.linalg.set_diag(residual, tf.maximum(tf.linalg.diag_part(residual), 0.0))

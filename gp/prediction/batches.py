@@ -14,7 +14,7 @@ from gpflow.posteriors import PrecomputeCacheType
 
 from sigkernel_tf._arguments import as_int, check_unmasked
 
-from .._checks import check_model
+from .._checks import check_model, check_rows
 from .._chunks import row_parts
 from ..data.rows import as_array_like, as_default_float
 from .traces import traced
@@ -38,8 +38,8 @@ def predict_in_batches(
         predict_in_batches(model, X, out=out)
 
     :param model: a GPflow model.
-    :param X: inputs [N, ...], N >= 1: an array, or a memory-mapped file or the like, of which one batch at a time is
-        read. Or an iterator of batches [B, ...], which may differ in width: a generator or a ``tf.data.Dataset``. Each
+    :param X: inputs [N, W], N >= 1: an array, or a memory-mapped file or the like, of which one batch at a time is
+        read. Or an iterator of batches [B, W], which may differ in width: a generator or a ``tf.data.Dataset``. Each
         is predicted as it comes. Where it gives pairs (X, Y), only X is used.
     :param batch_size: how many inputs are predicted at a time. It changes only the memory needed. An iterator's batches
         are taken as they come.
@@ -128,6 +128,7 @@ def _input_batches(X: Any, batch_size: int) -> Iterator[Any]:
         for batch in X:
             inputs = batch[0] if isinstance(batch, tuple) else batch
             check_unmasked(inputs, "X")
+            check_rows(inputs, "X")
             yield inputs
         return
     check_unmasked(X, "X")
@@ -138,11 +139,9 @@ def _input_batches(X: Any, batch_size: int) -> Iterator[Any]:
             "X must be one array, or an iterator of batches, got a list of arrays of several shapes: take iter(X) "
             "where they are batches, flatten_paths(X) where they are paths."
         ) from error
-    if len(array.shape) < 2 or array.shape[0] == 0:
-        raise ValueError(
-            f"X must have at least one row and rank 2, (inputs, columns), got shape {array.shape}: a single one takes "
-            "X[None]."
-        )
+    check_rows(array, "X")
+    if array.shape[0] == 0:
+        raise ValueError(f"X must have at least one row, got shape {array.shape}.")
     yield from row_parts(array, batch_size)
 
 

@@ -46,7 +46,7 @@ class Evaluator:
     def __init__(self, model: GPModel, data: tuple[Any, Any] | Rows, *, batch_size: int = 500) -> None:
         """
         :param model: a GPflow model.
-        :param data: X [N, ...] and Y [N, P], as the model's likelihood takes them (classes are integers, with P = 1).
+        :param data: X [N, W] and Y [N, P], as the model's likelihood takes them (classes are integers, with P = 1).
             Arrays, or memory-mapped files and the like, of which one batch at a time is read.
         :param batch_size: how many inputs are predicted at a time. It changes only the memory needed.
         :raises ValueError: for data without rows, of other ranks, or with labels that the likelihood does not have, and
@@ -73,7 +73,7 @@ def evaluate(model: GPModel, data: tuple[Any, Any], *, batch_size: int = 500) ->
     Accuracy and NLPP of a model on data, in batches.
 
     :param model: a GPflow model.
-    :param data: X [N, ...] and Y [N, P].
+    :param data: X [N, W] and Y [N, P].
     :param batch_size: how many inputs are predicted at a time. It changes only the memory needed.
     """
     return Evaluator(model, data, batch_size=batch_size)()

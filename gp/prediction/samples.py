@@ -8,7 +8,7 @@ from gpflow.models import GPModel
 
 from sigkernel_tf._arguments import as_int
 
-from .._checks import check_model
+from .._checks import check_model, check_rows
 from ..data.rows import as_array_like, as_default_float
 
 
@@ -21,7 +21,7 @@ def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int 
     O(N²) memory, which is feasible for thousands of inputs and not for millions.
 
     :param model: a GPflow model.
-    :param X: inputs [N, ...].
+    :param X: inputs [N, W].
     :param num_samples: S, the number of draws.
     :param seed: decides the draws: the same seed, model and inputs give the same draws.
     :return: [S, N, P].
@@ -30,6 +30,7 @@ def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int 
     check_model(model)
     num_samples = as_int(num_samples, "num_samples", 1)
     inputs = as_default_float(as_array_like(X, "X"))
+    check_rows(inputs, "X")
     mean, covariance = model.predict_f(inputs, full_cov=True)  # [N, P], [P, N, N]
     values, vectors = tf.linalg.eigh(0.5 * (covariance + tf.linalg.matrix_transpose(covariance)))
     roots = vectors * tf.sqrt(tf.maximum(values, 0.0))[:, None, :]

@@ -76,7 +76,7 @@ def train(
     take them from TensorFlow: seed it with ``tf.random.set_seed``. A resumed training then sees other draws.
 
     :param model: :class:`~sigkernel_tf.gp.SigGPDE` or any ``gpflow.models.SVGP``; trained in place.
-    :param data: X [N, ...] and Y [N, P], as the model takes them (classes: integers from 0, P = 1): arrays, or files
+    :param data: X [N, W] and Y [N, P], as the model takes them (classes: integers from 0, P = 1): arrays, or files
         larger than memory of which only minibatches are read, such as memory-mapped arrays and what
         :func:`~sigkernel_tf.gp.read_tfrecords` returns. A finite ``tf.data.Dataset`` of such pairs, by rows or by
         batches, has no rows to choose from, and is written to temporary files first.

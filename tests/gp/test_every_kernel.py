@@ -69,6 +69,26 @@ def test_every_public_kernel_is_here() -> None:
 
 
 @every_kernel
+def test_leading_dimensions_are_those_of_a_loop(make: Make, walks: Callable) -> None:
+    """GPflow's contract, which its own test_broadcasting.py checks for its kernels in the same way."""
+    X, X2 = flatten_paths(walks(6, 4, 2)).reshape(1, 2, 3, 8), flatten_paths(walks(4, 3, 2)).reshape(2, 2, 6)
+    kernel, places = make(), list(np.ndindex(1, 2))
+
+    def close(found: tf.Tensor, expected: list, *shape: int) -> None:
+        assert found.shape == shape
+        np.testing.assert_allclose(found, np.reshape(expected, shape), rtol=1e-11, atol=1e-12)
+
+    of_pairs = np.stack([[kernel(X[at], x2) for x2 in X2] for at in places]).swapaxes(1, 2)  # [sets, N, sets of X2, N2]
+    close(kernel(X), [kernel(X[at]) for at in places], 1, 2, 3, 3)
+    close(kernel(X, full_cov=False), [kernel(X[at], full_cov=False) for at in places], 1, 2, 3)
+    close(kernel(X, X2), of_pairs, 1, 2, 3, 2, 2)
+    close(kernel(X[0, 0], X2), of_pairs[0], 3, 2, 2)
+    close(kernel(X, X2[0]), of_pairs[:, :, 0], 1, 2, 3, 2)
+    K = kernel(X).numpy()
+    np.testing.assert_array_equal(K, K.swapaxes(-1, -2))
+
+
+@every_kernel
 def test_symmetric_positive_and_consistent_with_its_diagonal(make: Make, walks: Callable) -> None:
     X, Y = flatten_paths(walks(12, 5, 2)), flatten_paths(walks(4, 3, 2))
     kernel = make()

@@ -51,6 +51,8 @@ def test_kernels_do_not_see_an_offset(name: str, rng: np.random.Generator) -> No
     for found, expected in ((kernel(far), kernel(X)), (kernel(far, far2), kernel(X, X2))):
         close(found, expected, tolerance)
     close(kernel(far, full_cov=False), kernel(X, full_cov=False), tolerance)
+    close(kernel(np.stack([far, far]))[1], kernel(X), tolerance)  # also in sets along leading dimensions
+    close(kernel(far[None, None], far2)[0, 0], kernel(X, X2), tolerance)
     if name in ("signature", "levels"):
         close(kernel.features(far, 15), kernel.features(X, 15), tolerance)
 

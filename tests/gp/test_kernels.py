@@ -240,8 +240,8 @@ def test_lists_of_numbers_are_taken(walks: Callable) -> None:
     [
         (np.zeros((4, 7)), ValueError, r"width of X must be a positive multiple of num_channels=2.*got shape \(4, 7\)"),
         (np.zeros((4, 0)), ValueError, r"width of X must be a positive multiple.*got shape \(4, 0\)"),
-        (np.zeros((4, 3, 2)), ValueError, r"rank 2.*got shape \(4, 3, 2\): use flatten_paths\(X\)"),
-        (np.zeros(4), ValueError, r"rank 2.*got shape \(4,\)"),
+        (np.zeros((4, 3, 7)), ValueError, r"width of X must be a positive multiple.*got shape \(4, 3, 7\)"),
+        (np.zeros(4), ValueError, r"must be flattened paths of rank 2 or more, .*got shape \(4,\): .*flatten_paths"),
         (np.zeros((4, 6), np.float32), TypeError, "dtype, float64, got float32: flatten_paths"),
         (np.zeros((4, 6), np.int64), TypeError, "dtype, float64, got int64"),
     ],
@@ -297,6 +297,9 @@ def test_a_negative_norm_is_an_error_where_normalizing(traced: bool, walks: Call
         lambda X: kernel.features(X, 3),
         lambda X: kernel.features_and_covariance(X, 3, full_cov=True),
         lambda X: kernel.features_and_covariance(X, 3),
+        lambda X: kernel(X[None]),
+        lambda X: kernel(X[:, None], X[:1]),  # paths are counted through the leading dimensions
+        lambda X: kernel.features(X[None], 3),
     ]
     for function in functions[:1] if traced else functions:
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):

@@ -98,6 +98,7 @@ def test_kernels_and_inducing_variables(walks: Callable) -> None:
     X = flatten_paths(walks(4, 6, 2))
     hidden, kernel = masked(X, (2, 11)), TruncatedSignatureKernel(2, depth=2)
     model = SigGPDE(2, 7, likelihood=Gaussian())
+    sequences = gpflow.models.SVGP(kernel, Gaussian(), InducingSequences.from_data(X, 2, kernel))
     calls: list[tuple[str, Callable]] = [
         ("X", lambda: kernel(hidden)),
         ("X2", lambda: kernel(X, hidden)),
@@ -110,6 +111,11 @@ def test_kernels_and_inducing_variables(walks: Callable) -> None:
         ("level_variances", lambda: SignatureKernel(2, level_variances=masked(np.ones(3), (1,)))),
         ("level_variances", lambda: TruncatedSignatureKernel(2, depth=2, level_variances=masked(np.ones(3), (1,)))),
         ("X", lambda: word_relevance(model, X=hidden)),
+        ("Xnew", lambda: model.predict_f(hidden)),
+        ("Xnew", lambda: model.predict_f(hidden[None], full_cov=True)),
+        ("Xnew", lambda: model.posterior().predict_f(hidden)),
+        ("Xnew", lambda: sequences.predict_f(hidden)),
+        ("Xnew", lambda: sequences.posterior().predict_f(hidden, full_cov=True)),
     ]
     for argument, call in calls:
         with pytest.raises(ValueError, match=f"^{argument} {MASKED}"):

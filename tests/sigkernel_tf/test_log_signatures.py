@@ -259,7 +259,7 @@ def test_no_paths(channels, dtype):
     (np.zeros((1, 3, 2)), {"depth": 2.0}, TypeError, "depth must be an int, got 2.0"),
     (np.zeros((1, 3, 2)), {"depth": 2, "basis": "brackets"}, ValueError, "basis must be .*\"words\".*got 'brackets'"),
     (np.zeros((1, 3, 2)), {"depth": 40}, ValueError, r"depth=40 with 2 channels makes 2.1990e\+12 words, 1.7592e\+13"),
-    (np.zeros((3, 2)), {"depth": 2}, ValueError, r"X must have rank 3.*X\[None\]"),
+    (np.zeros(3), {"depth": 2}, ValueError, r"X must have rank 2 or more.*X\[:, None\]"),
     (np.zeros((1, 0, 2)), {"depth": 2}, ValueError, "at least one time step"),
     (np.zeros((1, 3, 2), int), {"depth": 2}, TypeError, "X must be float32 or float64, got int64"),
     (np.full((1, 3, 2), np.nan), {"depth": 2}, tf.errors.InvalidArgumentError, "path 0 has nan at time step 0"),

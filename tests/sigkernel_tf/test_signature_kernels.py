@@ -293,8 +293,11 @@ def test_overflow_names_the_pair_and_its_increments() -> None:
 
 def test_faults_of_shape_and_dtype_are_explained() -> None:
     X = np.zeros((2, 5, 3))
-    with pytest.raises(ValueError, match=r"X must have rank 3.*got shape \(2, 5\)"):
-        sk.signature_kernel_diag(X[..., 0])
+    for call in (sk.signature_kernel_diag, sk.signature_kernel_gram):
+        with pytest.raises(ValueError, match=r"X must have rank 3 or more, .*got shape \(2, 5\): .*X\[\.\.\., None\]"):
+            call(X[..., 0])
+    with pytest.raises(ValueError, match=r"Y must have rank 2 or more, .*got shape \(5,\): .*Y\[:, None\]"):
+        sk.signature_kernel(X[0], X[0, :, 0])
     with pytest.raises(ValueError, match="Y must have at least one time step"):
         sk.signature_kernel(X, X[:, :0])
     with pytest.raises(ValueError, match="same number of paths, got 2 and 1"):

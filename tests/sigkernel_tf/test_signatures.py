@@ -338,7 +338,7 @@ def test_what_is_no_array_of_paths(X):
 
 
 @pytest.mark.parametrize(("X", "error", "message"), [
-    (np.zeros((3, 2)), ValueError, r"X must have rank 3, .*got shape \(3, 2\).*X\[None\]"),
+    (np.zeros(3), ValueError, r"X must have rank 2 or more, .*got shape \(3,\).*X\[:, None\]"),
     (np.zeros((1, 0, 2)), ValueError, "X must have at least one time step"),
     (np.zeros((1, 3, 0)), ValueError, "X must have at least one channel"),
     (np.zeros((1, 3, 2), int), TypeError, "X must be float32 or float64, got int64: cast it first"),

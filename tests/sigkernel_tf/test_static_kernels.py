@@ -223,3 +223,25 @@ def test_faults_are_explained(rng: np.random.Generator) -> None:
 def test_bad_static_kernels(kappa, error, message):
     with pytest.raises(error, match=message):
         sk.signature_kernel_gram(np.zeros((2, 4, 2)), static_kernel=kappa)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", STATIONARY)
+def test_a_symmetric_gram_matrix_is_so_to_the_last_bit(name: str, dtype: type, rng: np.random.Generator) -> None:
+    X, kappa = walks(rng, 13, 9, 2, scale=3).astype(dtype), kernel_of(name, lengthscale=0.6)
+    K = sk.signature_kernel_gram(X, static_kernel=kappa).numpy()
+    np.testing.assert_array_equal(K, K.T)
+    of_pairs = sk.signature_kernel(np.repeat(X, 13, axis=0), np.tile(X, (13, 1, 1)), static_kernel=kappa)
+    np.testing.assert_allclose(K.ravel(), of_pairs, rtol=1e-3 if dtype == np.float32 else 1e-10)
+
+
+def test_a_symmetric_gram_matrix_solves_each_pair_once(rng: np.random.Generator) -> None:
+    pairs = []
+
+    def counted(X: tf.Tensor, Y: tf.Tensor) -> tf.Tensor:
+        K = static_kernels.matern12(X, Y)
+        pairs.append(int(np.prod(K.shape[:-2])))
+        return K
+
+    sk.signature_kernel_gram(walks(rng, 7, 4, 2), static_kernel=counted)
+    assert pairs == [28]
