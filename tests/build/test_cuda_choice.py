@@ -139,3 +139,8 @@ def test_the_home_of_cuda_comes_before_the_path(choose: Choose, tmp_path: Path) 
 def test_values_that_mean_nothing(choose: Choose, environment: dict[str, str], error: str) -> None:
     with pytest.raises(ValueError, match=error):
         choose(**environment)
+
+
+def test_a_target_that_nvcc_does_not_know_is_refused_by_name(choose: Choose) -> None:
+    with pytest.raises(ValueError, match=r"ARCHS names 999, for which .*nvcc does not compile: take some of 75, 90"):
+        choose(targets=(75, 90), SIGKERNEL_TF_CUDA_ARCHS="90,999")
