@@ -222,7 +222,7 @@ def test_early_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
     from sigkernel_tf.gp.training import run
 
     scores = iter([3.0, 2.0, 2.5, 2.4, 1.0, 1.5, 1.6])
-    monkeypatch.setattr(run, "Evaluator", lambda *_: lambda: Evaluation(nlpp=next(scores), accuracy=None))
+    monkeypatch.setattr(run, "Evaluator", lambda *_, **__: lambda: Evaluation(nlpp=next(scores), accuracy=None))
     result = trained(iterations=40, patience=2)[1]
     ends = {point.phase: point.iteration for point in result.history}
     assert ends == {1: 16, 2: 28, 3: 68}  # two looks after those at 8 and 20; all of phase 3
