@@ -109,13 +109,19 @@ def may_spill(name: str) -> bool:
     return int(degree[1]) > (8 if is_double else 12)
 
 
+def may_use_the_stack(name: str) -> bool:
+    """CUDA's own Bessel functions reduce large arguments there."""
+    return may_spill(name) or "one_channel" in name
+
+
 def assert_no_kernel_spills(log: str, source: str, targets: set[str]) -> None:
     found = kernels_in(log)
     assert {target for _, target, _, _ in found} == targets
     if source == "goursat_cuda":
         assert any(may_spill(name) for name, _, _, _ in found)
         assert sum("forward_kernel" in name for name, _, _, _ in found) >= 2 * 7 * len(targets)
-    assert [k for k in found if (k[2] > 0 or k[3] > 0) and not may_spill(k[0])] == []
+    assert [k for k in found if k[3] > 0 and not may_spill(k[0])] == []
+    assert [k for k in found if k[2] > 0 and not may_use_the_stack(k[0])] == []
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
