@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from arff_files import TEST_ARFF, TRAIN_ARFF
 
 from experiments.datasets import DataNotFoundError, archive
 from experiments.datasets.folder import VARIABLE
@@ -22,20 +23,6 @@ HEADER = """#A comment on the data
 """
 TRAIN_TS = HEADER.format(equal="false") + "1.0,2.0,3.0:4.0,5.0,6.0:a\n7.0,8.0:9.0,-1.5:b\n"
 TEST_TS = HEADER.format(equal="true") + "0.5,1e-3:2,3:b\n"
-TRAIN_ARFF = """% A comment on the data
-@relation Toy
-
-@attribute Toy relational
-  @attribute att0 numeric
-  @attribute att1 numeric
-@end Toy
-@attribute target {a,b}
-
-@data
-'1.0,2.0\\n4.0,5.0',a
-'7.0,8.0\\n9.0,-1.5',b
-"""
-TEST_ARFF = TRAIN_ARFF.partition("'1.0")[0] + "'0.5,1e-3\\n2,3',b\n"
 
 
 @pytest.fixture
