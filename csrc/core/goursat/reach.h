@@ -27,7 +27,7 @@ struct Range {
 // What Reach gathers, in every lane.
 template <class V>
 struct LaneReach {
-  V largest{0.0}, moment{0.0};
+  V largest{0.0}, moment{0.0}, cell{0.0};
   SIGKERNEL_INLINE void add(V range) {
     largest = max(largest, range);
     V power = range;
@@ -46,10 +46,11 @@ class BlockReach {
       : rows_(block.rows), columns_(block.columns), p_(arena.take<V>(smaller(columns_, kTile) * kTile)),
         column_ranges_(arena.take<Range<V>>(columns_)) {}
 
-  // Measures the whole grid also where only half of it is swept. ranges: [rows + columns], overwritten by those of the
-  // rows and then of the columns. result: [lanes], overwritten.
+  // Measures the whole grid also where only half of it is swept. ranges: [rows + columns + 1], overwritten by those of the
+  // rows, then of the columns, and the largest |p|. result: [lanes], overwritten.
   void measure(const Increments<V>& increments, V* ranges, Reach<T>* result) const {
     for (int64_t j = 0; j < columns_; ++j) column_ranges_[j] = Range<V>();
+    LaneReach<V> lanes;
     for (int64_t i = 0; i < rows_; i += kTile) {
       const int64_t height = smaller(kTile, rows_ - i);
       Range<V> row_ranges[kTile];
@@ -58,6 +59,7 @@ class BlockReach {
         increments.read({i, height, j, width}, p_);
         for (int64_t a = 0; a < height; ++a)
           for (int64_t b = 0; b < width; ++b) {
+            lanes.cell = max(lanes.cell, abs(p_[a * width + b]));
             row_ranges[a].add(p_[a * width + b]);
             column_ranges_[j + b].add(p_[a * width + b]);
           }
@@ -65,9 +67,10 @@ class BlockReach {
       for (int64_t a = 0; a < height; ++a) ranges[i + a] = row_ranges[a].width();
     }
     for (int64_t j = 0; j < columns_; ++j) ranges[rows_ + j] = column_ranges_[j].width();
-    LaneReach<V> lanes;
     for (int64_t i = 0; i < rows_ + columns_; ++i) lanes.add(ranges[i]);
-    for (int lane = 0; lane < V::kLanes; ++lane) result[lane] = {lanes.largest[lane], lanes.moment[lane]};
+    ranges[rows_ + columns_] = lanes.cell;
+    for (int lane = 0; lane < V::kLanes; ++lane)
+      result[lane] = {lanes.largest[lane], lanes.moment[lane], lanes.cell[lane]};
   }
 
  private:
@@ -94,6 +97,7 @@ void add_rows(const PathPair<typename V::Scalar>& pair, V* dx, LaneReach<V>* rea
       V p(0);
       for (int64_t d = 0; d < pair.channels; ++d) p += dx[d] * V(y[d + pair.channels] - y[d]);
       row.add(p);
+      reach->cell = max(reach->cell, abs(p));
     }
     reach->add(row.width());
   }
@@ -109,6 +113,7 @@ Reach<typename V::Scalar> reach_of_pair(const PathPair<typename V::Scalar>& pair
   for (int lane = 0; lane < V::kLanes; ++lane) {
     reach.largest = max(reach.largest, lanes.largest[lane]);
     reach.moment += lanes.moment[lane];
+    reach.cell = max(reach.cell, lanes.cell[lane]);
   }
   return reach;
 }

@@ -39,14 +39,18 @@ class Sweep {
 
   // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends;
   // `nodes` sees U at the nodes.
-  // ranges: of the coarse rows and then the columns, for an inspection that looks. An infinity or NaN never leads back
-  // to a finite number, so a refined sweep, whose cells are many, ends as soon as no lane has a finite number left.
+  // ranges: of the coarse rows, then the columns, and the largest |p|, for an inspection that looks. An infinity or NaN
+  // never leads back to a finite number, so a refined sweep, whose cells are many, ends as soon as no lane has a finite
+  // number left.
   template <class Inspect, class Nodes>
   V forward(Inspect& inspection, const V* ranges, Nodes& nodes) {
     start();
+    if constexpr (looks<Inspect>()) {
+      inspection.start(ranges[grid_.rows + grid_.columns] * V(grid_.cell_area()), grid_.refinement > 0);
+    }
     for (int64_t J = 0; J < tile_columns(); ++J) dropped_[J] = V(0);
     for (int64_t I = 0; I < tile_row_count(); ++I) {
-      sweep_tile_row(I, nodes, [&](const Tile& t, int64_t J) {
+      sweep_tile_row(I, nodes, inspection, [&](const Tile& t, int64_t J) {
         look_at(column_, t.row, t.rows, ranges, inspection, dropped_ + J);
         if (J == tile_columns() - 1)
           for (int64_t i = 0; i < t.rows; ++i) nodes.look_at_far_end(column_[i * kSize]);
@@ -90,11 +94,12 @@ class Sweep {
     if (rows_ == 0 || columns_ == 0) return;
     const int64_t tiles = tile_row_count(), strips = parts_of(tiles, strip_tiles_);
     NoNodes no_nodes;
+    NoInspection no_inspection;
     start();
     for (int64_t strip = 0; strip < strips - 1; ++strip) {
       copy(row_, columns_ * kSize, strip_rows_ + strip * columns_ * kSize);
       for (int64_t I = strip * strip_tiles_; I < (strip + 1) * strip_tiles_; ++I)
-        sweep_tile_row(I, no_nodes, [](const Tile&, int64_t) {});
+        sweep_tile_row(I, no_nodes, no_inspection, [](const Tile&, int64_t) {});
     }
     for (int64_t j = 0; j < columns_; ++j) Backward::boundary(row_bar_ + j * kSize);
     for (int64_t strip = strips - 1; strip >= 0; --strip) {
@@ -104,7 +109,7 @@ class Sweep {
         copy(row_, columns_ * kSize, kept_rows_ + (I - first) * columns_ * kSize);
         if (tiles == 1 && tile_columns() == 1) break;
         V* kept = kept_columns_ + (I - first) * tile_columns() * tile_rows_ * kSize;
-        sweep_tile_row(I, no_nodes, [&](const Tile& t, int64_t J) {  // the next tile's left edges
+        sweep_tile_row(I, no_nodes, no_inspection, [&](const Tile& t, int64_t J) {  // the next tile's left edges
           copy(column_, t.rows * kSize, kept + J * tile_rows_ * kSize);
         });
       }
@@ -181,14 +186,15 @@ class Sweep {
   }
 
   // Bottom edges of a row of tiles become its top edges. after(tile, J) sees each tile's right edges in column_.
-  template <class Nodes, class After>
-  void sweep_tile_row(int64_t I, Nodes& nodes, const After& after) {
+  template <class Nodes, class Inspect, class After>
+  void sweep_tile_row(int64_t I, Nodes& nodes, Inspect& inspection, const After& after) {
     for (int64_t J = grid_.symmetric ? I : 0; J < tile_columns(); ++J) {
       const Tile t = tile(I, J);
       if (J == 0)
         for (int64_t i = 0; i < t.rows; ++i) Rule::axis(column_ + i * kSize);
-      sweep_tile(t, row_ + t.column * kSize, [&nodes, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
+      sweep_tile(t, row_ + t.column * kSize, [&](V p, V* bottom, V* left, int64_t i, int64_t j) {
         nodes.look_at(bottom[0], t.row + i, t.column + j);
+        inspection.look_into(p, bottom, left);
         Rule::forward(p, bottom, left);
       });
       after(t, J);
