@@ -16,10 +16,6 @@ struct NoInspection {
   SIGKERNEL_HOST_DEVICE void look_at(const V*, V, V*) {}
   template <class V>
   SIGKERNEL_HOST_DEVICE void take_tail(V) {}
-  template <class V>
-  SIGKERNEL_HOST_DEVICE void start(V, bool) {}
-  template <class V>
-  SIGKERNEL_HOST_DEVICE void look_into(V, const V*, const V*) {}
 };
 
 template <class Rule, class V>

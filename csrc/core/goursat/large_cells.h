@@ -17,11 +17,9 @@ namespace {  // nothing here may meet another instruction set's at link time
 template <class Rule, class V>
 class CellInspection : public Inspection<Rule, V> {
  public:
-  // largest: |p| in the largest cell. Only cells of nearly its size are worth a look, and none of a grid that is not
-  // refined whose cells are all small.
-  void start(V largest, bool is_refined) {
-    large_ = largest * V(0.7);
-    if (!is_refined) large_ = max(large_, V(4));
+  // largest: |p| in the largest cell. Only cells of nearly its size are worth a look.
+  void start(V largest) {
+    large_ = max(largest * V(0.7), V(kSmallCell));
     is_looking_ = any_above(largest, large_);
     growth_ = V(1);
     V term(1);
@@ -31,9 +29,19 @@ class CellInspection : public Inspection<Rule, V> {
     }
   }
 
+  bool is_looking() const { return is_looking_; }
+
+  // Whether there is a cell among these that is worth it.
+  bool finds_large(const V* p, int64_t count) const {
+    if (!is_looking_) return false;
+    V largest(0);
+    for (int64_t n = 0; n < count; ++n) largest = max(largest, abs(p[n]) - large_);
+    return any_above(largest, V(0));
+  }
+
   // Before the cell is crossed.
   SIGKERNEL_INLINE void look_into(V p, const V* bottom, const V* left) {
-    if (__builtin_expect(!is_looking_ || !any_above(abs(p), large_), 1)) return;
+    if (__builtin_expect(!any_above(abs(p), large_), 1)) return;
     Sizes cell;  // a copy, so that the sweep's own edges can stay in registers
     cell.p = abs(p);
     for (int k = 0; k < kSize; ++k) {

@@ -53,9 +53,10 @@ template <class T>
 struct Reach {
   T largest = 0;  // range of the partial sums of p along a row or column
   T moment = 0;   // the sum over all rows and columns of the kReachMoment-th powers of their ranges
-  T cell = 0;     // the largest |p|
+  T cell = 0;     // the largest |p|, or where this is below kSmallCell perhaps a bound of it
 };
 constexpr int kReachMoment = 5;
+constexpr double kSmallCell = 4;  // |p| up to which terms that cancel inside a cell do no harm
 
 // How a block is solved.
 struct Scheme {
@@ -88,7 +89,7 @@ template <class T>
 struct GoursatLoops {
   int lanes;
   // Overwrites ranges, [rows + columns + 1][lanes], by the ranges of the block's rows and then of its columns at no
-  // refinement and the largest |p|, and reach by what they come to in each lane. scratch: reach_scratch(block) bytes.
+  // refinement and reach->cell, and reach by what they come to in each lane. scratch: reach_scratch(block) bytes.
   void (*reach)(const Block<T>& block, void* scratch, T* ranges, Reach<T>* reach);
   int64_t (*reach_scratch)(const Block<T>& block);
   // ranges: as reach leaves them. Only a power series reads them. kept: null, or kept_size(block, scheme) bytes, which

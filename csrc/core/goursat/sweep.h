@@ -46,7 +46,7 @@ class Sweep {
   V forward(Inspect& inspection, const V* ranges, Nodes& nodes) {
     start();
     if constexpr (looks<Inspect>()) {
-      inspection.start(ranges[grid_.rows + grid_.columns] * V(grid_.cell_area()), grid_.refinement > 0);
+      inspection.start(ranges[grid_.rows + grid_.columns] * V(grid_.cell_area()));
     }
     for (int64_t J = 0; J < tile_columns(); ++J) dropped_[J] = V(0);
     for (int64_t I = 0; I < tile_row_count(); ++I) {
@@ -192,9 +192,8 @@ class Sweep {
       const Tile t = tile(I, J);
       if (J == 0)
         for (int64_t i = 0; i < t.rows; ++i) Rule::axis(column_ + i * kSize);
-      sweep_tile(t, row_ + t.column * kSize, [&](V p, V* bottom, V* left, int64_t i, int64_t j) {
+      sweep_tile(t, row_ + t.column * kSize, inspection, [&nodes, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
         nodes.look_at(bottom[0], t.row + i, t.column + j);
-        inspection.look_into(p, bottom, left);
         Rule::forward(p, bottom, left);
       });
       after(t, J);
@@ -202,24 +201,40 @@ class Sweep {
   }
 
   // cell(p, bottom, left, i, j) for each cell of the tile, from its first corner on.
-  template <class Cell>
-  void sweep_tile(const Tile& t, V* row, const Cell& cell) {
+  template <class Inspect, class Cell>
+  void sweep_tile(const Tile& t, V* row, Inspect& inspection, const Cell& cell) {
     const Cells cells = read_increments(t);
     if (t.on_diagonal) {
       for (int64_t i = 0; i < t.rows; ++i) {
         copy(row + i * kSize, kSize, column_ + i * kSize);  // U(s, t) = U(t, s)
-        sweep_rows<1>(t, cells, i, i, row, cell);
+        sweep_rows<1>(t, cells, i, i, row, inspection, cell);
       }
       return;
     }
     int64_t i = 0;
-    for (; i + kRows <= t.rows; i += kRows) sweep_rows<kRows>(t, cells, i, 0, row, cell);
-    for (; i < t.rows; ++i) sweep_rows<1>(t, cells, i, 0, row, cell);
+    for (; i + kRows <= t.rows; i += kRows) sweep_rows<kRows>(t, cells, i, 0, row, inspection, cell);
+    for (; i < t.rows; ++i) sweep_rows<1>(t, cells, i, 0, row, inspection, cell);
   }
 
-  // R rows of a tile, from cell (i, first) on.
+  // R rows of a tile, from cell (i, first) on. Only rows with large cells pay for the looks into them.
+  template <int R, class Inspect, class Cell>
+  void sweep_rows(const Tile& t, const Cells& cells, int64_t i, int64_t first, V* row, Inspect& inspection,
+                  const Cell& cell) {
+    if constexpr (looks<Inspect>()) {
+      const int64_t coarse_row = ((t.row + i) >> grid_.refinement) - cells.row;
+      if (inspection.finds_large(p_ + coarse_row * cells.columns, cells.columns)) {
+        cross_rows<R>(t, cells, i, first, row, [&](V p, V* bottom, V* left, int64_t i, int64_t j) {
+          inspection.look_into(p, bottom, left);
+          cell(p, bottom, left, i, j);
+        });
+        return;
+      }
+    }
+    cross_rows<R>(t, cells, i, first, row, cell);
+  }
+
   template <int R, class Cell>
-  SIGKERNEL_NOINLINE void sweep_rows(const Tile& t, const Cells& cells, int64_t i, int64_t first, V* row,
+  SIGKERNEL_NOINLINE void cross_rows(const Tile& t, const Cells& cells, int64_t i, int64_t first, V* row,
                                    const Cell& cell) {
     const int r = grid_.refinement;
     int64_t offset[R];
@@ -256,7 +271,8 @@ class Sweep {
         copy(kept_columns_ + (kept * tile_columns() + J - 1) * tile_rows_ * kSize, t.rows * kSize, column_);
       }
       V* tape = tape_;
-      sweep_tile(t, tile_row_edges_, [tape, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
+      NoInspection no_inspection;
+      sweep_tile(t, tile_row_edges_, no_inspection, [tape, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
         Backward::forward_keeping(p, bottom, left, tape + (i * t.columns + j) * Backward::kTape);
       });
       retreat_tile<Backward>(t, upstream);
