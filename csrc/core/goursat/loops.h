@@ -56,7 +56,7 @@ struct Reach {
   T cell = 0;     // the largest |p|, or where this is below kSmallCell perhaps a bound of it
 };
 constexpr int kReachMoment = 5;
-constexpr double kSmallCell = 4;  // |p| up to which terms that cancel inside a cell do no harm
+constexpr double kSmallCell = 5;  // |p| up to which terms that cancel inside a cell do no harm
 
 // How a block is solved.
 struct Scheme {
