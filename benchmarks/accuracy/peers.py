@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -101,7 +102,7 @@ class _FromFeatures:
     def _fit_model(self, features: np.ndarray, y: np.ndarray) -> Any:
         raise NotImplementedError
 
-    def _blocks(self, X: Series) -> list[np.ndarray]:
+    def _blocks(self, X: Series) -> list[Series]:
         """Features of series that are to be predicted: never all of them in memory."""
         return [X[i : i + 4 * _BLOCK] for i in range(0, len(X), 4 * _BLOCK)]
 
@@ -154,9 +155,9 @@ class _RidgeRegressor(_Regressor):
 
 class _MiniRocketFeatures(_FromFeatures):
     """
-    sktime's ``MiniRocketMultivariate``, and for series of unequal length its ``MiniRocketMultivariateVariable``.
+    sktime's ``MiniRocket`` or ``MiniRocketMultivariate``, and ``MiniRocketMultivariateVariable`` for unequal lengths.
 
-    Series of fewer than 9 steps are padded with zeros to 9, as sktime asks.
+    Series of fewer than 9 steps are filled up with zeros to 9, as sktime asks.
     """
 
     def __init__(self, order: Order, num_channels: int) -> None:
@@ -168,33 +169,36 @@ class _MiniRocketFeatures(_FromFeatures):
             self._features(series)
 
     def _fit_features(self, X: Series) -> None:
-        from sktime.transformations.rocket import MiniRocketMultivariate, MiniRocketMultivariateVariable
+        from sktime.transformations import rocket
 
-        X = _at_least(X, _SHORTEST)
-        self.length = _equal_length(X)
+        lengths = {max(len(one), _SHORTEST) for one in X}
+        self.length = lengths.pop() if len(lengths) == 1 else None
         if self.length is None:
-            self.transform: Any = MiniRocketMultivariateVariable(random_state=self.order.seed, n_jobs=-1)
+            transform: Any = rocket.MiniRocketMultivariateVariable
         else:
-            self.transform = MiniRocketMultivariate(random_state=self.order.seed, n_jobs=-1)
+            transform = rocket.MiniRocket if self.num_channels == 1 else rocket.MiniRocketMultivariate
+        self.transform = transform(random_state=self.order.seed, n_jobs=-1)
         self.transform.fit(self._panel(X))
 
     def _features(self, X: Series) -> np.ndarray:
-        return np.asarray(self.transform.transform(self._panel(_at_least(X, _SHORTEST))), np.float32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that one channel of unequal lengths has no transform of its own
+            return np.asarray(self.transform.transform(self._panel(X)), np.float32)
 
     def _panel(self, X: Series) -> Any:
         if self.length is not None:
-            return _stacked(X, self.length)
+            return _of_one_length(X, self.length)
         from sktime.datatypes import convert_to
 
-        return convert_to([_frame(one) for one in X], "nested_univ")
+        return convert_to([pd.DataFrame(_filled_up(one, _SHORTEST)) for one in X], "nested_univ")
 
 
 class _MultiRocketFeatures(_FromFeatures):
     """
-    sktime's ``MultiRocketMultivariate``.
+    sktime's ``MultiRocket`` or ``MultiRocketMultivariate``.
 
-    Series of unequal length are padded with their last value to the longest training series' length, or cut to it;
-    where they are all shorter than 10 steps, they are padded with zeros to 10.
+    Series of unequal length are filled up with zeros to the longest training series' length, or cut to it, and where
+    all have fewer than 10 steps, to 10. On halves of training sets that was better than to repeat the last value.
     """
 
     def __init__(self, order: Order, num_channels: int) -> None:
@@ -204,17 +208,15 @@ class _MultiRocketFeatures(_FromFeatures):
         self._features(series)
 
     def _fit_features(self, X: Series) -> None:
-        from sktime.transformations.rocket import MultiRocketMultivariate
+        from sktime.transformations import rocket
 
-        self.length = max(len(one) for one in X)
-        self.transform = MultiRocketMultivariate(random_state=self.order.seed, n_jobs=-1)
-        self.transform.fit(self._panel(X))
+        self.length = max(_SHORTEST + 1, *(len(one) for one in X))
+        transform: Any = rocket.MultiRocket if self.num_channels == 1 else rocket.MultiRocketMultivariate
+        self.transform = transform(random_state=self.order.seed, n_jobs=-1)
+        self.transform.fit(_of_one_length(X, self.length))
 
     def _features(self, X: Series) -> np.ndarray:
-        return np.asarray(self.transform.transform(self._panel(X)), np.float32)
-
-    def _panel(self, X: Series) -> np.ndarray:
-        return _stacked(_at_least([_padded(one, self.length) for one in X], _SHORTEST + 1))
+        return np.asarray(self.transform.transform(_of_one_length(X, self.length)), np.float32)
 
 
 class MiniRocketClassifier(_MiniRocketFeatures, _RidgeClassifier):
@@ -371,28 +373,11 @@ def interpolated(one: np.ndarray, length: int) -> np.ndarray:
     return np.stack([np.interp(steps, np.arange(len(one)), channel) for channel in one.T], axis=1)
 
 
-def _padded(one: np.ndarray, length: int) -> np.ndarray:
-    """A series [L, D] filled up with its last value, or cut."""
-    missing = max(length - len(one), 0)
-    return np.concatenate([one, np.repeat(one[-1:], missing, axis=0)])[:length]
+def _filled_up(one: np.ndarray, length: int) -> np.ndarray:
+    """A series [L, D] with zeros after its end where it is shorter."""
+    return np.concatenate([one, np.zeros((max(length - len(one), 0), one.shape[1]))])
 
 
-def _at_least(X: Series, length: int) -> Series:
-    """Series filled up with zeros where they are shorter."""
-    return [np.concatenate([one, np.zeros((max(length - len(one), 0), one.shape[1]))]) for one in X]
-
-
-def _equal_length(X: Series) -> int | None:
-    lengths = {len(one) for one in X}
-    return lengths.pop() if len(lengths) == 1 else None
-
-
-def _stacked(X: Series, length: int | None = None) -> np.ndarray:
-    """sktime's "numpy3D", [N, D, L]."""
-    return np.stack([one if length is None else _padded(one, length) for one in X]).transpose(0, 2, 1)
-
-
-def _frame(one: np.ndarray) -> Any:
-    import pandas as pd
-
-    return pd.DataFrame(one)
+def _of_one_length(X: Series, length: int) -> np.ndarray:
+    """sktime's "numpy3D", [N, D, L]: series filled up with zeros, or cut."""
+    return np.stack([_filled_up(one, length)[:length] for one in X]).transpose(0, 2, 1)
