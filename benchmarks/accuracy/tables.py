@@ -232,7 +232,8 @@ def _markdown(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def _machines(results: Sequence[dict[str, Any]]) -> str:
-    found = dict.fromkeys(
-        f"{one['environment']['machine']['cores']} cores of {one['environment']['machine']['cpu']}" for one in results
-    )
-    return f"Measured on {' and '.join(found)}."
+    """Where the results come from: several revisions are said, as ours may differ between them."""
+    found = [one["environment"] for one in results]
+    machines = dict.fromkeys(f"{one['machine']['cores']} cores of {one['machine']['cpu']}" for one in found)
+    revisions = dict.fromkeys((one["git"]["revision"] or "unknown")[:7] for one in found)
+    return f"Measured on {' and '.join(machines)}; code of {', '.join(revisions)}."

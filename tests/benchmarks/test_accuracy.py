@@ -99,7 +99,7 @@ def made_up(out: Path, dataset: str, method: str, split: int, accuracy: float | 
     result = {
         "dataset": dataset, "task": "classification", "method": method, "split": split, "training_series": 4,
         "test_series": 4, "longest": 5, "channels": 1, "classes": 2, "halves": False,
-        "environment": {"machine": {"cores": 2, "cpu": "a CPU"}},
+        "environment": {"machine": {"cores": 2, "cpu": "a CPU"}, "git": {"revision": "0123456789"}},
     }  # fmt: skip
     if accuracy is None:
         result["failed"] = "took more than 5 s"
@@ -125,6 +125,7 @@ def test_tables_compare_splits_that_all_methods_have(tmp_path: Path) -> None:
     assert "| mean rank on 2 | 1.50 | 1.50 |" in text
     assert "- DTW has no result (took more than 5 s): B 0" in text
     assert "| A | 12 + 2 | 12 + 2 |" in text
+    assert "Measured on 2 cores of a CPU; code of 0123456." in text
 
 
 def test_wrong_arguments_are_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
