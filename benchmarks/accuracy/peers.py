@@ -254,7 +254,6 @@ class _RawFeatures(_FromFeatures):
 
     def _searched(self, model: Any, grid: dict[str, Any], features: np.ndarray, y: np.ndarray, classes: bool) -> Any:
         """The model with the parameters of a grid that cross-validation on the training set finds best."""
-
         folds = _folds(y, classes=classes)
         kind = StratifiedKFold if classes and folds else KFold
         split = kind(folds or 2, shuffle=True, random_state=self.order.seed)
