@@ -68,6 +68,18 @@ def load(name: str) -> RawData:
     return _download(name)
 
 
+def read_file(file: Path) -> Split:
+    """
+    Read one file of the archive, of the training or of the test series.
+
+    :param file: .ts, .arff or .tsv.
+    :raises ValueError: for another kind of file, and for a damaged one, naming its first line at fault.
+    """
+    if file.suffix not in _READERS:
+        raise ValueError(f"{file} must be one of {', '.join(_READERS)}, got {file.suffix!r}.")
+    return _READERS[file.suffix](file)
+
+
 def load_prepared(
     description: Description,
     name: str,

@@ -66,6 +66,16 @@ def test_ts_of_any_length_from_the_folder(tmp_path: Path, subfolder: str, monkey
     assert raw.source.startswith(str(tmp_path / "data" / subfolder / "Toy_TRAIN.ts"))
 
 
+def test_one_file_is_read_by_itself(tmp_path: Path) -> None:
+    file = tmp_path / "Toy_TEST.ts"
+    file.write_text(TEST_TS)
+    split = archive.read_file(file)
+    np.testing.assert_array_equal(split.X, [[[0.5, 2.0], [1e-3, 3.0]]])
+    assert list(split.labels) == ["b"]
+    with pytest.raises(ValueError, match=r"Toy_TEST.csv must be one of .ts, .arff, .tsv, got '.csv'"):
+        archive.read_file(tmp_path / "Toy_TEST.csv")
+
+
 def test_arff_from_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, Toy_TRAIN__arff=TRAIN_ARFF, Toy_TEST__arff=TEST_ARFF)
     monkeypatch.setenv(VARIABLE, str(tmp_path))
