@@ -11,6 +11,7 @@ from gpflow.base import TensorData, TensorType
 from gpflow.config import default_float
 from gpflow.kernels import Kernel, Linear
 
+from sigkernel_tf import _library
 from sigkernel_tf._arguments import as_int, check_unmasked
 from sigkernel_tf._batches import merged, sizes
 from sigkernel_tf._checks import check_no_long_double
@@ -299,6 +300,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
 
     def _rows(self, X: TensorType, name: str) -> tf.Tensor:
         """X as a tensor of rank 2 or more and of the parameters' dtype, which lists of numbers are given."""
+        _library.check_process()  # kernels in TensorFlow's own operations would hang, too
         check_no_long_double(X, name)
         check_unmasked(X, name, "flatten_paths takes masked steps at the end of a path as padding; fill others in")
         X = tf.convert_to_tensor(X, self.lengthscales.dtype if isinstance(X, (list, tuple)) else None)
