@@ -112,7 +112,7 @@ def signature_kernel_gram(
     :raises tf.errors.InvalidArgumentError: as in :func:`signature_kernel`. Without ``Y`` the CPU also refuses what the
         power series under the linear static kernel returns only where it has lost its digits: k(x, x) < 1, or
         k(x, y)² > k(x, x) k(y, y), by more than max(1e-3, 100 tolerance) relative to the bound. The message names the
-        pair and what helps. Smaller deviations pass.
+        pair and what helps. Smaller deviations pass, and so do all with ``return_error``, as the estimate tells them.
     """
     if Y is None:
         X = _checks.as_batches(X, "X", sets=True)
