@@ -13,7 +13,7 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from . import _checks, _library
-from ._arguments import as_int
+from ._arguments import as_bool, as_int
 from ._gradients import attributes_of, differentiable_once
 
 
@@ -205,7 +205,7 @@ def solve_goursat(increments: Any, *, solver: Solver = PowerSeries(), return_err
     :raises ValueError: where the rank is below 2.
     :raises tf.errors.InvalidArgumentError: for NaN or infinite increments, and where the kernel overflows the dtype.
     """
-    _checks.check_return_error(return_error)
+    return_error = as_bool(return_error, "return_error")
     p = _checks.as_float_tensor(increments, "increments")
     if p.shape.rank is not None and p.shape.rank < 2:
         raise ValueError(

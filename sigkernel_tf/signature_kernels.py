@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from . import _batches, _checks, _library, static_kernels
+from ._arguments import as_bool
 from ._gradients import attributes_of
 from .goursat import (
     ErrorWeights,
@@ -208,7 +209,7 @@ def _kernel(
 
     :return: k; with ``return_error`` k and an estimate of its error, in the same shape.
     """
-    _checks.check_return_error(return_error)
+    return_error = as_bool(return_error, "return_error")
     attributes = solver_attributes(solver, X.dtype)
     form = static_kernels.fused_form(static_kernel, X)
     function: Callable[..., Any]
