@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from . import _batches, _checks, _library, static_kernels
+from ._arguments import as_bool
 from ._gradients import attributes_of
 from .goursat import (
     ErrorWeights,
@@ -112,7 +113,7 @@ def signature_kernel_gram(
     :raises tf.errors.InvalidArgumentError: as in :func:`signature_kernel`. Without ``Y`` the CPU also refuses what the
         power series under the linear static kernel returns only where it has lost its digits: k(x, x) < 1, or
         k(x, y)² > k(x, x) k(y, y), by more than max(1e-3, 100 tolerance) relative to the bound. The message names the
-        pair and what helps. Smaller deviations pass.
+        pair and what helps. Smaller deviations pass, and so do all with ``return_error``, as the estimate tells them.
     """
     if Y is None:
         X = _checks.as_batches(X, "X", sets=True)
@@ -208,7 +209,7 @@ def _kernel(
 
     :return: k; with ``return_error`` k and an estimate of its error, in the same shape.
     """
-    _checks.check_return_error(return_error)
+    return_error = as_bool(return_error, "return_error")
     attributes = solver_attributes(solver, X.dtype)
     form = static_kernels.fused_form(static_kernel, X)
     function: Callable[..., Any]

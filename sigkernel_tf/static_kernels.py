@@ -194,13 +194,11 @@ def _scaled(X: Any, Y: Any, lengthscale: Any, variance: Any) -> tuple[tf.Tensor,
     The squared distances r² [..., L1, L2] of the points over the lengthscale, and the variance as a tensor.
 
     The distances are those of differences: expanding the square would lose the digits that the increments consist of.
+    The differences are taken before they are scaled, as scaling rounds the points of paths far from 0.
     """
     X, Y = _points(X, Y)
-    lengthscale = _lengthscale(lengthscale, X)
-    offset = common_offset(X, Y)
-    X, Y = (X - offset) / lengthscale, (Y - offset) / lengthscale
-    squared = tf.reduce_sum(tf.math.squared_difference(X[..., :, None, :], Y[..., None, :, :]), axis=-1)
-    return squared, _number(variance, X, "variance")
+    differences = (X[..., :, None, :] - Y[..., None, :, :]) / _lengthscale(lengthscale, X)
+    return tf.reduce_sum(tf.square(differences), axis=-1), _number(variance, X, "variance")
 
 
 def _number(value: Any, like: tf.Tensor, name: str) -> tf.Tensor:

@@ -11,7 +11,8 @@ from gpflow.base import TensorData, TensorType
 from gpflow.config import default_float
 from gpflow.kernels import Kernel, Linear
 
-from sigkernel_tf._arguments import as_int, check_unmasked
+from sigkernel_tf import _library
+from sigkernel_tf._arguments import as_bool, as_int, check_unmasked
 from sigkernel_tf._batches import merged, sizes
 from sigkernel_tf._checks import check_no_long_double
 from sigkernel_tf.paths import pad_ragged
@@ -85,7 +86,8 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
             neither a scalar nor [D], lengthscales or a variance that are not positive, a number of active columns that
             is no multiple of ``num_channels``, and a static kernel of other channels than the points have.
         :raises TypeError: for a ``num_channels`` that is no integer, ``channels`` that are no sequence of integers,
-            lengthscales or a variance that are no numbers, and what is no static kernel.
+            lengthscales or a variance that are no numbers, a ``normalize`` that is no bool, and what is no static
+            kernel.
         """
         super().__init__(active_dims=active_dims, name=name)
         self.num_channels = as_int(num_channels, "num_channels", 1)
@@ -104,7 +106,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
                 f"of them, got {len(self.active_dims)}: to pick channels use channels=, as in channels=[0]."
             )
         self.variance = positive_parameter(variance, "variance")
-        self.normalize = normalize
+        self.normalize = as_bool(normalize, "normalize")
         if static_kernel is not None:
             check_static_kernel(static_kernel, self.num_channels_seen)
         self.static_kernel = static_kernel
@@ -299,6 +301,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
 
     def _rows(self, X: TensorType, name: str) -> tf.Tensor:
         """X as a tensor of rank 2 or more and of the parameters' dtype, which lists of numbers are given."""
+        _library.check_process()  # kernels in TensorFlow's own operations would hang, too
         check_no_long_double(X, name)
         check_unmasked(X, name, "flatten_paths takes masked steps at the end of a path as padding; fill others in")
         X = tf.convert_to_tensor(X, self.lengthscales.dtype if isinstance(X, (list, tuple)) else None)

@@ -127,6 +127,23 @@ def test_a_damaged_download_is_fetched_again(zipped: Path, cache: Path) -> None:
     assert (cache / "Toy.zip").read_bytes() == whole
 
 
+def test_unpacking_that_was_interrupted_is_begun_again(
+    zipped: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a text file is text like any other: fewer series would be read without a word."""
+
+    def interrupted(_: zipfile.ZipFile, folder: Path) -> None:
+        write(folder / "Toy", Toy_TRAIN__ts=TRAIN_TS.replace("7.0,8.0:9.0,-1.5:b\n", ""), Toy_TEST__ts=TEST_TS)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "extractall", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            archive.load("Toy")
+    assert [file.name for file in cache.iterdir()] == ["Toy.zip"]
+    assert_toy_ts(archive.load("Toy"))
+
+
 def test_another_file_than_the_first_download_is_refused(zipped: Path, cache: Path) -> None:
     archive.load("Toy")
     (cache / "Toy.zip").unlink()

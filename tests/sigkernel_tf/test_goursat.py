@@ -225,8 +225,9 @@ def test_bad_arguments() -> None:
         sk.solve_goursat(np.zeros((3, 3)), solver="power_series")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="tolerance must be between 0 and 1"):
         sk.PowerSeries(0.0)
-    with pytest.raises(ValueError, match="dyadic_order must be between"):
-        sk.FiniteDifference(-1)
+    for order, expected in ((-1, "at least 0, got -1"), (16, "at most 15, got 16")):
+        with pytest.raises(ValueError, match=f"dyadic_order must be {expected}"):
+            sk.FiniteDifference(order)
     with pytest.raises(TypeError, match="dyadic_order must be an int"):
         sk.FiniteDifference(1.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="adjoint"):

@@ -79,6 +79,18 @@ def test_mixed_sizes_lose_nothing_to_an_offset(rng: np.random.Generator) -> None
     close(sk.signature_kernel_diag(x, static_kernel=kappa)[:1], expected, 1e-5)
 
 
+@pytest.mark.parametrize("name", ["matern32", "rational_quadratic"])
+def test_differences_are_taken_before_they_are_scaled(name: str, rng: np.random.Generator) -> None:
+    """Paths near zero beside others far from it, in float32: no digit is lost, and the estimate covers the error."""
+    kappa = functools.partial(getattr(sk.static_kernels, name), lengthscale=np.array([0.7, 0.3]))
+    x = rng.normal(size=(6, 8, 2)).cumsum(axis=1) / 3
+    x = (x + np.array([0.0, 1000.0])[np.arange(6) % 2][:, None, None]).astype(np.float32)
+    expected = sk.signature_kernel_gram(x.astype(np.float64), static_kernel=kappa)
+    found, error = sk.signature_kernel_gram(x, static_kernel=kappa, return_error=True)
+    close(found, expected, 1e-5)
+    assert np.all(error >= np.abs(found.numpy() - expected))
+
+
 def test_no_paths_have_no_offset() -> None:
     for name, kappa in KERNELS.items():
         for X, Y in (((0, 4, 2), (3, 5, 2)), ((3, 4, 2), (0, 5, 2)), ((0, 4, 2), (0, 5, 2))):
