@@ -71,8 +71,8 @@ class InducingSequences(InducingVariables):
         * ``"kmeans"``: of one stretch of each path, or of all series, those nearest to the centroids of k-means. They
           cover the data evenly;
         * ``"conditional_variance"``: of these, those that leave least of the process unknown, chosen one after the
-          other (Burt et al. 2020). It needs the kernel on N M pairs, as a model's Kuf does, and N M numbers of memory,
-          and depends on the kernel's parameters.
+          other (Burt et al. 2020). It needs the kernel on N M pairs and some more, as a model's Kuf does, and as many
+          numbers of memory; and it depends on the kernel's parameters.
 
         All sequences are different, unless there are fewer than M different ones. Then all of these are taken, and
         again in turn until there are M. That costs time but does no harm: GPflow's jitter and

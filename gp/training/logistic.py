@@ -9,7 +9,6 @@ whose C is v, does the same.
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 import scipy.optimize
 import scipy.special
 
@@ -120,7 +119,7 @@ def _newton(problem: _Problem, at: np.ndarray) -> np.ndarray:
     for _ in range(100):
         H = problem.hessian(p)
         H[np.diag_indices_from(H)] += 1e-9 * np.trace(H) / len(H)  # one intercept of several is free
-        direction = scipy.linalg.solve(H, gradient.T.ravel(), assume_a="sym").reshape(at.T.shape).T
+        direction = np.linalg.solve(H, gradient.T.ravel()).reshape(at.T.shape).T
         slope, step = np.sum(gradient * direction), 1.0
         if slope < 1e-10:  # the value cannot fall by more
             break

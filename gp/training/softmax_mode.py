@@ -77,7 +77,7 @@ def fit_softmax_mode(
     :param X: rows [N, W] as the model takes them.
     :param y: labels [N]: integers, booleans or text.
     :param variances: the variances of the weights among which to choose, positive. A single one needs no held-out rows.
-        None: those that give f the variances 1, 4, 16, ..., 65536, by the mean of \\|φ\\|².
+        None: those that give f the variances 1, 4, 16, ..., 65536, by the mean of \|φ\|².
     :param seed: decides which rows are held out.
     :param max_iterations: the largest number of steps of L-BFGS in each fit.
     :raises ValueError: as :func:`fit_least_squares`, for floats as labels, and for a class of a single row unless there

@@ -1,5 +1,6 @@
 """Least squares on features: against explicit refits, GPflow's own regressions and scikit-learn's calibration."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from gpflow.inducing_variables import InducingPoints
 from gpflow.models import GPR, SGPR, SVGP
 from model_comparison import NO_JITTER
 
+from experiments.datasets import pendigits
 from sigkernel_tf.gp import (
     InducingSequences,
     InducingTensors,
@@ -466,3 +468,19 @@ def test_a_model_that_gpflow_could_not_factorise(rows: np.ndarray, labels: np.nd
         fit = fit_least_squares(exact(X), X, np.concatenate([labels, labels]))
         with pytest.raises(ValueError, match="must be positive definite in float32"):
             fit.as_svgp()
+
+
+@pytest.mark.skipif(
+    not list(Path(os.environ.get("SIGKERNEL_TF_DATA", "nowhere")).glob("**/PenDigits*")),
+    reason="PenDigits is not in the folder of SIGKERNEL_TF_DATA",
+)
+def test_pendigits_is_predicted_better_than_by_gradient_steps() -> None:
+    """Better than the paper's SigGPDE, on its preprocessing and with the words of five levels."""
+    dataset = pendigits.load()
+    model = SigGPDE(3, 364, likelihood=gpflow.likelihoods.Gaussian(), lengthscales=1.5, normalize=True)
+    fit = fit_least_squares(model, flatten_paths(dataset.X_train), dataset.y_train)
+    log_p = fit.predict_log_proba(flatten_paths(dataset.X_test))
+    paper = pendigits.DESCRIPTION.paper[-1]
+    assert paper.model == "SigGPDE"
+    assert np.mean(np.argmax(log_p, axis=1) == dataset.y_test) > paper.accuracy[0]
+    assert -np.mean(log_p[np.arange(len(log_p)), dataset.y_test]) < paper.nlpp[0]

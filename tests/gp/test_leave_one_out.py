@@ -122,9 +122,7 @@ def test_single_precision(rows: np.ndarray) -> None:
 
 def test_bad_arguments(rows: np.ndarray) -> None:
     y = TARGETS["labels"](rows)
-    with pytest.raises(
-        TypeError, match="a gpflow.models.SVGP or a kernel with one output, got <func"
-    ):
+    with pytest.raises(TypeError, match="a gpflow.models.SVGP or a kernel with one output, got <func"):
         leave_one_out_log_density(lambda X: X, rows, y, 0.1)
     with pytest.raises(TypeError, match="got SharedIndependent"):
         leave_one_out_log_density(gpflow.kernels.SharedIndependent(lifted(), 2), rows, y, 0.1)
