@@ -24,8 +24,10 @@ class PowerSeries:
 
     In each cell U is a power series, and on the edges between cells it is approximated by polynomials. Their degree K
     is chosen for each block of pairs (as many as a SIMD register has lanes) by the sizes of the increments. It is
-    raised, or the grid is refined, until the computed coefficients show that the tolerance is met. A cell costs
-    2 (K + 1)² multiply-adds; K is 5 to 16 for most data.
+    raised, or the grid is refined, until the computed coefficients show that the tolerance is met. The grid is refined,
+    too, where numbers much larger than U cancel inside cells, as they do where large increments change their signs from
+    cell to cell. Each refinement makes four cells of one. A cell costs 2 (K + 1)² multiply-adds; K is 5 to 16 for most
+    data.
 
     How far off k can be: whatever is rounded or dropped on the way changes U at some node (i, j) of the grid. This
     change reaches k multiplied by W_ij, where W solves the problem reversed in time: W_ij is the kernel of what is left
@@ -33,10 +35,10 @@ class PowerSeries:
 
     .. math:: |\mathrm{error}| \approx c \cdot \max(\mathrm{tolerance}, ε) \cdot \max_{ij} |U_{ij} W_{ij}|.
 
-    On 1,500 pairs of random walks, noise, oscillations, spikes and curves that go back on themselves, at the default
-    tolerance, the error was below one ε of the largest product at the median, below 30 ε in 99 of 100 pairs, and below
-    300 ε in all but two. Those were spikes that both paths have, out and back again in one step each, with \|p\| of 30
-    to 60 in a cell; they lost up to 13,000 ε in float64.
+    On 3,000 pairs of random walks, noise, oscillations, spikes and curves that go back on themselves, at the default
+    tolerance, the error was below one ε of the largest product at the median, below 10 ε in 99 of 100 pairs, and below
+    30 ε in all. Tests hold it below 300 ε for each pair, also for single cells with \|p\| of up to 600 and for noise of
+    alternating signs. They were made on the CPU; on a GPU the look inside cells is not taken yet.
 
     For most pairs the largest product is not much above \|k\|, and k is right to nearly all its digits. Where paths go
     back on themselves it can be astronomically larger: for x = y = 16 unit steps up and 16 down, k is 1 and the largest

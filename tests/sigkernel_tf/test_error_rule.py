@@ -35,8 +35,7 @@ def assert_the_rule_holds(problems: list[np.ndarray], truth: np.ndarray, dtype: 
     errors = errors_in_epsilons(problems, truth, dtype)
     solved = errors[np.isfinite(errors)]
     assert len(solved) >= 0.97 * len(problems)
-    assert np.mean(solved <= MULTIPLE) >= 0.995, f"problem {np.nanargmax(errors)}: {np.max(solved):.3g} epsilons"
-    assert np.max(solved) <= 1e5  # spikes that both paths have, with products of 30 and more
+    assert np.max(solved) <= MULTIPLE, f"problem {np.nanargmax(errors)}: {np.max(solved):.3g} epsilons"
     assert np.median(solved) <= 1
 
 
@@ -62,13 +61,55 @@ def test_a_tolerance_takes_the_place_of_epsilon(tolerance: float, quadruple: Ora
         assert error <= (tolerance + MULTIPLE * np.finfo(np.float64).eps) * largest
 
 
-def test_one_large_cell_there_and_back_costs_what_the_rule_says(quadruple: Oracle) -> None:
-    """x = (0, v, 0) and y = (0, -v): k = 1, and max|U| = 1 says nothing of an error of 1e-5."""
-    p = np.array([[-200.0], [200.0]])
-    k, largest = quadruple.one(p)
-    assert k == pytest.approx(1, abs=1e-15)
-    assert largest == pytest.approx(float(mpmath.besseli(0, 2 * mpmath.sqrt(200))), rel=1e-12)
-    assert abs(float(sk.solve_goursat(p)) - 1) <= MULTIPLE * np.finfo(np.float64).eps * largest
+# Spikes that both paths have, with products of up to 58, and oscillations with steps as large as they are, of which the
+# products in a row change their signs.
+WORST_OF_THE_PAIRS = [374, 864, 972, 1614]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_rule_holds_where_terms_cancel_inside_cells(dtype: type, quadruple: Oracle) -> None:
+    problems = increments(max(WORST_OF_THE_PAIRS) + 1, longest=20)
+    problems = [problems[n] for n in WORST_OF_THE_PAIRS]
+    assert np.max(errors_in_epsilons(problems, quadruple(problems), dtype)) <= MULTIPLE
+
+
+@pytest.mark.parametrize("size", [8.0, 20.0, 60.0])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_rule_holds_on_a_chequered_grid(dtype: type, size: float, quadruple: Oracle) -> None:
+    """Zigzags: p is as large in every cell, and its sign changes from each to the next."""
+    problems = [size * np.outer((-1.0) ** np.arange(rows), (-1.0) ** np.arange(4)) for rows in (3, 4, 5)]
+    assert np.max(errors_in_epsilons(problems, quadruple(problems), dtype)) <= MULTIPLE
+
+
+def noise_in_one_channel(count: int, length: int) -> list[np.ndarray]:
+    """Products of the steps between N(0, 1) points."""
+    steps = np.diff(np.random.default_rng(0).normal(size=(count, 2, length)))
+    return [np.outer(x, y).astype(np.float32) for x, y in steps]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_rule_holds_for_noise_in_one_channel(dtype: type, quadruple: Oracle) -> None:
+    problems = noise_in_one_channel(8, 16)
+    assert np.max(errors_in_epsilons(problems, quadruple(problems), dtype)) <= MULTIPLE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_rule_holds_for_long_noise_in_one_channel(dtype: type, quadruple: Oracle) -> None:
+    problems = noise_in_one_channel(60, 46)
+    assert np.max(errors_in_epsilons(problems, quadruple(problems), dtype)) <= MULTIPLE
+
+
+@pytest.mark.parametrize("squared", [200.0, 400.0, 600.0])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_large_cell_there_and_back_costs_what_the_rule_says(
+    dtype: type, squared: float, quadruple: Oracle
+) -> None:
+    """x = (0, v, 0) and y = (0, -v): k = 1, and max|U| = 1 says nothing of an error of 1e-5, or of 1e10."""
+    p = np.array([[-squared], [squared]])
+    _, largest = quadruple.one(p)
+    assert largest == pytest.approx(float(mpmath.besseli(0, 2 * mpmath.sqrt(squared))), rel=1e-12)
+    assert errors_in_epsilons([p], np.array([[1.0, largest]]), dtype)[0] <= MULTIPLE
 
 
 def test_the_oracle_agrees_with_mpmath(quadruple: Oracle, rng: np.random.Generator) -> None:

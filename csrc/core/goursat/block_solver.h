@@ -163,7 +163,7 @@ class BlockSolver {
   // Solves one pair by all lanes together. Returns false where that is not offered because the pair needs a refinement.
   bool forward_alone(const PathPair<T>& pair, T* value, Plan* plan) {
     Outcome<T> seen;
-    T reach = 0;
+    Reach<T> reach;
     const auto sweep = [&](const Resolution& now) {
       if (now.refinement > 0) return false;
       const Scheme scheme{solver_.power_series, now.degree, 0, solver_.gradient};
@@ -173,9 +173,8 @@ class BlockSolver {
     };
     if (solver_.power_series) {
       void* scratch = scratch_.reserve(loops_.forward_alone_scratch(pair, {}));
-      const Reach<T> reaches = loops_.reach_alone(pair, scratch);
-      reach = reaches.largest;
-      if (!resolve(&reaches, 1, &seen, plan, sweep)) return false;
+      reach = loops_.reach_alone(pair, scratch);
+      if (!resolve(&reach, 1, &seen, plan, sweep)) return false;
     } else {
       if (!sweep({0, solver_.dyadic_order, true})) return false;
       *plan = 0;
@@ -212,13 +211,13 @@ class BlockSolver {
     if (solved == plan + used) return;
     const Scheme scheme = scheme_of(*solved);
     void* scratch = scratch_.reserve(loops_.forward_scratch(block, scheme));
-    const T* ranges = ranges_.template reserve_numbers<T>((block.rows + block.columns) * loops_.lanes);
+    const T* ranges = ranges_.template reserve_numbers<T>((block.rows + block.columns + 1) * loops_.lanes);
     loops_.weigh(block, scheme, ranges, scratch, kept_.reserve(loops_.kept_size(block, scheme)), weights);
   }
 
   void forward_power_series(const Block<T>& block, int used, Outcome<T>* seen, Plan* plan) {
     Reach<T> reaches[kMaxLanes];
-    T* ranges = ranges_.template reserve_numbers<T>((block.rows + block.columns) * loops_.lanes);
+    T* ranges = ranges_.template reserve_numbers<T>((block.rows + block.columns + 1) * loops_.lanes);
     loops_.reach(block, scratch_.reserve(loops_.reach_scratch(block)), ranges, reaches);
     const auto solve = [&](const Resolution& now) {
       sweep(block, {true, now.degree, now.refinement, Gradient::kAdjoint}, ranges, seen);
@@ -238,6 +237,7 @@ class BlockSolver {
       if (plan[lane] < 0) continue;
       reach.largest = std::max(reach.largest, reaches[lane].largest);
       reach.moment = std::max(reach.moment, reaches[lane].moment);
+      reach.cell = std::max(reach.cell, reaches[lane].cell);
     }
     const ResolutionSearch<T> search(solver_.tolerance, reach);
     Resolution now = search.first();

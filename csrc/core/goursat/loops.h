@@ -53,8 +53,10 @@ template <class T>
 struct Reach {
   T largest = 0;  // range of the partial sums of p along a row or column
   T moment = 0;   // the sum over all rows and columns of the kReachMoment-th powers of their ranges
+  T cell = 0;     // the largest |p|, or where this is below kSmallCell perhaps a bound of it
 };
 constexpr int kReachMoment = 5;
+constexpr double kSmallCell = 4;  // |p| up to which terms that cancel inside a cell do no harm
 
 // How a block is solved.
 struct Scheme {
@@ -64,6 +66,9 @@ struct Scheme {
   Gradient gradient = Gradient::kAdjoint;
 };
 
+// Coefficients and terms that are as many times larger than U lose two to three digits by rounding, and may.
+constexpr double kHarmlessGrowth = 256;
+
 // What a sweep saw, for each lane.
 template <class T>
 struct Outcome {
@@ -71,6 +76,7 @@ struct Outcome {
   T tangent[kMaxLanes];  // derivative of the value in the block's direction
   // Power series: the largest |U|; the largest size of an edge's terms; the most that one row of edges drops.
   T scale[kMaxLanes], amplitude[kMaxLanes], tail[kMaxLanes];
+  T terms[kMaxLanes];  // likewise: the largest size of what cancels inside a cell, as CellInspection sees it
 };
 
 // How much errors on the way weigh in the value, for each lane: see ErrorWeights in goursat.h.
@@ -82,8 +88,8 @@ struct LaneWeights {
 template <class T>
 struct GoursatLoops {
   int lanes;
-  // Overwrites ranges, [rows + columns][lanes], by the ranges of the block's rows and then of its columns at no
-  // refinement, and reach by what they come to in each lane. scratch: reach_scratch(block) bytes.
+  // Overwrites ranges, [rows + columns + 1][lanes], by the ranges of the block's rows and then of its columns at no
+  // refinement and reach->cell, and reach by what they come to in each lane. scratch: reach_scratch(block) bytes.
   void (*reach)(const Block<T>& block, void* scratch, T* ranges, Reach<T>* reach);
   int64_t (*reach_scratch)(const Block<T>& block);
   // ranges: as reach leaves them. Only a power series reads them. kept: null, or kept_size(block, scheme) bytes, which
@@ -95,10 +101,11 @@ struct GoursatLoops {
   void (*weigh)(const Block<T>& block, const Scheme& scheme, const T* ranges, void* scratch, void* kept,
                 LaneWeights<T>* weights);
   int64_t (*kept_size)(const Block<T>& block, const Scheme& scheme);
-  // One pair is solved by all lanes together; scheme.refinement must be 0. reach: the largest range. The outcome stands
-  // in the first lane's place. scratch: forward_alone_scratch bytes.
+  // One pair is solved by all lanes together; scheme.refinement must be 0. The outcome stands in the first lane's place.
+  // scratch: forward_alone_scratch bytes.
   Reach<T> (*reach_alone)(const PathPair<T>& pair, void* scratch);
-  void (*forward_alone)(const PathPair<T>& pair, const Scheme& scheme, T reach, void* scratch, Outcome<T>* outcome);
+  void (*forward_alone)(const PathPair<T>& pair, const Scheme& scheme, const Reach<T>& reach, void* scratch,
+                        Outcome<T>* outcome);
   int64_t (*forward_alone_scratch)(const PathPair<T>& pair, const Scheme& scheme);
   // upstream: one number for each lane.
   void (*backward)(const Block<T>& block, const Scheme& scheme, const T* upstream, void* scratch,

@@ -5,6 +5,7 @@
 #include "core/arena.h"
 #include "core/arithmetic.h"
 #include "core/goursat/degrees.h"
+#include "core/goursat/large_cells.h"
 #include "core/goursat/loops.h"
 #include "core/goursat/node_sizes.h"
 #include "core/goursat/reach.h"
@@ -66,11 +67,12 @@ class PackedGoursat {
   };
   template <int K>
   struct Inspector<PowerSeries<K>> {
-    Inspection<PowerSeries<K>, V> inspection;
+    CellInspection<PowerSeries<K>, V> inspection;
     void report(Outcome<T>* outcome) const {
       store(inspection.scale, outcome->scale);
       store(inspection.amplitude, outcome->amplitude);
       store(inspection.tail, outcome->tail);
+      store(inspection.terms, outcome->terms);
     }
   };
 
@@ -145,7 +147,7 @@ class PackedGoursat {
 
   struct ForwardAlone {
     const PathPair<T>& pair;
-    T reach;
+    const Reach<T>& reach;
     void* scratch;
     Outcome<T>* outcome;
 
@@ -155,14 +157,11 @@ class PackedGoursat {
       SkewedSweep<Rule, V> sweep(pair, arena);
       if (scratch == nullptr) return arena.used();
       Inspector<Rule> inspector;
-      const T value = sweep.forward(inspector.inspection, V(reach));
+      const T value = sweep.forward(inspector.inspection, V(reach.largest), V(reach.cell));
       inspector.report(outcome);
       for (int lane = 0; lane < W; ++lane) outcome->value[lane] = value;
-      for (int lane = 1; lane < W; ++lane) {  // what the lanes saw is of one problem
-        outcome->scale[0] = max(outcome->scale[0], outcome->scale[lane]);
-        outcome->amplitude[0] = max(outcome->amplitude[0], outcome->amplitude[lane]);
-        outcome->tail[0] = max(outcome->tail[0], outcome->tail[lane]);
-      }
+      for (T* seen : {outcome->scale, outcome->amplitude, outcome->tail, outcome->terms})
+        for (int lane = 1; lane < W; ++lane) seen[0] = max(seen[0], seen[lane]);  // what the lanes saw is of one problem
       return 0;
     }
   };
@@ -232,10 +231,10 @@ class PackedGoursat {
   }
 
   static int64_t forward_alone_scratch(const PathPair<T>& pair, const Scheme& scheme) {
-    return with_rule(scheme, ForwardAlone{pair, T(0), nullptr, nullptr});
+    return with_rule(scheme, ForwardAlone{pair, {}, nullptr, nullptr});
   }
 
-  static void forward_alone(const PathPair<T>& pair, const Scheme& scheme, T reach, void* scratch,
+  static void forward_alone(const PathPair<T>& pair, const Scheme& scheme, const Reach<T>& reach, void* scratch,
                             Outcome<T>* outcome) {
     with_rule(scheme, ForwardAlone{pair, reach, scratch, outcome});
   }

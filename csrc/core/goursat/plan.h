@@ -10,9 +10,10 @@
 // and the largest r, which is a bound for every degree of the ladder, and close, for few lines matter.
 // After it: the sweep's own coefficients are looked at, for U can be far smaller than the solution for |p|, and weights
 // uneven. Too large a tail calls for the next degree; coefficients so large that their rounding shows call for a
-// refinement, which halves every increment and with it r.
+// refinement, which halves every increment and with it r. So do terms that cancel inside a cell with a large |p|.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <limits>
 
@@ -60,12 +61,30 @@ SIGKERNEL_HOST_DEVICE inline bool is_small_tail(double tail, double scale, doubl
   return 2 * tail <= tolerance * scale;
 }
 
-// Rounding in a coefficient is relative to its own size; this many times U's size still leaves it below the error asked
-// for, or loses no more than two to three digits.
+// Rounding in a coefficient is relative to its own size; a size that many times U's still leaves it below the error asked
+// for, or is harmless.
+template <class T>
+SIGKERNEL_HOST_DEVICE inline double allowed_growth(double tolerance) {
+  constexpr double kEpsilon = std::numeric_limits<T>::epsilon();
+  return tolerance / kEpsilon < kHarmlessGrowth ? kHarmlessGrowth : tolerance / kEpsilon;
+}
 template <class T>
 SIGKERNEL_HOST_DEVICE inline bool is_small_rounding(double amplitude, double scale, double tolerance) {
-  constexpr double kEpsilon = std::numeric_limits<T>::epsilon();
-  return amplitude <= (tolerance / kEpsilon < 256.0 ? 256.0 : tolerance / kEpsilon) * scale;
+  return amplitude <= allowed_growth<T>(tolerance) * scale;
+}
+
+// Of what cancels inside a cell. It weighs twice, for where there is one such cell there are others.
+template <class T>
+bool is_small_cancellation(double terms, double scale, double tolerance) {
+  return 2 * terms <= allowed_growth<T>(tolerance) * scale;
+}
+
+// One cell by itself: along the lines that cut it U is a Bessel function, and where p < 0 its coefficients are up to
+// I0(2 sqrt r) times larger than U. From some size on rounding takes over before a sweep has seen how large U is.
+template <class T>
+bool is_small_cell(double largest, int refinement, double tolerance) {
+  const double range = std::ldexp(largest, -refinement);
+  return 2 * std::sqrt(range) <= std::log(2048 * allowed_growth<T>(tolerance));
 }
 
 template <class T>
@@ -82,7 +101,9 @@ class ResolutionSearch {
     return is_small_tail(seen.tail[lane], seen.scale[lane], tolerance_);
   }
   bool rounding_is_small(const Outcome<T>& seen, int lane) const {
-    return is_small_rounding<T>(seen.amplitude[lane], seen.scale[lane], tolerance_);
+    const double scale = seen.scale[lane];
+    return is_small_rounding<T>(seen.amplitude[lane], scale, tolerance_) &&
+           is_small_cancellation<T>(seen.terms[lane], scale, tolerance_);
   }
 
   Resolution with_next_degree(const Resolution& now) const { return at_least(now.degree + 1, now.refinement); }
@@ -102,7 +123,8 @@ class ResolutionSearch {
   }
 
   bool meets_bound(int degree, int refinement) const {
-    return bound_is_met(degree, refinement, double(reach_.largest), double(reach_.moment), tolerance_);
+    return bound_is_met(degree, refinement, double(reach_.largest), double(reach_.moment), tolerance_) &&
+           (is_small_cell<T>(double(reach_.cell), refinement, tolerance_) || refinement == kLargestRefinement);
   }
 
   const double tolerance_;

@@ -27,7 +27,7 @@ struct Range {
 // What Reach gathers, in every lane.
 template <class V>
 struct LaneReach {
-  V largest{0.0}, moment{0.0};
+  V largest{0.0}, moment{0.0}, cell{0.0};
   SIGKERNEL_INLINE void add(V range) {
     largest = max(largest, range);
     V power = range;
@@ -46,10 +46,11 @@ class BlockReach {
       : rows_(block.rows), columns_(block.columns), p_(arena.take<V>(smaller(columns_, kTile) * kTile)),
         column_ranges_(arena.take<Range<V>>(columns_)) {}
 
-  // Measures the whole grid also where only half of it is swept. ranges: [rows + columns], overwritten by those of the
-  // rows and then of the columns. result: [lanes], overwritten.
+  // Measures the whole grid also where only half of it is swept. ranges: [rows + columns + 1], overwritten by those of the
+  // rows, then of the columns, and the largest |p|. result: [lanes], overwritten.
   void measure(const Increments<V>& increments, V* ranges, Reach<T>* result) const {
     for (int64_t j = 0; j < columns_; ++j) column_ranges_[j] = Range<V>();
+    LaneReach<V> lanes;
     for (int64_t i = 0; i < rows_; i += kTile) {
       const int64_t height = smaller(kTile, rows_ - i);
       Range<V> row_ranges[kTile];
@@ -65,12 +66,26 @@ class BlockReach {
       for (int64_t a = 0; a < height; ++a) ranges[i + a] = row_ranges[a].width();
     }
     for (int64_t j = 0; j < columns_; ++j) ranges[rows_ + j] = column_ranges_[j].width();
-    LaneReach<V> lanes;
     for (int64_t i = 0; i < rows_ + columns_; ++i) lanes.add(ranges[i]);
-    for (int lane = 0; lane < V::kLanes; ++lane) result[lane] = {lanes.largest[lane], lanes.moment[lane]};
+    ranges[rows_ + columns_] = lanes.cell = largest_cell(increments, lanes.largest);
+    for (int lane = 0; lane < V::kLanes; ++lane)
+      result[lane] = {lanes.largest[lane], lanes.moment[lane], lanes.cell[lane]};
   }
 
  private:
+  // The largest |p|, or the bound that is given where it is small, as it is for most grids.
+  V largest_cell(const Increments<V>& increments, V bound) const {
+    if (!any_above(bound, V(kSmallCell))) return bound;
+    V largest(0);
+    for (int64_t i = 0; i < rows_; i += kTile)
+      for (int64_t j = 0; j < columns_; j += kTile) {
+        const Cells cells{i, smaller(kTile, rows_ - i), j, smaller(kTile, columns_ - j)};
+        increments.read(cells, p_);
+        for (int64_t n = 0; n < cells.rows * cells.columns; ++n) largest = max(largest, abs(p_[n]));
+      }
+    return largest;
+  }
+
   static constexpr int64_t kTile = 16;
 
   const int64_t rows_, columns_;
@@ -80,7 +95,7 @@ class BlockReach {
 
 // Adds the rows of a pair's grid, one in each lane. Where a last register has more lanes than rows, the last row is
 // taken again. dx: scratch memory, [channels].
-template <class V>
+template <bool kWithCells, class V>
 void add_rows(const PathPair<typename V::Scalar>& pair, V* dx, LaneReach<V>* reach) {
   for (int64_t first = 0; first < pair.rows; first += V::kLanes) {
     for (int64_t d = 0; d < pair.channels; ++d)
@@ -94,6 +109,7 @@ void add_rows(const PathPair<typename V::Scalar>& pair, V* dx, LaneReach<V>* rea
       V p(0);
       for (int64_t d = 0; d < pair.channels; ++d) p += dx[d] * V(y[d + pair.channels] - y[d]);
       row.add(p);
+      if constexpr (kWithCells) reach->cell = max(reach->cell, abs(p));
     }
     reach->add(row.width());
   }
@@ -103,12 +119,19 @@ void add_rows(const PathPair<typename V::Scalar>& pair, V* dx, LaneReach<V>* rea
 template <class V>
 Reach<typename V::Scalar> reach_of_pair(const PathPair<typename V::Scalar>& pair, V* dx) {
   LaneReach<V> lanes;
-  add_rows(pair, dx, &lanes);
-  add_rows({pair.y, pair.x, pair.columns, pair.rows, pair.channels}, dx, &lanes);  // the columns are the rows of (y, x)
+  add_rows<false>(pair, dx, &lanes);
+  add_rows<false>({pair.y, pair.x, pair.columns, pair.rows, pair.channels}, dx, &lanes);  // the columns are the rows of (y, x)
+  lanes.cell = lanes.largest;
+  if (any_above(lanes.largest, V(kSmallCell))) {
+    LaneReach<V> with_cells;
+    add_rows<true>(pair, dx, &with_cells);
+    lanes.cell = with_cells.cell;
+  }
   Reach<typename V::Scalar> reach;
   for (int lane = 0; lane < V::kLanes; ++lane) {
     reach.largest = max(reach.largest, lanes.largest[lane]);
     reach.moment += lanes.moment[lane];
+    reach.cell = max(reach.cell, lanes.cell[lane]);
   }
   return reach;
 }

@@ -25,9 +25,21 @@ class SkewedSweep {
         dy_(arena.take<V>(pair.channels)) {}
 
   // Returns k. `inspection` sees some of the edges, and takes what one row or column drops from what they do. reach: the
-  // largest range.
+  // largest range. largest: |p|.
   template <class Inspect>
-  T forward(Inspect& inspection, V reach) {
+  T forward(Inspect& inspection, V reach, V largest) {
+    if constexpr (!std::is_same_v<Inspect, NoInspection>) {
+      inspection.start(largest);
+      if (inspection.is_looking()) return cross<true>(inspection, reach);
+    }
+    return cross<false>(inspection, reach);
+  }
+
+ private:
+  static constexpr int kSize = Rule::kCoefficients;
+
+  template <bool kLooksInside, class Inspect>
+  T cross(Inspect& inspection, V reach) {
     V axis[kSize];
     Rule::axis(axis);
     for (int64_t j = 0; j < pair_.columns; ++j)
@@ -41,7 +53,7 @@ class SkewedSweep {
       Rule::axis(left);
       Rule::axis(top);
       for (int64_t step = 0; step < pair_.columns + V::kLanes - 1; ++step) {
-        advance(step, top, left);
+        advance<kLooksInside>(step, top, left, inspection);
         if (step % kStepsToLook == 0) {
           inspection.look_at(top, reach, &along);
           V dropped(0);
@@ -54,9 +66,6 @@ class SkewedSweep {
     inspection.take_tail(across * V(static_cast<double>(pair_.rows)));
     return Rule::end(left)[V::kLanes - 1];
   }
-
- private:
-  static constexpr int kSize = Rule::kCoefficients;
 
   // The increments of rows first .. first + lanes - 1, zero before the first.
   void read_rows(int64_t first) {
@@ -72,7 +81,8 @@ class SkewedSweep {
 
   // One cell in every lane; lane r is at column step - r. Before the first column increments are zero and edges those of
   // the axis; beyond the last, what a lane computes goes nowhere.
-  SIGKERNEL_INLINE void advance(int64_t step, V* top, V* left) {
+  template <bool kLooksInside, class Inspect>
+  SIGKERNEL_INLINE void advance(int64_t step, V* top, V* left, Inspect& inspection) {
     const bool is_inside = step < pair_.columns;
     const T* y = pair_.y + step * pair_.channels;
     V p(0);
@@ -83,6 +93,7 @@ class SkewedSweep {
     V bottom[kSize];
     SIGKERNEL_UNROLL for (int k = 0; k < kSize; ++k)
       bottom[k] = shift_in(top[k], is_inside ? row_[step * kSize + k] : T(0));
+    if constexpr (kLooksInside) inspection.look_into(p, bottom, left);
     Rule::forward(p, bottom, left);
     SIGKERNEL_UNROLL for (int k = 0; k < kSize; ++k) top[k] = bottom[k];
     const int64_t leaving = step - (V::kLanes - 1);

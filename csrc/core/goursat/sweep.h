@@ -39,14 +39,18 @@ class Sweep {
 
   // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends;
   // `nodes` sees U at the nodes.
-  // ranges: of the coarse rows and then the columns, for an inspection that looks. An infinity or NaN never leads back
-  // to a finite number, so a refined sweep, whose cells are many, ends as soon as no lane has a finite number left.
+  // ranges: of the coarse rows, then the columns, and the largest |p|, for an inspection that looks. An infinity or NaN
+  // never leads back to a finite number, so a refined sweep, whose cells are many, ends as soon as no lane has a finite
+  // number left.
   template <class Inspect, class Nodes>
   V forward(Inspect& inspection, const V* ranges, Nodes& nodes) {
     start();
+    if constexpr (looks<Inspect>()) {
+      inspection.start(ranges[grid_.rows + grid_.columns] * V(grid_.cell_area()));
+    }
     for (int64_t J = 0; J < tile_columns(); ++J) dropped_[J] = V(0);
     for (int64_t I = 0; I < tile_row_count(); ++I) {
-      sweep_tile_row(I, nodes, [&](const Tile& t, int64_t J) {
+      sweep_tile_row(I, nodes, inspection, [&](const Tile& t, int64_t J) {
         look_at(column_, t.row, t.rows, ranges, inspection, dropped_ + J);
         if (J == tile_columns() - 1)
           for (int64_t i = 0; i < t.rows; ++i) nodes.look_at_far_end(column_[i * kSize]);
@@ -90,11 +94,12 @@ class Sweep {
     if (rows_ == 0 || columns_ == 0) return;
     const int64_t tiles = tile_row_count(), strips = parts_of(tiles, strip_tiles_);
     NoNodes no_nodes;
+    NoInspection no_inspection;
     start();
     for (int64_t strip = 0; strip < strips - 1; ++strip) {
       copy(row_, columns_ * kSize, strip_rows_ + strip * columns_ * kSize);
       for (int64_t I = strip * strip_tiles_; I < (strip + 1) * strip_tiles_; ++I)
-        sweep_tile_row(I, no_nodes, [](const Tile&, int64_t) {});
+        sweep_tile_row(I, no_nodes, no_inspection, [](const Tile&, int64_t) {});
     }
     for (int64_t j = 0; j < columns_; ++j) Backward::boundary(row_bar_ + j * kSize);
     for (int64_t strip = strips - 1; strip >= 0; --strip) {
@@ -104,7 +109,7 @@ class Sweep {
         copy(row_, columns_ * kSize, kept_rows_ + (I - first) * columns_ * kSize);
         if (tiles == 1 && tile_columns() == 1) break;
         V* kept = kept_columns_ + (I - first) * tile_columns() * tile_rows_ * kSize;
-        sweep_tile_row(I, no_nodes, [&](const Tile& t, int64_t J) {  // the next tile's left edges
+        sweep_tile_row(I, no_nodes, no_inspection, [&](const Tile& t, int64_t J) {  // the next tile's left edges
           copy(column_, t.rows * kSize, kept + J * tile_rows_ * kSize);
         });
       }
@@ -181,13 +186,13 @@ class Sweep {
   }
 
   // Bottom edges of a row of tiles become its top edges. after(tile, J) sees each tile's right edges in column_.
-  template <class Nodes, class After>
-  void sweep_tile_row(int64_t I, Nodes& nodes, const After& after) {
+  template <class Nodes, class Inspect, class After>
+  void sweep_tile_row(int64_t I, Nodes& nodes, Inspect& inspection, const After& after) {
     for (int64_t J = grid_.symmetric ? I : 0; J < tile_columns(); ++J) {
       const Tile t = tile(I, J);
       if (J == 0)
         for (int64_t i = 0; i < t.rows; ++i) Rule::axis(column_ + i * kSize);
-      sweep_tile(t, row_ + t.column * kSize, [&nodes, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
+      sweep_tile(t, row_ + t.column * kSize, inspection, [&nodes, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
         nodes.look_at(bottom[0], t.row + i, t.column + j);
         Rule::forward(p, bottom, left);
       });
@@ -196,24 +201,40 @@ class Sweep {
   }
 
   // cell(p, bottom, left, i, j) for each cell of the tile, from its first corner on.
-  template <class Cell>
-  void sweep_tile(const Tile& t, V* row, const Cell& cell) {
+  template <class Inspect, class Cell>
+  void sweep_tile(const Tile& t, V* row, Inspect& inspection, const Cell& cell) {
     const Cells cells = read_increments(t);
     if (t.on_diagonal) {
       for (int64_t i = 0; i < t.rows; ++i) {
         copy(row + i * kSize, kSize, column_ + i * kSize);  // U(s, t) = U(t, s)
-        sweep_rows<1>(t, cells, i, i, row, cell);
+        sweep_rows<1>(t, cells, i, i, row, inspection, cell);
       }
       return;
     }
     int64_t i = 0;
-    for (; i + kRows <= t.rows; i += kRows) sweep_rows<kRows>(t, cells, i, 0, row, cell);
-    for (; i < t.rows; ++i) sweep_rows<1>(t, cells, i, 0, row, cell);
+    for (; i + kRows <= t.rows; i += kRows) sweep_rows<kRows>(t, cells, i, 0, row, inspection, cell);
+    for (; i < t.rows; ++i) sweep_rows<1>(t, cells, i, 0, row, inspection, cell);
   }
 
-  // R rows of a tile, from cell (i, first) on.
+  // R rows of a tile, from cell (i, first) on. Only rows with large cells pay for the looks into them.
+  template <int R, class Inspect, class Cell>
+  void sweep_rows(const Tile& t, const Cells& cells, int64_t i, int64_t first, V* row, Inspect& inspection,
+                  const Cell& cell) {
+    if constexpr (looks<Inspect>()) {
+      const int64_t coarse_row = ((t.row + i) >> grid_.refinement) - cells.row;
+      if (inspection.finds_large(p_ + coarse_row * cells.columns, cells.columns)) {
+        cross_rows<R>(t, cells, i, first, row, [&](V p, V* bottom, V* left, int64_t i, int64_t j) {
+          inspection.look_into(p, bottom, left);
+          cell(p, bottom, left, i, j);
+        });
+        return;
+      }
+    }
+    cross_rows<R>(t, cells, i, first, row, cell);
+  }
+
   template <int R, class Cell>
-  SIGKERNEL_NOINLINE void sweep_rows(const Tile& t, const Cells& cells, int64_t i, int64_t first, V* row,
+  SIGKERNEL_NOINLINE void cross_rows(const Tile& t, const Cells& cells, int64_t i, int64_t first, V* row,
                                    const Cell& cell) {
     const int r = grid_.refinement;
     int64_t offset[R];
@@ -250,7 +271,8 @@ class Sweep {
         copy(kept_columns_ + (kept * tile_columns() + J - 1) * tile_rows_ * kSize, t.rows * kSize, column_);
       }
       V* tape = tape_;
-      sweep_tile(t, tile_row_edges_, [tape, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
+      NoInspection no_inspection;
+      sweep_tile(t, tile_row_edges_, no_inspection, [tape, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
         Backward::forward_keeping(p, bottom, left, tape + (i * t.columns + j) * Backward::kTape);
       });
       retreat_tile<Backward>(t, upstream);

@@ -49,6 +49,16 @@ SIGKERNEL_INLINE bool none_is_finite(Pack<T, W> pack) {
   return true;
 }
 
+// Whether a is above b in some lane.
+template <class T, int W>
+SIGKERNEL_INLINE bool any_above(Pack<T, W> a, Pack<T, W> b) {
+  constexpr int kWords = W * static_cast<int>(sizeof(T)) / 8;
+  const auto above = reinterpret_cast<typename Pack<int64_t, kWords>::Register>(b.value < a.value);
+  int64_t any = 0;
+  for (int n = 0; n < kWords; ++n) any |= above[n];
+  return any != 0;
+}
+
 // Every number moves one lane up; `first` enters the first lane.
 template <class T, int W>
 SIGKERNEL_INLINE Pack<T, W> shift_in(Pack<T, W> pack, T first) {
