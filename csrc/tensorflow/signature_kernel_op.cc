@@ -229,6 +229,10 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
       return errors::InvalidArgument("X and Y must have the same number of channels, got ", x.dim_size(2), " and ",
                                      y.dim_size(2));
     }
+    if (problem->is_symmetric() && x.shape() != y.shape()) {
+      return errors::InvalidArgument("a symmetric pairing takes X as Y too, got shapes ", x.shape().DebugString(),
+                                     " and ", y.shape().DebugString(), ".");
+    }
     if (!problem->is_gram() && x.dim_size(0) != y.dim_size(0)) {
       return errors::InvalidArgument("X and Y must hold the same number of paths, got ", x.dim_size(0), " and ",
                                      y.dim_size(0), "; signature_kernel_gram takes all pairs.");
@@ -246,6 +250,11 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
     return absl::OkStatus();
   }
 
+  // One kernel for each pair.
+  static TensorShape KernelsShape(const KernelProblem<T>& problem) {
+    return problem.is_gram() ? TensorShape({problem.X.count, problem.Y.count}) : TensorShape({problem.X.count});
+  }
+
   static absl::Status CheckPathsAreFinite(OpKernelContext* context, const Device& device,
                                           const KernelProblem<T>& problem) {
     TF_RETURN_IF_ERROR(CheckFinite<T>(device, context->input(0), "X"));
@@ -260,43 +269,35 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
   }
 };
 
-template <class Device, class T>
-class SignatureKernelOp final : public KernelOp<Device, T> {
+// kWeighs: whether it also returns how much errors on the way weigh in each k.
+template <class Device, class T, bool kWeighs>
+class ForwardOp final : public KernelOp<Device, T> {
   using KernelOp<Device, T>::KernelOp;
 
   absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
     TF_RETURN_IF_ERROR(this->CheckPathsAreFinite(context, device, problem));
-    TensorShape shape({problem.X.count});
-    if (problem.is_gram()) shape.AddDim(problem.Y.count);
+    const TensorShape shape = this->KernelsShape(problem);
     Tensor *k = nullptr, *plan = nullptr;
     TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &k));
     TF_RETURN_IF_ERROR(context->allocate_output(1, shape, &plan));
+    T* values = k->flat<T>().data();
     Plan* plans = plan->flat<Plan>().data();
-    device.signature_kernel(problem, Variance<T>(context), k->flat<T>().data(), plans);
-    TF_RETURN_IF_ERROR(this->CheckPairs(context, device, problem, plans));
-    return CheckBounds<Device>(problem, Variance<T>(context), k->flat<T>().data());
+    if constexpr (kWeighs) {
+      ErrorWeights<T> weights;
+      TF_RETURN_IF_ERROR(AllocateWeights(context, shape, &weights));
+      device.signature_kernel(problem, Variance<T>(context), values, plans, weights);
+      return this->CheckPairs(context, device, problem, plans);
+    } else {
+      device.signature_kernel(problem, Variance<T>(context), values, plans);
+      TF_RETURN_IF_ERROR(this->CheckPairs(context, device, problem, plans));
+      return CheckBounds<Device>(problem, Variance<T>(context), values);
+    }
   }
 };
-
-// SignatureKernel, and how much errors on the way weigh in each k.
 template <class Device, class T>
-class SignatureKernelWeightsOp final : public KernelOp<Device, T> {
-  using KernelOp<Device, T>::KernelOp;
-
-  absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
-    TF_RETURN_IF_ERROR(this->CheckPathsAreFinite(context, device, problem));
-    TensorShape shape({problem.X.count});
-    if (problem.is_gram()) shape.AddDim(problem.Y.count);
-    Tensor *k = nullptr, *plan = nullptr;
-    ErrorWeights<T> weights;
-    TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &k));
-    TF_RETURN_IF_ERROR(context->allocate_output(1, shape, &plan));
-    TF_RETURN_IF_ERROR(AllocateWeights(context, shape, &weights));
-    Plan* plans = plan->flat<Plan>().data();
-    device.signature_kernel(problem, Variance<T>(context), k->flat<T>().data(), plans, weights);
-    return this->CheckPairs(context, device, problem, plans);
-  }
-};
+using SignatureKernelOp = ForwardOp<Device, T, false>;
+template <class Device, class T>
+using SignatureKernelWeightsOp = ForwardOp<Device, T, true>;
 
 template <class Device, class T>
 class SignatureKernelGradOp final : public KernelOp<Device, T> {
@@ -304,7 +305,7 @@ class SignatureKernelGradOp final : public KernelOp<Device, T> {
 
   absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
     const Tensor &plan = context->input(3), &upstream = context->input(4);
-    TF_RETURN_IF_ERROR(CheckUpstream(plan, upstream, problem.pairs(), "pairs"));
+    TF_RETURN_IF_ERROR((CheckSolved<T, Device>(problem.solver, plan, upstream, this->KernelsShape(problem))));
     // For a symmetric pairing the first gradient is both arguments'; the second is not read.
     const TensorShape dy_shape = problem.is_symmetric() ? TensorShape({0, 0, 0}) : context->input(1).shape();
     Tensor *dx = nullptr, *dy = nullptr, *d_variance = nullptr;

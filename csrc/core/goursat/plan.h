@@ -109,4 +109,16 @@ class ResolutionSearch {
   const Reach<T> reach_;
 };
 
+// Whether a plan is one by which the solver solves a pair. A gradient is given its plans from outside.
+template <class T>
+bool is_solving(const Solver& solver, Plan plan) {
+  if (!solver.power_series) return plan == 0;
+  if (plan < 0) return false;
+  const Resolution resolution = Resolution::of(plan);
+  if (resolution.refinement > kLargestRefinement || resolution.degree > kLargestDegree<T>) return false;
+  for (const int degree : kDegrees)
+    if (degree == resolution.degree) return true;
+  return false;
+}
+
 }  // namespace sigkernel
