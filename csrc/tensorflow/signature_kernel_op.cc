@@ -65,6 +65,7 @@ absl::Status KernelGradientShape(InferenceContext* c) {
 
 #define SIGKERNEL_STATIC_KERNEL "static_kernel: {'linear', 'rbf'}"
 #define SIGKERNEL_PAIRING "pairing: {'pairs', 'gram', 'symmetric_gram', 'diagonal'}"
+#define SIGKERNEL_EXTENDED_RANGE "extended_range: bool = false"  // whether k may be beyond the largest number: see Plan
 
 // The inputs `variance` are one number each, the variance of the RBF static kernel.
 
@@ -76,6 +77,7 @@ REGISTER_OP("SigkernelTfSignatureKernel")
     .Output("plan: int32")
     .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
     .Attr(SIGKERNEL_PAIRING)
+    .Attr(SIGKERNEL_EXTENDED_RANGE)
     .SetShapeFn(KernelShape);
 
 REGISTER_OP("SigkernelTfSignatureKernelWeights")
@@ -103,6 +105,7 @@ REGISTER_OP("SigkernelTfSignatureKernelGrad")
     .Output("d_variance: T")
     .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
     .Attr(SIGKERNEL_PAIRING)
+    .Attr(SIGKERNEL_EXTENDED_RANGE)
     .SetShapeFn(KernelGradientShape);
 
 REGISTER_OP("SigkernelTfDirectionalDerivative")
@@ -121,6 +124,9 @@ absl::Status ReadAttributes(OpKernelConstruction* context, KernelProblem<T>* pro
   std::string static_kernel, pairing = "pairs";  // the directional derivative has no such attribute
   TF_RETURN_IF_ERROR(context->GetAttr("static_kernel", &static_kernel));
   if (context->HasAttr("pairing")) TF_RETURN_IF_ERROR(context->GetAttr("pairing", &pairing));
+  if (context->HasAttr("extended_range")) {
+    TF_RETURN_IF_ERROR(context->GetAttr("extended_range", &problem->solver.extended_range));
+  }
   if (context->HasAttr("is_scaled")) TF_RETURN_IF_ERROR(context->GetAttr("is_scaled", &problem->is_scaled));
   problem->static_kernel = static_kernel == "linear" ? StaticKernel::kLinear : StaticKernel::kRbf;
   problem->pairing = pairing == "pairs"            ? Pairing::kPairs
@@ -174,9 +180,10 @@ std::string DescribePair(const KernelProblem<T>& problem, const T* variance, int
 
 // What holds of every kernel and costs nothing to look at: k(x, x) >= 1, for the empty word counts as 1, and
 // |k(x, y)|² <= k(x, x) k(y, y). Looks for the first value beyond one of the two by more than `slack`, relative to the
-// bound. Returns its pair, or -1. k: of a symmetric pairing; its value at that pair and `bound` say what is wrong.
+// bound. Returns its pair, or -1. k: of a symmetric pairing; its value at that pair and `bound` say what is wrong. In
+// extended range both are divided by the pair's power of two.
 template <class T>
-int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, double slack, double* bound) {
+int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, const Plan* plans, double slack, double* bound) {
   const int64_t count = problem.X.count, stride = problem.is_gram() ? count + 1 : 1;
   std::vector<double> norms(count);
   for (int64_t a = 0; a < count; ++a) {
@@ -188,7 +195,8 @@ int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, double sl
   const double factor = std::sqrt(1 + slack);  // the bound's square may be larger than any number
   for (int64_t a = 0; a < count; ++a)
     for (int64_t b = 0; b < a; ++b) {
-      *bound = norms[a] * norms[b];
+      const int of_norms = (exponent_of(plans[a * stride]) + exponent_of(plans[b * stride])) / 2;
+      *bound = std::ldexp(norms[a] * norms[b], of_norms - exponent_of(plans[b * count + a]));
       if (std::abs(k[b * count + a]) > factor * *bound) return b * count + a;
     }
   return -1;
@@ -196,18 +204,21 @@ int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, double sl
 
 // An error where a sweep on the CPU has visibly lost its digits. Small deviations pass.
 template <class Device, class T>
-absl::Status CheckBounds(const KernelProblem<T>& problem, const T* variance, const T* k) {
+absl::Status CheckBounds(const KernelProblem<T>& problem, const T* variance, const T* k, const Plan* plans) {
   if constexpr (!Device::kIsHost) return absl::OkStatus();
   const bool is_linear = problem.static_kernel == StaticKernel::kLinear;
   if (!problem.is_symmetric() || !problem.solver.power_series || !is_linear) return absl::OkStatus();
   double bound = 0;
-  const int64_t pair = FirstBeyondBounds(problem, k, std::max(1e-3, 100 * problem.solver.tolerance), &bound);
+  const int64_t pair = FirstBeyondBounds(problem, k, plans, std::max(1e-3, 100 * problem.solver.tolerance), &bound);
   if (pair < 0) return absl::OkStatus();
+  const int exponent = exponent_of(plans[pair]);
+  const std::string power = exponent == 0 ? "" : strings::StrCat(" * 2^", exponent);
   const bool is_norm = !problem.is_gram() || pair % (problem.X.count + 1) == 0;
   const std::string fact = is_norm ? "k(x, x) is at least 1"
-                                   : strings::StrCat("|k(x, y)| is at most sqrt(k(x, x) k(y, y)) = ", bound);
+                                   : strings::StrCat("|k(x, y)| is at most sqrt(k(x, x) k(y, y)) = ", bound, power);
   return errors::InvalidArgument(
-      "the signature kernel of ", DescribePair<Device>(problem, variance, pair), " came out as ", k[pair], ", but ", fact,
+      "the signature kernel of ", DescribePair<Device>(problem, variance, pair), " came out as ", k[pair], power,
+      ", but ", fact,
       ". It has lost its digits to cancellation, as on paths that go back on themselves. Make the steps smaller: divide "
       "the paths by a constant or raise the lengthscales", sizeof(T) == 4 ? ". Or take float64." : ".");
 }
@@ -290,7 +301,7 @@ class ForwardOp final : public KernelOp<Device, T> {
     } else {
       device.signature_kernel(problem, Variance<T>(context), values, plans);
       TF_RETURN_IF_ERROR(this->CheckPairs(context, device, problem, plans));
-      return CheckBounds<Device>(problem, Variance<T>(context), values);
+      return CheckBounds<Device>(problem, Variance<T>(context), values, plans);
     }
   }
 };

@@ -62,6 +62,7 @@ struct Scheme {
   int degree = 0;      // power series
   int refinement = 0;  // halvings of every increment
   Gradient gradient = Gradient::kAdjoint;
+  bool extended_range = false;
 };
 
 // What a sweep saw, for each lane.
@@ -69,6 +70,7 @@ template <class T>
 struct Outcome {
   T value[kMaxLanes];
   T tangent[kMaxLanes];  // derivative of the value in the block's direction
+  T exponent[kMaxLanes];  // in extended range: the value is to be multiplied by 2 to this power
   // Power series: the largest |U|; the largest size of an edge's terms; the most that one row of edges drops.
   T scale[kMaxLanes], amplitude[kMaxLanes], tail[kMaxLanes];
 };
@@ -100,8 +102,9 @@ struct GoursatLoops {
   Reach<T> (*reach_alone)(const PathPair<T>& pair, void* scratch);
   void (*forward_alone)(const PathPair<T>& pair, const Scheme& scheme, T reach, void* scratch, Outcome<T>* outcome);
   int64_t (*forward_alone_scratch)(const PathPair<T>& pair, const Scheme& scheme);
-  // upstream: one number for each lane.
-  void (*backward)(const Block<T>& block, const Scheme& scheme, const T* upstream, void* scratch,
+  // upstream: one number for each lane. exponents: likewise; in extended range the gradient is divided by 2 to these
+  // powers.
+  void (*backward)(const Block<T>& block, const Scheme& scheme, const T* upstream, const T* exponents, void* scratch,
                    const BlockGradient<T>& gradient);
   int64_t (*backward_scratch)(const Block<T>& block, const Scheme& scheme);
 };
