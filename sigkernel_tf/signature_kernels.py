@@ -203,9 +203,9 @@ def _pair(X: Any, Y: Any, *, sets: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
 
 def extended_gram(X: tf.Tensor, Y: tf.Tensor | None, static_kernel: StaticKernel | None, solver: Solver) -> Extended:
     """
-    :func:`signature_kernel_gram` for kernels that may lie far beyond the largest number, on the CPU; a GPU has NaN there.
+    :func:`signature_kernel_gram` for kernels that may be far beyond the largest number; on a GPU these are NaN.
 
-    The static kernel must have a fused form. Where the exponent is 0, and that is below 2^32, the mantissa is k.
+    The static kernel must have a fused form. Below 2^32 the exponent is 0, and the mantissa is k.
     """
     if Y is None:
         return Extended(*_kernel(X, X, static_kernel, solver, "symmetric_gram", False, extended=True))

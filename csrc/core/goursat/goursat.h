@@ -16,7 +16,8 @@ struct Solver {
   double tolerance = 0;                     // power series: of the error, relative to the largest |U W| over the nodes
   int dyadic_order = 0;                     // finite differences: halvings of every increment
   Gradient gradient = Gradient::kAdjoint;   // finite differences; the power series has only the adjoint
-  bool extended_range = false;              // whether k may lie beyond the largest number of its type: see Plan. CPU only
+  bool extended_range = false;              // whether k may be beyond the largest number of its type: see Plan. For
+                                            // kernels and their gradient on the CPU; not with weights or a direction
 };
 
 // How one pair was solved, chosen forward and repeated backward. One int32 per pair: degree | refinement << 8, where
