@@ -1,4 +1,4 @@
-"""Numbers beyond the range of their dtype, such as the signature kernels of long paths: a mantissa times a power of two."""
+"""Numbers beyond the range of their dtype, such as kernels of long paths: a mantissa times a power of two."""
 
 from typing import NamedTuple
 
