@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from . import _batches, _checks, _library, static_kernels
 from ._arguments import as_bool
+from ._extended_range import Extended, exponents_of
 from ._gradients import attributes_of
 from .goursat import (
     ErrorWeights,
@@ -201,13 +202,37 @@ def _pair(X: Any, Y: Any, *, sets: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
     return X, Y
 
 
+def extended_gram(X: tf.Tensor, Y: tf.Tensor | None, static_kernel: StaticKernel | None, solver: Solver) -> Extended:
+    """
+    :func:`signature_kernel_gram` for kernels that may be far beyond the largest number; on a GPU these are NaN.
+
+    The static kernel must have a fused form. Below 2^32 the exponent is 0, and the mantissa is k.
+    """
+    if Y is None:
+        return Extended(*_kernel(X, X, static_kernel, solver, "symmetric_gram", False, extended=True))
+    return Extended(*_kernel(X, Y, static_kernel, solver, "gram", False, extended=True))
+
+
+def extended_diag(X: tf.Tensor, static_kernel: StaticKernel | None, solver: Solver) -> Extended:
+    """:func:`signature_kernel_diag` in the same way."""
+    return Extended(*_kernel(X, X, static_kernel, solver, "diagonal", False, extended=True))
+
+
 def _kernel(
-    X: tf.Tensor, Y: tf.Tensor, static_kernel: StaticKernel | None, solver: Solver, pairing: str, return_error: bool
+    X: tf.Tensor,
+    Y: tf.Tensor,
+    static_kernel: StaticKernel | None,
+    solver: Solver,
+    pairing: str,
+    return_error: bool,
+    *,
+    extended: bool = False,
 ) -> Any:
     """
     The kernel of paths with leading axes, paired as ``pairing`` says; where Y counts for nothing, it is X again.
 
-    :return: k; with ``return_error`` k and an estimate of its error, in the same shape.
+    :return: k; with ``return_error`` k and an estimate of its error, in the same shape; with ``extended`` the mantissa
+        and the exponent of k, likewise.
     """
     return_error = as_bool(return_error, "return_error")
     attributes = solver_attributes(solver, X.dtype)
@@ -221,10 +246,12 @@ def _kernel(
         function = functools.partial(_without_error, form, attributes)
         if return_error:
             function = functools.partial(_with_error, form, attributes, solver)
+        if extended:
+            function = functools.partial(_with_exponent, form, attributes)
         X, Y = form.scaled_paths(X, Y)
     paths = (X,) if pairing in _SYMMETRIC else (X, Y)
     if pairing in ("gram", "symmetric_gram"):
-        return _batches.gram_of_each(function, *paths, num_results=2 if return_error else 1)
+        return _batches.gram_of_each(function, *paths, num_results=2 if return_error or extended else 1)
     return _batches.on_merged(function, *paths)
 
 
@@ -232,6 +259,16 @@ def _without_error(form: static_kernels.FusedForm, attributes: dict[str, Any], *
     """The kernel of scaled paths [N, L, D] by a compiled operation; of X with itself where there is no Y."""
     k, _ = _library.ops().sigkernel_tf_signature_kernel(paths[0], paths[-1], form.variance, **attributes)
     return k
+
+
+def _with_exponent(
+    form: static_kernels.FusedForm, attributes: dict[str, Any], *paths: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same in extended range: mantissas and exponents."""
+    k, plan = _library.ops().sigkernel_tf_signature_kernel(
+        paths[0], paths[-1], form.variance, **attributes, extended_range=True
+    )
+    return k, exponents_of(plan, k.dtype)
 
 
 def _with_error(
@@ -288,11 +325,19 @@ def _rounding_of_differences(largest: tf.Tensor) -> tf.Tensor:
 
 
 @tf.RegisterGradient("SigkernelTfSignatureKernel")
-@tf.RegisterGradient("SigkernelTfSignatureKernelWeights")
 def _signature_kernel_gradient(op: tf.Operation, upstream: tf.Tensor, *_: tf.Tensor) -> list[tf.Tensor | None]:
+    return _gradient_by_plan(op, upstream, extended_range=op.get_attr("extended_range"))
+
+
+@tf.RegisterGradient("SigkernelTfSignatureKernelWeights")
+def _weighing_gradient(op: tf.Operation, upstream: tf.Tensor, *_: tf.Tensor) -> list[tf.Tensor | None]:
+    return _gradient_by_plan(op, upstream, extended_range=False)
+
+
+def _gradient_by_plan(op: tf.Operation, upstream: tf.Tensor, *, extended_range: bool) -> list[tf.Tensor | None]:
     attributes = attributes_of(op, "solver", "tolerance", "dyadic_order", "gradient", "static_kernel", "pairing")
     dX, dY, d_variance = _library.ops().sigkernel_tf_signature_kernel_grad(
-        *op.inputs, op.outputs[1], upstream, **attributes
+        *op.inputs, op.outputs[1], upstream, **attributes, extended_range=extended_range
     )
     symmetric = attributes["pairing"] in _SYMMETRIC
     return [dX, None if symmetric else dY, d_variance]  # in a symmetric pairing dX counts both arguments

@@ -65,6 +65,7 @@ absl::Status KernelGradientShape(InferenceContext* c) {
 
 #define SIGKERNEL_STATIC_KERNEL "static_kernel: {'linear', 'rbf'}"
 #define SIGKERNEL_PAIRING "pairing: {'pairs', 'gram', 'symmetric_gram', 'diagonal'}"
+#define SIGKERNEL_EXTENDED_RANGE "extended_range: bool = false"  // whether k may be beyond the largest number: see Plan
 
 // The inputs `variance` are one number each, the variance of the RBF static kernel.
 
@@ -76,6 +77,7 @@ REGISTER_OP("SigkernelTfSignatureKernel")
     .Output("plan: int32")
     .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
     .Attr(SIGKERNEL_PAIRING)
+    .Attr(SIGKERNEL_EXTENDED_RANGE)
     .SetShapeFn(KernelShape);
 
 REGISTER_OP("SigkernelTfSignatureKernelWeights")
@@ -103,6 +105,7 @@ REGISTER_OP("SigkernelTfSignatureKernelGrad")
     .Output("d_variance: T")
     .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
     .Attr(SIGKERNEL_PAIRING)
+    .Attr(SIGKERNEL_EXTENDED_RANGE)
     .SetShapeFn(KernelGradientShape);
 
 REGISTER_OP("SigkernelTfDirectionalDerivative")
@@ -121,6 +124,9 @@ absl::Status ReadAttributes(OpKernelConstruction* context, KernelProblem<T>* pro
   std::string static_kernel, pairing = "pairs";  // the directional derivative has no such attribute
   TF_RETURN_IF_ERROR(context->GetAttr("static_kernel", &static_kernel));
   if (context->HasAttr("pairing")) TF_RETURN_IF_ERROR(context->GetAttr("pairing", &pairing));
+  if (context->HasAttr("extended_range")) {
+    TF_RETURN_IF_ERROR(context->GetAttr("extended_range", &problem->solver.extended_range));
+  }
   if (context->HasAttr("is_scaled")) TF_RETURN_IF_ERROR(context->GetAttr("is_scaled", &problem->is_scaled));
   problem->static_kernel = static_kernel == "linear" ? StaticKernel::kLinear : StaticKernel::kRbf;
   problem->pairing = pairing == "pairs"            ? Pairing::kPairs
@@ -174,9 +180,10 @@ std::string DescribePair(const KernelProblem<T>& problem, const T* variance, int
 
 // What holds of every kernel and costs nothing to look at: k(x, x) >= 1, for the empty word counts as 1, and
 // |k(x, y)|² <= k(x, x) k(y, y). Looks for the first value beyond one of the two by more than `slack`, relative to the
-// bound. Returns its pair, or -1. k: of a symmetric pairing; its value at that pair and `bound` say what is wrong.
+// bound. Returns its pair, or -1. k: of a symmetric pairing; its value at that pair and `bound` say what is wrong. In
+// extended range both are divided by the pair's power of two.
 template <class T>
-int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, double slack, double* bound) {
+int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, const Plan* plans, double slack, double* bound) {
   const int64_t count = problem.X.count, stride = problem.is_gram() ? count + 1 : 1;
   std::vector<double> norms(count);
   for (int64_t a = 0; a < count; ++a) {
@@ -188,7 +195,8 @@ int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, double sl
   const double factor = std::sqrt(1 + slack);  // the bound's square may be larger than any number
   for (int64_t a = 0; a < count; ++a)
     for (int64_t b = 0; b < a; ++b) {
-      *bound = norms[a] * norms[b];
+      const int of_norms = (exponent_of(plans[a * stride]) + exponent_of(plans[b * stride])) / 2;
+      *bound = std::ldexp(norms[a] * norms[b], of_norms - exponent_of(plans[b * count + a]));
       if (std::abs(k[b * count + a]) > factor * *bound) return b * count + a;
     }
   return -1;
@@ -196,18 +204,21 @@ int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, double sl
 
 // An error where a sweep on the CPU has visibly lost its digits. Small deviations pass.
 template <class Device, class T>
-absl::Status CheckBounds(const KernelProblem<T>& problem, const T* variance, const T* k) {
+absl::Status CheckBounds(const KernelProblem<T>& problem, const T* variance, const T* k, const Plan* plans) {
   if constexpr (!Device::kIsHost) return absl::OkStatus();
   const bool is_linear = problem.static_kernel == StaticKernel::kLinear;
   if (!problem.is_symmetric() || !problem.solver.power_series || !is_linear) return absl::OkStatus();
   double bound = 0;
-  const int64_t pair = FirstBeyondBounds(problem, k, std::max(1e-3, 100 * problem.solver.tolerance), &bound);
+  const int64_t pair = FirstBeyondBounds(problem, k, plans, std::max(1e-3, 100 * problem.solver.tolerance), &bound);
   if (pair < 0) return absl::OkStatus();
+  const int exponent = exponent_of(plans[pair]);
+  const std::string power = exponent == 0 ? "" : strings::StrCat(" * 2^", exponent);
   const bool is_norm = !problem.is_gram() || pair % (problem.X.count + 1) == 0;
   const std::string fact = is_norm ? "k(x, x) is at least 1"
-                                   : strings::StrCat("|k(x, y)| is at most sqrt(k(x, x) k(y, y)) = ", bound);
+                                   : strings::StrCat("|k(x, y)| is at most sqrt(k(x, x) k(y, y)) = ", bound, power);
   return errors::InvalidArgument(
-      "the signature kernel of ", DescribePair<Device>(problem, variance, pair), " came out as ", k[pair], ", but ", fact,
+      "the signature kernel of ", DescribePair<Device>(problem, variance, pair), " came out as ", k[pair], power,
+      ", but ", fact,
       ". It has lost its digits to cancellation, as on paths that go back on themselves. Make the steps smaller: divide "
       "the paths by a constant or raise the lengthscales", sizeof(T) == 4 ? ". Or take float64." : ".");
 }
@@ -229,6 +240,10 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
       return errors::InvalidArgument("X and Y must have the same number of channels, got ", x.dim_size(2), " and ",
                                      y.dim_size(2));
     }
+    if (problem->is_symmetric() && x.shape() != y.shape()) {
+      return errors::InvalidArgument("a symmetric pairing takes X as Y too, got shapes ", x.shape().DebugString(),
+                                     " and ", y.shape().DebugString(), ".");
+    }
     if (!problem->is_gram() && x.dim_size(0) != y.dim_size(0)) {
       return errors::InvalidArgument("X and Y must hold the same number of paths, got ", x.dim_size(0), " and ",
                                      y.dim_size(0), "; signature_kernel_gram takes all pairs.");
@@ -246,6 +261,11 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
     return absl::OkStatus();
   }
 
+  // One kernel for each pair.
+  static TensorShape KernelsShape(const KernelProblem<T>& problem) {
+    return problem.is_gram() ? TensorShape({problem.X.count, problem.Y.count}) : TensorShape({problem.X.count});
+  }
+
   static absl::Status CheckPathsAreFinite(OpKernelContext* context, const Device& device,
                                           const KernelProblem<T>& problem) {
     TF_RETURN_IF_ERROR(CheckFinite<T>(device, context->input(0), "X"));
@@ -260,43 +280,35 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
   }
 };
 
-template <class Device, class T>
-class SignatureKernelOp final : public KernelOp<Device, T> {
+// kWeighs: whether it also returns how much errors on the way weigh in each k.
+template <class Device, class T, bool kWeighs>
+class ForwardOp final : public KernelOp<Device, T> {
   using KernelOp<Device, T>::KernelOp;
 
   absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
     TF_RETURN_IF_ERROR(this->CheckPathsAreFinite(context, device, problem));
-    TensorShape shape({problem.X.count});
-    if (problem.is_gram()) shape.AddDim(problem.Y.count);
+    const TensorShape shape = this->KernelsShape(problem);
     Tensor *k = nullptr, *plan = nullptr;
     TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &k));
     TF_RETURN_IF_ERROR(context->allocate_output(1, shape, &plan));
+    T* values = k->flat<T>().data();
     Plan* plans = plan->flat<Plan>().data();
-    device.signature_kernel(problem, Variance<T>(context), k->flat<T>().data(), plans);
-    TF_RETURN_IF_ERROR(this->CheckPairs(context, device, problem, plans));
-    return CheckBounds<Device>(problem, Variance<T>(context), k->flat<T>().data());
+    if constexpr (kWeighs) {
+      ErrorWeights<T> weights;
+      TF_RETURN_IF_ERROR(AllocateWeights(context, shape, &weights));
+      device.signature_kernel(problem, Variance<T>(context), values, plans, weights);
+      return this->CheckPairs(context, device, problem, plans);
+    } else {
+      device.signature_kernel(problem, Variance<T>(context), values, plans);
+      TF_RETURN_IF_ERROR(this->CheckPairs(context, device, problem, plans));
+      return CheckBounds<Device>(problem, Variance<T>(context), values, plans);
+    }
   }
 };
-
-// SignatureKernel, and how much errors on the way weigh in each k.
 template <class Device, class T>
-class SignatureKernelWeightsOp final : public KernelOp<Device, T> {
-  using KernelOp<Device, T>::KernelOp;
-
-  absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
-    TF_RETURN_IF_ERROR(this->CheckPathsAreFinite(context, device, problem));
-    TensorShape shape({problem.X.count});
-    if (problem.is_gram()) shape.AddDim(problem.Y.count);
-    Tensor *k = nullptr, *plan = nullptr;
-    ErrorWeights<T> weights;
-    TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &k));
-    TF_RETURN_IF_ERROR(context->allocate_output(1, shape, &plan));
-    TF_RETURN_IF_ERROR(AllocateWeights(context, shape, &weights));
-    Plan* plans = plan->flat<Plan>().data();
-    device.signature_kernel(problem, Variance<T>(context), k->flat<T>().data(), plans, weights);
-    return this->CheckPairs(context, device, problem, plans);
-  }
-};
+using SignatureKernelOp = ForwardOp<Device, T, false>;
+template <class Device, class T>
+using SignatureKernelWeightsOp = ForwardOp<Device, T, true>;
 
 template <class Device, class T>
 class SignatureKernelGradOp final : public KernelOp<Device, T> {
@@ -304,7 +316,7 @@ class SignatureKernelGradOp final : public KernelOp<Device, T> {
 
   absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
     const Tensor &plan = context->input(3), &upstream = context->input(4);
-    TF_RETURN_IF_ERROR(CheckUpstream(plan, upstream, problem.pairs(), "pairs"));
+    TF_RETURN_IF_ERROR((CheckSolved<T, Device>(problem.solver, plan, upstream, this->KernelsShape(problem))));
     // For a symmetric pairing the first gradient is both arguments'; the second is not read.
     const TensorShape dy_shape = problem.is_symmetric() ? TensorShape({0, 0, 0}) : context->input(1).shape();
     Tensor *dx = nullptr, *dy = nullptr, *d_variance = nullptr;

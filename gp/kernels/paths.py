@@ -15,6 +15,7 @@ from sigkernel_tf import _library
 from sigkernel_tf._arguments import as_bool, as_int, check_unmasked
 from sigkernel_tf._batches import merged, sizes
 from sigkernel_tf._checks import check_no_long_double
+from sigkernel_tf._extended_range import Extended, power_of_two
 from sigkernel_tf.paths import pad_ragged
 from sigkernel_tf.static_kernels import common_offset, offset_of_each
 
@@ -123,6 +124,14 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
     def _squared_norm(self, x: tf.Tensor) -> tf.Tensor:
         """κ of each scaled path [..., L, D] with itself: [...]."""
 
+    def _extended_gram(self, x: tf.Tensor, y: tf.Tensor | None) -> Extended:
+        """``_gram`` where ``normalize`` is set: its numbers may be beyond the largest of the dtype."""
+        return Extended.of(self._gram(x, y))
+
+    def _extended_squared_norm(self, x: tf.Tensor) -> Extended:
+        """``_squared_norm`` in the same way."""
+        return Extended.of(self._squared_norm(x))
+
     @property
     def num_channels_seen(self) -> int:
         """D, the number of channels that the kernel sees."""
@@ -173,15 +182,18 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         """
         x = check_shape(self._paths(X, "X"), "[batch..., N, L, D]")
         if X2 is None:
-            k = self._gram(self._scaled(x)[0], None)
-            return self._normalized(k, tf.linalg.diag_part(k)) if self.normalize else self.variance * k
+            paths = self._scaled(x)[0]
+            if not self.normalize:
+                return self.variance * self._gram(paths, None)
+            k = self._extended_gram(paths, None)
+            return self._normalized(k, Extended(*map(tf.linalg.diag_part, k)))
         y = check_shape(self._paths(X2, "X2"), "[batch2..., N2, L2, D]")
         rows, columns = (merged(paths) for paths in self._scaled(x, y))
-        k = self._gram(rows, columns)
         if self.normalize:
-            k = self._normalized(k, self._squared_norm(rows), self._squared_norm(columns))
+            norms = (self._extended_squared_norm(paths) for paths in (rows, columns))
+            k = self._normalized(self._extended_gram(rows, columns), *norms)
         else:
-            k = self.variance * k
+            k = self.variance * self._gram(rows, columns)
         return tf.reshape(k, sizes(x)[:-2] + sizes(y)[:-2])
 
     @check_shapes(
@@ -198,7 +210,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
             return self.variance * tf.ones_like(x[..., 0, 0])
         return self.variance * self._squared_norm(x)
 
-    def _normalized(self, k: tf.Tensor, of_rows: tf.Tensor, of_columns: tf.Tensor | None = None) -> tf.Tensor:
+    def _normalized(self, k: Extended, of_rows: Extended, of_columns: Extended | None = None) -> tf.Tensor:
         """
         σ² κ(x, y) / sqrt(κ(x, x) κ(y, y)).
 
@@ -208,14 +220,16 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         """
         rows = self._norms(of_rows)
         columns = rows if of_columns is None else self._norms(of_columns)
-        norms = rows[..., :, None] * columns[..., None, :]  # multiplied first: symmetric to the last bit
-        return self.variance * (k / norms)
+        # What belongs to both paths is put together first: symmetric to the last bit.
+        norms = rows.mantissa[..., :, None] * columns.mantissa[..., None, :]
+        exponents = rows.exponent[..., :, None] + columns.exponent[..., None, :]
+        return self.variance * (k.mantissa / norms * power_of_two(k.exponent - exponents))
 
-    def _norms(self, squared_norms: tf.Tensor) -> tf.Tensor:
+    def _norms(self, squared: Extended) -> Extended:
         """sqrt(κ(x, x)) of paths, from κ(x, x) [..., N]. A solver may have made this negative: an error, here."""
         # NaN, as a GPU returns it for a kernel that overflows, stays NaN. Paths count through all leading dimensions.
-        is_bad = tf.reshape(squared_norms <= 0, [-1])
-        count = tf.size(squared_norms)
+        is_bad = tf.reshape(squared.mantissa <= 0, [-1])
+        count = tf.size(squared.mantissa)
         is_good = tf.logical_not(tf.reduce_any(is_bad))
         first = tf.reduce_min(tf.where(is_bad, tf.range(count), count))
         message = (
@@ -223,9 +237,14 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
             "or lost its digits. Take solver=PowerSeries() or a higher dyadic_order, make the steps smaller by longer "
             "lengthscales, or use float64. The smallest k(x, x), and the first path without one above 0:"
         )
-        smallest = tf.reduce_min(squared_norms)
+        smallest = tf.reduce_min(squared.mantissa * power_of_two(squared.exponent))
         with tf.control_dependencies([tf.debugging.Assert(is_good, [message, smallest, first])]):
-            return tf.sqrt(squared_norms)
+            return Extended(tf.identity(squared.mantissa), squared.exponent).square_root()
+
+    def _over_norms(self, features: tf.Tensor, squared: Extended) -> tf.Tensor:
+        """Features [..., N, M] over the norms of their paths, whose squares are given, [..., N]."""
+        norms = self._norms(squared)
+        return features / norms.mantissa[..., None] * power_of_two(-norms.exponent)[..., None]
 
     def _active(self, X: TensorType, name: str) -> tf.Tensor:
         """The active columns of rows X."""

@@ -7,9 +7,10 @@ import tensorflow as tf
 from check_shapes import check_shapes
 from gpflow.base import Parameter, TensorData, TensorType
 
+from sigkernel_tf._extended_range import Extended, power_of_two
 from sigkernel_tf._words import num_words_up_to
 from sigkernel_tf.goursat import PowerSeries, Solver, solver_attributes
-from sigkernel_tf.signature_kernels import signature_kernel_diag, signature_kernel_gram
+from sigkernel_tf.signature_kernels import extended_diag, extended_gram, signature_kernel_diag, signature_kernel_gram
 from sigkernel_tf.signatures import signature
 
 from .._checks import described
@@ -78,7 +79,9 @@ class SignatureKernel(PathKernel):
         :param level_variances: [w_0, ..., w_n, w_rest], n >= 0, not negative: the variance of each level up to n and
             of all levels beyond. An integer n stands for n + 2 ones. None: there are none, as if all were 1.
         :param normalize: whether to divide by sqrt(k(x, x) k(y, y)). Needs w_0 > 0, for a path that stands still has
-            nothing beyond level 0. An InvalidArgumentError where a coarse solver makes k(x, x) negative.
+            nothing beyond level 0. An InvalidArgumentError where a coarse solver makes k(x, x) negative. On the CPU
+            k itself may then lie far beyond the largest number of the dtype, as it does for long paths, under the
+            linear and the RBF static kernel and without ``level_variances``; otherwise it must not overflow.
         :param solver: :class:`sigkernel_tf.PowerSeries`, exact to rounding, or :class:`sigkernel_tf.FiniteDifference`.
         :param active_dims: the columns of X that hold the flattened path, a slice or their indices; None: all.
         :raises ValueError: for an option of another shape or range, and for level variances together with a static
@@ -138,7 +141,7 @@ class SignatureKernel(PathKernel):
         if not self.normalize:
             return self._basis(signature(x, num_words=num_words))
         S = signature(x, num_words=max(num_words, self._num_weighed))
-        return self._basis(S[..., :num_words], self._squared_norm(x, S))
+        return self._basis(S[..., :num_words], self._extended_squared_norm(x, S))
 
     @check_shapes(
         "return[0]: [batch..., N, M]",
@@ -158,13 +161,15 @@ class SignatureKernel(PathKernel):
         """
         x = self._linear_paths(X)
         S = signature(x, num_words=max(num_words, self._num_weighed))
-        k = self._gram(x, S=S) if full_cov else self._squared_norm(x, S)
         if not self.normalize:
+            k = self._gram(x, S=S) if full_cov else self._squared_norm(x, S)
             return self._basis(S[..., :num_words]), self.variance * k
         if not full_cov:
-            return self._basis(S[..., :num_words], k), self.variance * tf.ones_like(k)
-        squared_norm = tf.linalg.diag_part(k)
-        return self._basis(S[..., :num_words], squared_norm), self._normalized(k, squared_norm)
+            squared_norm = self._extended_squared_norm(x, S)
+            return self._basis(S[..., :num_words], squared_norm), self.variance * tf.ones_like(squared_norm.mantissa)
+        gram = self._extended_gram(x, S=S)
+        squared_norm = Extended(*map(tf.linalg.diag_part, gram))
+        return self._basis(S[..., :num_words], squared_norm), self._normalized(gram, squared_norm)
 
     @check_shapes(
         "return[0]: [batch..., N]",
@@ -174,7 +179,8 @@ class SignatureKernel(PathKernel):
         r"""
         \|S_M(θ x)\|² and, as the solver computes it, \|S(θ x)\|² of each path: they show how accurate the solver is.
 
-        Neither σ² nor level variances enter. If more than M words have a level variance, all of these count.
+        Neither σ² nor level variances enter. If more than M words have a level variance, all of these count. Where the
+        second is beyond 2^32, both are divided by the same power of two, so that long paths do not overflow.
 
         :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
         :param num_words: M.
@@ -182,7 +188,8 @@ class SignatureKernel(PathKernel):
         """
         x = self._linear_paths(X)
         S = signature(x, num_words=max(num_words, self._num_weighed))
-        return tf.reduce_sum(tf.square(S), axis=-1), self._pde_diag(x)
+        k = extended_diag(x, None, self.solver)
+        return tf.reduce_sum(tf.square(S), axis=-1) * power_of_two(-k.exponent), k.mantissa
 
     def _pde_gram(self, x: tf.Tensor, y: tf.Tensor | None) -> tf.Tensor:
         """⟨S(x), S(y)⟩, lifted by the static kernel."""
@@ -198,12 +205,12 @@ class SignatureKernel(PathKernel):
         assert self.static_kernel is not None
         return tiles.diagonal(self.static_kernel, x, self.solver)
 
-    def _basis(self, S: tf.Tensor, squared_norm: tf.Tensor | None = None) -> tf.Tensor:
+    def _basis(self, S: tf.Tensor, squared_norm: Extended | None = None) -> tf.Tensor:
         """The features of plain signatures [..., M]."""
         if self.level_variances is not None:
             S *= self._of_words(self._square_roots(), S.shape[-1])
         if squared_norm is not None:
-            S /= self._norms(squared_norm)[..., None]
+            S = self._over_norms(S, squared_norm)
         return tf.sqrt(self.variance) * S
 
     def _gram(self, x: tf.Tensor, y: tf.Tensor | None = None, S: tf.Tensor | None = None) -> tf.Tensor:
@@ -233,6 +240,22 @@ class SignatureKernel(PathKernel):
             rest = self._pde_diag(x) - tf.reduce_sum(squares, axis=-1)
             k += self.level_variances[-1] * _not_negative(rest)
         return k
+
+    def _extended_gram(self, x: tf.Tensor, y: tf.Tensor | None = None, S: tf.Tensor | None = None) -> Extended:
+        if self.level_variances is not None:
+            return Extended.of(self._gram(x, y, S))
+        if self.is_linear:
+            return extended_gram(x, y, None, self.solver)
+        assert self.static_kernel is not None
+        return tiles.gram_in_extended_range(self.static_kernel, x, y, self.solver)
+
+    def _extended_squared_norm(self, x: tf.Tensor, S: tf.Tensor | None = None) -> Extended:
+        if self.level_variances is not None:
+            return Extended.of(self._squared_norm(x, S))
+        if self.is_linear:
+            return extended_diag(x, None, self.solver)
+        assert self.static_kernel is not None
+        return tiles.diagonal_in_extended_range(self.static_kernel, x, self.solver)
 
     def _weighed_words(self, x: tf.Tensor, S: tf.Tensor | None = None) -> tf.Tensor:
         """The signatures of paths [..., L, D] up to the last level with a variance of its own."""

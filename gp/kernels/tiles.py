@@ -12,8 +12,9 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from sigkernel_tf._batches import merged, on_merged, upper_pairs
+from sigkernel_tf._extended_range import Extended
 from sigkernel_tf.goursat import Solver, solve_goursat
-from sigkernel_tf.signature_kernels import signature_kernel_diag, signature_kernel_gram
+from sigkernel_tf.signature_kernels import extended_diag, extended_gram, signature_kernel_diag, signature_kernel_gram
 from sigkernel_tf.static_kernels import fused_form, increments
 
 from .._chunks import in_chunks
@@ -60,6 +61,22 @@ def diagonal(kernel: PointKernel, x: tf.Tensor, solver: Solver) -> tf.Tensor:
         return tf.ensure_shape(tf.reshape(k, [-1])[:num_paths], x.shape[:1])
 
     return on_merged(of_all, x)
+
+
+def gram_in_extended_range(kernel: PointKernel, x: tf.Tensor, y: tf.Tensor | None, solver: Solver) -> Extended:
+    """:func:`gram` of kernels beyond the largest number, where the compiled operations know the static kernel."""
+    function = gram_function(kernel)
+    if fused_form(function, x) is not None:
+        return extended_gram(x, y, function, solver)
+    return Extended.of(gram(kernel, x, y, solver))
+
+
+def diagonal_in_extended_range(kernel: PointKernel, x: tf.Tensor, solver: Solver) -> Extended:
+    """:func:`diagonal` in the same way."""
+    function = pairs_function(kernel)
+    if fused_form(function, x) is not None:
+        return extended_diag(x, function, solver)
+    return Extended.of(diagonal(kernel, x, solver))
 
 
 def _gram(of_tiles: Callable, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

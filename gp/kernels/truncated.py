@@ -136,7 +136,7 @@ class TruncatedSignatureKernel(PathKernel):
         x = self._linear_paths(X)
         S = self._weighted_signature(x)
         if self.normalize:
-            S = S / self._norms(self._squared_norm(x))[..., None]
+            S = self._over_norms(S, self._extended_squared_norm(x))
         return tf.sqrt(self.variance) * S
 
     @check_shapes(
@@ -200,7 +200,7 @@ class TruncatedSignatureKernel(PathKernel):
         else:
             K = tf.transpose(self._paths_on_tensors(rows, z))
         if self.normalize:
-            K = K / self._norms(self._squared_norm(rows))
+            K = K / self._norms(self._extended_squared_norm(rows)).mantissa  # all exponents are 0
         return self.variance * tf.reshape(K, [size_of(z, 0), *sizes(x)[:-2]])
 
     def _paths_on_tensors(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:

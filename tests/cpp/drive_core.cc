@@ -94,6 +94,11 @@ void drive_kernel(Pairing pairing, StaticKernel static_kernel, const Solver& sol
     signature_kernel_directional<T>(problem, X.values.data(), three_threads, k.data(), tangent.data(), plan.data());
     expect_finite(tangent, "tangent");
   }
+  problem.solver.extended_range = true;
+  signature_kernel<T>(problem, three_threads, k.data(), plan.data());
+  signature_kernel_backward<T>(problem, three_threads, plan.data(), upstream.data(), dX.data(), dY.data(), &d_variance);
+  expect_finite(k, "k in extended range");
+  expect_finite(dX, "dX in extended range");
 }
 
 template <class T>

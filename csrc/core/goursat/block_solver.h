@@ -122,6 +122,23 @@ class Packing {
   const int lanes_;
 };
 
+// The plans of a block's lanes, for its gradient: a resolution that serves all of them, and their exponents. Forward they
+// may have been solved apart, by an instruction set with fewer lanes or one by one.
+template <class T>
+struct LanePlans {
+  Resolution common = Resolution::of(0);
+  T exponents[kMaxLanes] = {};
+
+  LanePlans(const Plan* plans, const int64_t* places, int used) {
+    for (int lane = 0; lane < used; ++lane) {
+      const Resolution one = Resolution::of(plans[places[lane]]);
+      common.degree = std::max(common.degree, one.degree);
+      common.refinement = std::max(common.refinement, one.refinement);
+      exponents[lane] = static_cast<T>(exponent_of(plans[places[lane]]));
+    }
+  }
+};
+
 // Solves blocks, one after the other, on one thread.
 template <class T>
 class BlockSolver {
@@ -135,12 +152,14 @@ class BlockSolver {
     if (solver_.power_series) {
       forward_power_series(block, used, &seen, plan);
     } else {
-      sweep(block, scheme_of(0), nullptr, &seen);
+      sweep(block, scheme_of(Resolution::of(0)), nullptr, &seen);
       std::fill_n(plan, used, 0);
     }
     for (int lane = 0; lane < used; ++lane) {
       value[lane] = seen.value[lane];
       if (plan[lane] >= 0 && !std::isfinite(value[lane])) plan[lane] = kOverflow;
+      if (plan[lane] >= 0 && solver_.extended_range)
+        plan[lane] = with_exponent(plan[lane], &value[lane], static_cast<int>(seen.exponent[lane]));
     }
     if (is_keeping_) weigh(block, used, plan, weights);
     is_keeping_ = false;
@@ -153,7 +172,7 @@ class BlockSolver {
     forward(undirected, used, value, plan);
     if (std::any_of(plan, plan + used, [](Plan p) { return p < 0; })) return;
     Outcome<T> seen;
-    sweep(block, scheme_of(plan[0]), nullptr, &seen);  // the lanes were solved together, at one resolution
+    sweep(block, scheme_of(Resolution::of(plan[0])), nullptr, &seen);  // the lanes were solved together, at one resolution
     for (int lane = 0; lane < used; ++lane) {
       tangent[lane] = seen.tangent[lane];
       if (!std::isfinite(tangent[lane])) plan[lane] = kOverflow;
@@ -185,17 +204,16 @@ class BlockSolver {
   }
 
   // Accumulates. upstream: a number for each lane, 0 for those not used.
-  void backward(const Block<T>& block, Plan plan, const T* upstream, const BlockGradient<T>& gradient) {
-    const Scheme scheme = scheme_of(plan);
+  void backward(const Block<T>& block, const LanePlans<T>& plans, const T* upstream, const BlockGradient<T>& gradient) {
+    const Scheme scheme = scheme_of(plans.common);
     void* scratch = scratch_.reserve(loops_.backward_scratch(block, scheme));
-    loops_.backward(block, scheme, upstream, scratch, gradient);
+    loops_.backward(block, scheme, upstream, plans.exponents, scratch, gradient);
   }
 
  private:
-  Scheme scheme_of(Plan plan) const {
-    if (!solver_.power_series) return {false, 0, solver_.dyadic_order, solver_.gradient};
-    const Resolution resolution = Resolution::of(plan);
-    return {true, resolution.degree, resolution.refinement, Gradient::kAdjoint};
+  Scheme scheme_of(const Resolution& resolution) const {
+    if (!solver_.power_series) return {false, 0, solver_.dyadic_order, solver_.gradient, solver_.extended_range};
+    return {true, resolution.degree, resolution.refinement, Gradient::kAdjoint, solver_.extended_range};
   }
 
   void sweep(const Block<T>& block, const Scheme& scheme, const T* ranges, Outcome<T>* seen) {
@@ -209,7 +227,7 @@ class BlockSolver {
     const Plan* solved = std::find_if(plan, plan + used, [](Plan p) { return p >= 0; });
     *weights = {};
     if (solved == plan + used) return;
-    const Scheme scheme = scheme_of(*solved);
+    const Scheme scheme = scheme_of(Resolution::of(*solved));
     void* scratch = scratch_.reserve(loops_.forward_scratch(block, scheme));
     const T* ranges = ranges_.template reserve_numbers<T>((block.rows + block.columns + 1) * loops_.lanes);
     loops_.weigh(block, scheme, ranges, scratch, kept_.reserve(loops_.kept_size(block, scheme)), weights);
@@ -220,7 +238,7 @@ class BlockSolver {
     T* ranges = ranges_.template reserve_numbers<T>((block.rows + block.columns + 1) * loops_.lanes);
     loops_.reach(block, scratch_.reserve(loops_.reach_scratch(block)), ranges, reaches);
     const auto solve = [&](const Resolution& now) {
-      sweep(block, {true, now.degree, now.refinement, Gradient::kAdjoint}, ranges, seen);
+      sweep(block, scheme_of(now), ranges, seen);
       return true;
     };
     resolve(reaches, used, seen, plan, solve);

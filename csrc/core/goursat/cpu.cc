@@ -17,18 +17,6 @@
 namespace sigkernel {
 namespace {
 
-// A resolution that serves all pairs of a block. Forward they may have been solved apart, by an instruction set with
-// fewer lanes or one by one.
-Plan common_plan(const Plan* plans, const int64_t* places, int used) {
-  Resolution common = Resolution::of(0);
-  for (int lane = 0; lane < used; ++lane) {
-    const Resolution one = Resolution::of(plans[places[lane]]);
-    common.degree = std::max(common.degree, one.degree);
-    common.refinement = std::max(common.refinement, one.refinement);
-  }
-  return common.plan();
-}
-
 // About how many nanoseconds a block takes, by which the thread pool cuts its ranges.
 int64_t cost_of(const Solver& solver, int64_t rows, int64_t columns) {
   const int64_t cell = solver.power_series ? 60 : int64_t{6} << (2 * solver.dyadic_order);
@@ -55,7 +43,7 @@ class Pairs {
 
   // Few pairs of long paths are better solved one by one, where that is offered.
   bool are_few() const {
-    if (problem_.static_kernel != StaticKernel::kLinear) return false;
+    if (problem_.static_kernel != StaticKernel::kLinear || problem_.solver.extended_range) return false;
     const int64_t shortest = std::min(problem_.X.segments(), problem_.Y.segments());
     return 2 * problem_.X.count <= loops_.lanes && shortest >= 4 * loops_.lanes;
   }
@@ -130,7 +118,7 @@ class Pairs {
         places[lane] = range[lane];
         scales[lane] = upstream[range[lane]];
       }
-      solver.backward(packed(range, memory), common_plan(plan, places, range.used), scales, {x, y, variance, {}});
+      solver.backward(packed(range, memory), {plan, places, range.used}, scales, {x, y, variance, {}});
       for (int lane = 0; lane < range.used; ++lane) {
         const Paths<T>&X = problem_.X, &Y = problem_.Y;
         packing_.add_gradient(X, x, lane, dX + range[lane] * X.length * X.channels);
@@ -217,7 +205,7 @@ class Gram {
         }
         std::fill_n(x, single_size_, T(0));
         alignas(64) T variance[kMaxLanes] = {};
-        solver.backward(block, common_plan(plan, places, range.used), scales, {x, y, variance, {}});
+        solver.backward(block, {plan, places, range.used}, scales, {x, y, variance, {}});
         for (int lane = 0; lane < range.used; ++lane) {
           packing_.add_gradient(single_, x, lane, d_single + single * single_.length * single_.channels);
           *d_variance += variance[lane];
@@ -423,7 +411,7 @@ void solve_goursat_backward(const GoursatProblem<T>& problem, const ParallelFor&
         scales[lane] = upstream[range[lane]];
         gradient.given[lane] = d_increments + range[lane] * size;
       }
-      solver.backward(given_block(problem, range), common_plan(plan, places, range.used), scales, gradient);
+      solver.backward(given_block(problem, range), {plan, places, range.used}, scales, gradient);
     }
   });
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/host_device.h"
 #include "core/parallel.h"
 
 namespace sigkernel {
@@ -15,11 +16,17 @@ struct Solver {
   double tolerance = 0;                     // power series: of the error, relative to the largest |U W| over the nodes
   int dyadic_order = 0;                     // finite differences: halvings of every increment
   Gradient gradient = Gradient::kAdjoint;   // finite differences; the power series has only the adjoint
+  bool extended_range = false;              // whether k may be beyond the largest number of its type: see Plan. For
+                                            // kernels and their gradient on the CPU; not with weights or a direction
 };
 
 // How one pair was solved, chosen forward and repeated backward. One int32 per pair: degree | refinement << 8, where
 // `refinement` counts halvings of every increment; finite differences have degree 0. Negative: not solved.
+// In extended range a large k comes as k / 2^e, 1 or larger, and its gradient is of that number, e being a constant. e is
+// kExponentUnit times the number in the plan's bits 16 to 30, which is 0 where |k| < 2^kExponentUnit.
 using Plan = int32_t;
+constexpr int kExponentUnit = 32;
+SIGKERNEL_HOST_DEVICE constexpr int exponent_of(Plan plan) { return plan < 0 ? 0 : (plan >> 16) * kExponentUnit; }
 constexpr Plan kOverflow = -1;     // the kernel is beyond the largest number of its type
 constexpr Plan kUnreached = -2;    // increments too large to meet the tolerance
 

@@ -64,6 +64,7 @@ struct Scheme {
   int degree = 0;      // power series
   int refinement = 0;  // halvings of every increment
   Gradient gradient = Gradient::kAdjoint;
+  bool extended_range = false;
 };
 
 // Coefficients and terms that are as many times larger than U lose two to three digits by rounding, and may.
@@ -74,6 +75,7 @@ template <class T>
 struct Outcome {
   T value[kMaxLanes];
   T tangent[kMaxLanes];  // derivative of the value in the block's direction
+  T exponent[kMaxLanes];  // in extended range: the value is to be multiplied by 2 to this power
   // Power series: the largest |U|; the largest size of an edge's terms; the most that one row of edges drops.
   T scale[kMaxLanes], amplitude[kMaxLanes], tail[kMaxLanes];
   T terms[kMaxLanes];  // likewise: the largest size of what cancels inside a cell, as CellInspection sees it
@@ -107,8 +109,9 @@ struct GoursatLoops {
   void (*forward_alone)(const PathPair<T>& pair, const Scheme& scheme, const Reach<T>& reach, void* scratch,
                         Outcome<T>* outcome);
   int64_t (*forward_alone_scratch)(const PathPair<T>& pair, const Scheme& scheme);
-  // upstream: one number for each lane.
-  void (*backward)(const Block<T>& block, const Scheme& scheme, const T* upstream, void* scratch,
+  // upstream: one number for each lane. exponents: likewise; in extended range the gradient is divided by 2 to these
+  // powers.
+  void (*backward)(const Block<T>& block, const Scheme& scheme, const T* upstream, const T* exponents, void* scratch,
                    const BlockGradient<T>& gradient);
   int64_t (*backward_scratch)(const Block<T>& block, const Scheme& scheme);
 };

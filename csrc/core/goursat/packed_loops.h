@@ -91,7 +91,7 @@ class PackedGoursat {
       }
       const BlockIncrements increments(block, nullptr);
       Arena arena(scratch);
-      Sweep<Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), 0, arena);
+      Sweep<Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), 0, arena, scheme.extended_range);
       if (scratch == nullptr) return arena.used();
       Inspector<Rule> inspector;
       NoNodes no_nodes;
@@ -104,6 +104,7 @@ class PackedGoursat {
         store(sweep.forward(inspector.inspection, reinterpret_cast<const V*>(ranges), nodes), outcome->value);
       }
       inspector.report(outcome);
+      if (scheme.extended_range) store(sweep.exponent(), outcome->exponent);
       return 0;
     }
 
@@ -169,7 +170,7 @@ class PackedGoursat {
   struct Backward {
     const Block<T>& block;
     const Scheme& scheme;
-    const T* upstream;
+    const T *upstream, *exponents;
     void* scratch;
     const BlockGradient<T>* gradient;
 
@@ -185,10 +186,11 @@ class PackedGoursat {
     int64_t with() const {
       const BlockIncrements increments(block, gradient);
       Arena arena(scratch);
-      Sweep<typename Policy::Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), Policy::kTape, arena);
+      Sweep<typename Policy::Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), Policy::kTape, arena,
+                                            scheme.extended_range);
       sweep.template reserve<Policy>();
       if (scratch == nullptr) return arena.used();
-      sweep.template backward<Policy>(load<V>(upstream));
+      sweep.template backward<Policy>(load<V>(upstream), load<V>(exponents));
       return 0;
     }
   };
@@ -240,12 +242,12 @@ class PackedGoursat {
   }
 
   static int64_t backward_scratch(const Block<T>& block, const Scheme& scheme) {
-    return with_rule(scheme, Backward{block, scheme, nullptr, nullptr, nullptr});
+    return with_rule(scheme, Backward{block, scheme, nullptr, nullptr, nullptr, nullptr});
   }
 
-  static void backward(const Block<T>& block, const Scheme& scheme, const T* upstream, void* scratch,
-                       const BlockGradient<T>& gradient) {
-    with_rule(scheme, Backward{block, scheme, upstream, scratch, &gradient});
+  static void backward(const Block<T>& block, const Scheme& scheme, const T* upstream, const T* exponents,
+                       void* scratch, const BlockGradient<T>& gradient) {
+    with_rule(scheme, Backward{block, scheme, upstream, exponents, scratch, &gradient});
   }
 };
 

@@ -32,7 +32,7 @@ struct Resolution {
   bool reached = true;  // false: no degree and refinement meets the tolerance
 
   Plan plan() const { return reached ? degree | refinement << 8 : kUnreached; }
-  static Resolution of(Plan plan) { return {plan & 0xff, plan >> 8, true}; }
+  static Resolution of(Plan plan) { return {plan & 0xff, plan >> 8 & 0xff, true}; }
 };
 
 // Whether what a degree drops stays below the tolerance, where a grid's lines reach that far at no refinement.
@@ -130,5 +130,31 @@ class ResolutionSearch {
   const double tolerance_;
   const Reach<T> reach_;
 };
+
+// The plan of a solved pair whose kernel is *value times 2^exponent: *value becomes the k / 2^e that Plan describes.
+template <class T>
+SIGKERNEL_HOST_DEVICE Plan with_exponent(Plan plan, T* value, int exponent) {
+  constexpr int kMostUnits = 0x7fff;
+  const double given = *value;
+  if (!std::isfinite(given)) return kOverflow;
+  int own = 0;
+  frexp(given, &own);
+  const int units = given == 0 || exponent + own < 1 ? 0 : (exponent + own - 1) / kExponentUnit;
+  if (units > kMostUnits) return kOverflow;
+  *value = static_cast<T>(ldexp(given, exponent - units * kExponentUnit));
+  return plan | units << 16;
+}
+
+// Whether a plan is one by which the solver solves a pair. A gradient is given its plans from outside.
+template <class T>
+bool is_solving(const Solver& solver, Plan plan) {
+  if (plan < 0 || (!solver.extended_range && exponent_of(plan) != 0)) return false;
+  if (!solver.power_series) return (plan & 0xffff) == 0;
+  const Resolution resolution = Resolution::of(plan);
+  if (resolution.refinement > kLargestRefinement || resolution.degree > kLargestDegree<T>) return false;
+  for (const int degree : kDegrees)
+    if (degree == resolution.degree) return true;
+  return false;
+}
 
 }  // namespace sigkernel
