@@ -11,8 +11,9 @@ namespace sigkernel {
 
 constexpr int kMaxLanes = 16;
 
-// Where a block's increments p come from: two paths in each lane, under either static kernel, or numbers that are given.
-enum class IncrementsKind { kLinear, kRbf, kGiven };
+// Where a block's increments p come from: vectors of both paths, whose products they are; points, under a static kernel;
+// or numbers that are given.
+enum class IncrementsKind { kLinear, kRbf, kMatern12, kMatern32, kMatern52, kGiven };
 
 // Arrays with a lane axis hold the lanes of an element side by side and are aligned to 64 bytes.
 template <class T>
@@ -20,12 +21,15 @@ struct Block {
   IncrementsKind kind = IncrementsKind::kLinear;
   int64_t rows = 0, columns = 0;  // of the coarse grid
   bool symmetric = false;         // x against itself: half of the grid is swept
-  // kLinear: the paths' increments, [rows or columns][channels][lanes]; kRbf: their points, one more of each.
+  // kLinear: the paths' increments, or their points with their weights, [rows or columns][channels][lanes]. For the other
+  // static kernels: their points, one more of each where there are no weights.
   int64_t channels = 0;
   const T *x = nullptr, *y = nullptr;
+  // Of points that are not differenced: p_ij = x_weights_i y_weights_j kappa(x_i, y_j); [rows or columns][lanes].
+  const T *x_weights = nullptr, *y_weights = nullptr;
   // With a direction: likewise of x's displacement.
   const T* direction = nullptr;
-  T variance = 1;  // kRbf
+  T variance = 1;  // of a static kernel of points
   // kLinear, for weigh: the rounding of p_ij is estimated as a_i |dy_j| + |dx_i| b_j, in units of epsilon. a_i and |dx_i|,
   // [rows][2][lanes]; b_j and |dy_j|, [columns][2][lanes]. Without them the rounding of every p counts as 1.
   const T *x_rounding = nullptr, *y_rounding = nullptr;
@@ -44,7 +48,7 @@ struct PathPair {
 template <class T>
 struct BlockGradient {
   T *x = nullptr, *y = nullptr;      // as in Block
-  T* variance = nullptr;             // kRbf: [lanes]
+  T* variance = nullptr;             // of a static kernel of points: [lanes]
   T* given[kMaxLanes] = {};          // null for a lane without a problem
 };
 

@@ -36,6 +36,7 @@ struct Pack {
   SIGKERNEL_INLINE friend Pack operator+(Pack a, Pack b) { return a.value + b.value; }
   SIGKERNEL_INLINE friend Pack operator-(Pack a, Pack b) { return a.value - b.value; }
   SIGKERNEL_INLINE friend Pack operator*(Pack a, Pack b) { return a.value * b.value; }
+  SIGKERNEL_INLINE friend Pack operator/(Pack a, Pack b) { return a.value / b.value; }
   SIGKERNEL_INLINE friend Pack abs(Pack a) { return a.value < 0 ? -a.value : a.value; }
   SIGKERNEL_INLINE friend Pack min(Pack a, Pack b) { return b.value < a.value ? b.value : a.value; }
   SIGKERNEL_INLINE friend Pack max(Pack a, Pack b) { return a.value < b.value ? b.value : a.value; }
@@ -75,6 +76,17 @@ SIGKERNEL_INLINE void transpose(Pack<T, W> (&rows)[W]) {
     }
     SIGKERNEL_UNROLL for (int a = 0; a < W; ++a) rows[a] = mixed[a];
   }
+}
+
+// The square root of numbers that are not negative.
+template <class T, int W>
+SIGKERNEL_INLINE Pack<T, W> root(Pack<T, W> x) {
+  T numbers[W];
+  __builtin_memcpy(numbers, &x, sizeof(x));
+  for (int lane = 0; lane < W; ++lane)
+    numbers[lane] = sizeof(T) == 8 ? T(__builtin_sqrt(numbers[lane])) : T(__builtin_sqrtf(numbers[lane]));
+  __builtin_memcpy(&x, numbers, sizeof(x));
+  return x;
 }
 
 // e^x to an ulp or two for x <= 0; what would be denormal is 0. As 2^n e^f, |f| <= ln 2 / 2, by e^f's Taylor polynomial.
