@@ -63,27 +63,33 @@ absl::Status KernelGradientShape(InferenceContext* c) {
   return absl::OkStatus();
 }
 
-#define SIGKERNEL_STATIC_KERNEL "static_kernel: {'linear', 'rbf'}"
+#define SIGKERNEL_STATIC_KERNEL "static_kernel: {'linear', 'rbf', 'matern12', 'matern32', 'matern52'}"
 #define SIGKERNEL_PAIRING "pairing: {'pairs', 'gram', 'symmetric_gram', 'diagonal'}"
 #define SIGKERNEL_EXTENDED_RANGE "extended_range: bool = false"  // whether k may be beyond the largest number: see Plan
 
-// The inputs `variance` are one number each, the variance of the RBF static kernel.
+// The inputs `variance` are one number each, the variance of a static kernel that is not linear. Where nothing is
+// differenced, `x_lengths` and `y_lengths` say how many points of each path count; otherwise they are not read.
 
 REGISTER_OP("SigkernelTfSignatureKernel")
     .Input("x: T")
     .Input("y: T")
     .Input("variance: T")
+    .Input("x_lengths: int32")
+    .Input("y_lengths: int32")
     .Output("k: T")
     .Output("plan: int32")
     .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
     .Attr(SIGKERNEL_PAIRING)
     .Attr(SIGKERNEL_EXTENDED_RANGE)
+    .Attr("difference: bool")
     .SetShapeFn(KernelShape);
 
 REGISTER_OP("SigkernelTfSignatureKernelWeights")
     .Input("x: T")
     .Input("y: T")
     .Input("variance: T")
+    .Input("x_lengths: int32")
+    .Input("y_lengths: int32")
     .Output("k: T")
     .Output("plan: int32")
     .Output("largest: T")
@@ -91,6 +97,7 @@ REGISTER_OP("SigkernelTfSignatureKernelWeights")
     .Output("reversed: T")
     .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
     .Attr(SIGKERNEL_PAIRING)
+    .Attr("difference: bool")
     .Attr("is_scaled: bool")
     .SetShapeFn(KernelShape);
 
@@ -98,6 +105,8 @@ REGISTER_OP("SigkernelTfSignatureKernelGrad")
     .Input("x: T")
     .Input("y: T")
     .Input("variance: T")
+    .Input("x_lengths: int32")
+    .Input("y_lengths: int32")
     .Input("plan: int32")
     .Input("upstream: T")
     .Output("dx: T")
@@ -106,6 +115,7 @@ REGISTER_OP("SigkernelTfSignatureKernelGrad")
     .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
     .Attr(SIGKERNEL_PAIRING)
     .Attr(SIGKERNEL_EXTENDED_RANGE)
+    .Attr("difference: bool")
     .SetShapeFn(KernelGradientShape);
 
 REGISTER_OP("SigkernelTfDirectionalDerivative")
@@ -128,7 +138,12 @@ absl::Status ReadAttributes(OpKernelConstruction* context, KernelProblem<T>* pro
     TF_RETURN_IF_ERROR(context->GetAttr("extended_range", &problem->solver.extended_range));
   }
   if (context->HasAttr("is_scaled")) TF_RETURN_IF_ERROR(context->GetAttr("is_scaled", &problem->is_scaled));
-  problem->static_kernel = static_kernel == "linear" ? StaticKernel::kLinear : StaticKernel::kRbf;
+  if (context->HasAttr("difference")) TF_RETURN_IF_ERROR(context->GetAttr("difference", &problem->difference));
+  problem->static_kernel = static_kernel == "linear"     ? StaticKernel::kLinear
+                           : static_kernel == "rbf"      ? StaticKernel::kRbf
+                           : static_kernel == "matern12" ? StaticKernel::kMatern12
+                           : static_kernel == "matern32" ? StaticKernel::kMatern32
+                                                         : StaticKernel::kMatern52;
   problem->pairing = pairing == "pairs"            ? Pairing::kPairs
                      : pairing == "gram"           ? Pairing::kGram
                      : pairing == "symmetric_gram" ? Pairing::kSymmetricGram
@@ -147,22 +162,34 @@ const T* Variance(OpKernelContext* context) {
   return context->input(2).flat<T>().data();
 }
 
-// The largest |<dx_i, dy_j>| of X_a and Y_b.
+// The largest |<dx_i, dy_j>| of X_a and Y_b, or |<x_i, y_j>| where nothing is differenced.
 template <class T>
-T LargestIncrement(const KernelProblem<T>& problem, int64_t a, int64_t b) {
+T LargestProduct(const KernelProblem<T>& problem, int64_t a, int64_t b) {
   const Paths<T>&X = problem.X, &Y = problem.Y;
   const int64_t D = X.channels;
   const T* x = X.values + a * X.length * D;
   const T* y = Y.values + b * Y.length * D;
   T largest = 0;
-  for (int64_t i = 0; i < X.segments(); ++i)
-    for (int64_t j = 0; j < Y.segments(); ++j) {
+  const auto vector = [&](const T* path, int64_t i, int64_t d) {
+    return problem.difference ? path[(i + 1) * D + d] - path[i * D + d] : path[i * D + d];
+  };
+  for (int64_t i = 0; i < problem.rows(); ++i)
+    for (int64_t j = 0; j < problem.columns(); ++j) {
       T p = 0;
-      for (int64_t d = 0; d < D; ++d)
-        p += (x[(i + 1) * D + d] - x[i * D + d]) * (y[(j + 1) * D + d] - y[j * D + d]);
+      for (int64_t d = 0; d < D; ++d) p += vector(x, i, d) * vector(y, j, d);
       largest = std::max(largest, std::abs(p));
     }
   return largest;
+}
+
+const char* NameOf(StaticKernel kernel) {
+  switch (kernel) {
+    case StaticKernel::kLinear: return "a linear";
+    case StaticKernel::kRbf: return "an RBF";
+    case StaticKernel::kMatern12: return "a Matern 1/2";
+    case StaticKernel::kMatern32: return "a Matern 3/2";
+    default: return "a Matern 5/2";
+  }
 }
 
 // A pair by its paths' names and, where their values can be read, by what makes its kernel large.
@@ -172,10 +199,11 @@ std::string DescribePair(const KernelProblem<T>& problem, const T* variance, int
   const int64_t b = problem.is_gram() ? pair % problem.Y.count : pair;
   const std::string names = strings::StrCat("X[", a, "] and ", problem.is_symmetric() ? "X" : "Y", "[", b, "]");
   if constexpr (!Device::kIsHost) return names;
-  if (problem.static_kernel == StaticKernel::kRbf) {
-    return strings::StrCat(names, ", under an RBF static kernel of variance ", *variance, ",");
+  if (problem.static_kernel != StaticKernel::kLinear) {
+    return strings::StrCat(names, ", under ", NameOf(problem.static_kernel), " static kernel of variance ", *variance, ",");
   }
-  return strings::StrCat(names, ", whose increments have inner products up to ", LargestIncrement(problem, a, b), ",");
+  return strings::StrCat(names, ", whose ", problem.difference ? "increments" : "points", " have inner products up to ",
+                         LargestProduct(problem, a, b), ",");
 }
 
 // What holds of every kernel and costs nothing to look at: k(x, x) >= 1, for the empty word counts as 1, and
@@ -229,6 +257,7 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
  public:
   explicit KernelOp(OpKernelConstruction* context) : DeviceOp<Device, KernelProblem<T>>(context, kSweepMemory) {
     OP_REQUIRES_OK(context, ReadAttributes(context, &this->attributes_));
+    OP_REQUIRES_OK(context, CheckDevice());
   }
 
  protected:
@@ -258,7 +287,9 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
     }
     problem->X = AsPaths<T>(x);
     problem->Y = AsPaths<T>(y);
-    return absl::OkStatus();
+    if (problem->difference) return absl::OkStatus();
+    TF_RETURN_IF_ERROR(ReadLengths(context->input(3), "x_lengths", &problem->X));
+    return ReadLengths(context->input(4), "y_lengths", &problem->Y);
   }
 
   // One kernel for each pair.
@@ -270,6 +301,32 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
                                           const KernelProblem<T>& problem) {
     TF_RETURN_IF_ERROR(CheckFinite<T>(device, context->input(0), "X"));
     return problem.is_symmetric() ? absl::OkStatus() : CheckFinite<T>(device, context->input(1), "Y");
+  }
+
+  // What the GPU's solver does not know yet.
+  absl::Status CheckDevice() const {
+    const KernelProblem<T>& problem = this->attributes_;
+    const bool knows = problem.static_kernel == StaticKernel::kLinear || problem.static_kernel == StaticKernel::kRbf;
+    if (Device::kIsHost || (problem.difference && knows)) return absl::OkStatus();
+    return errors::Unimplemented(
+        problem.difference ? strings::StrCat(NameOf(problem.static_kernel), " static kernel")
+                           : std::string("difference=False"),
+        " is offered on the CPU only, for now. Call the operation inside `with tf.device(\"CPU\"):`.");
+  }
+
+  static absl::Status ReadLengths(const Tensor& lengths, const char* name, Paths<T>* paths) {
+    if (lengths.dims() != 1 || lengths.dim_size(0) != paths->count) {
+      return errors::InvalidArgument(name, " must hold one number for each of the ", paths->count, " paths, got shape ",
+                                     lengths.shape().DebugString());
+    }
+    paths->lengths = lengths.flat<int32_t>().data();
+    if constexpr (!Device::kIsHost) return absl::OkStatus();
+    for (int64_t n = 0; n < paths->count; ++n)
+      if (paths->lengths[n] < 1 || paths->lengths[n] > paths->length) {
+        return errors::InvalidArgument(name, " must be from 1 to ", paths->length, ", the paths' number of points, got ",
+                                       paths->lengths[n], " for path ", n);
+      }
+    return absl::OkStatus();
   }
 
   static absl::Status CheckPairs(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem,
@@ -315,7 +372,7 @@ class SignatureKernelGradOp final : public KernelOp<Device, T> {
   using KernelOp<Device, T>::KernelOp;
 
   absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
-    const Tensor &plan = context->input(3), &upstream = context->input(4);
+    const Tensor &plan = context->input(5), &upstream = context->input(6);
     TF_RETURN_IF_ERROR((CheckSolved<T, Device>(problem.solver, plan, upstream, this->KernelsShape(problem))));
     // For a symmetric pairing the first gradient is both arguments'; the second is not read.
     const TensorShape dy_shape = problem.is_symmetric() ? TensorShape({0, 0, 0}) : context->input(1).shape();

@@ -109,7 +109,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         self.variance = positive_parameter(variance, "variance")
         self.normalize = as_bool(normalize, "normalize")
         if static_kernel is not None:
-            check_static_kernel(static_kernel, self.num_channels_seen)
+            check_static_kernel(static_kernel, self.num_channels_of_points)
         self.static_kernel = static_kernel
 
     @abc.abstractmethod
@@ -136,6 +136,11 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
     def num_channels_seen(self) -> int:
         """D, the number of channels that the kernel sees."""
         return self.num_channels if self.channels is None else len(self.channels)
+
+    @property
+    def num_channels_of_points(self) -> int:
+        """The number of channels of the points that the static kernel sees."""
+        return self.num_channels_seen
 
     @property
     def is_linear(self) -> bool:
@@ -301,7 +306,10 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
 
     def _scaled_vectors(self, vectors: tf.Tensor) -> tf.Tensor:
         """Vectors [..., D] over the lengthscales, times the square root of a linear static kernel's variance."""
-        vectors = vectors / self.lengthscales
+        return self._of_linear(vectors / self.lengthscales)
+
+    def _of_linear(self, vectors: tf.Tensor) -> tf.Tensor:
+        """Vectors times the square root of a linear static kernel's variance; as they are for any other."""
         if self.is_linear and isinstance(self.static_kernel, Linear):
             vectors *= tf.sqrt(self.static_kernel.variance)
         return vectors

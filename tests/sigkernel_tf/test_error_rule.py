@@ -53,7 +53,7 @@ def test_the_rule_holds_for_thousands_of_pairs(quadruple: Oracle) -> None:
         assert_the_rule_holds(problems, truth, dtype)
 
 
-@pytest.mark.parametrize("tolerance", [1e-4, 1e-8, 1e-12])
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-3, 1e-4, 1e-8, 1e-12])
 def test_a_tolerance_takes_the_place_of_epsilon(tolerance: float, quadruple: Oracle) -> None:
     problems = increments(40, longest=10)
     for p, (k, largest) in zip(problems, quadruple(problems), strict=True):
@@ -102,9 +102,7 @@ def test_the_rule_holds_for_long_noise_in_one_channel(dtype: type, quadruple: Or
 
 @pytest.mark.parametrize("squared", [200.0, 400.0, 600.0])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_one_large_cell_there_and_back_costs_what_the_rule_says(
-    dtype: type, squared: float, quadruple: Oracle
-) -> None:
+def test_one_large_cell_there_and_back_costs_what_the_rule_says(dtype: type, squared: float, quadruple: Oracle) -> None:
     """x = (0, v, 0) and y = (0, -v): k = 1, and max|U| = 1 says nothing of an error of 1e-5, or of 1e10."""
     p = np.array([[-squared], [squared]])
     _, largest = quadruple.one(p)

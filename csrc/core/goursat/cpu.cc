@@ -43,7 +43,8 @@ class Pairs {
 
   // Few pairs of long paths are better solved one by one, where that is offered.
   bool are_few() const {
-    if (problem_.static_kernel != StaticKernel::kLinear || problem_.solver.extended_range) return false;
+    if (problem_.static_kernel != StaticKernel::kLinear || !problem_.difference) return false;
+    if (problem_.solver.extended_range) return false;
     const int64_t shortest = std::min(problem_.X.segments(), problem_.Y.segments());
     return 2 * problem_.X.count <= loops_.lanes && shortest >= 4 * loops_.lanes;
   }
@@ -121,8 +122,8 @@ class Pairs {
       solver.backward(packed(range, memory), {plan, places, range.used}, scales, {x, y, variance, {}});
       for (int lane = 0; lane < range.used; ++lane) {
         const Paths<T>&X = problem_.X, &Y = problem_.Y;
-        packing_.add_gradient(X, x, lane, dX + range[lane] * X.length * X.channels);
-        if (!symmetric) packing_.add_gradient(Y, y, lane, dY + range[lane] * Y.length * Y.channels);
+        packing_.add_gradient(X, x, lane, range[lane], dX);
+        if (!symmetric) packing_.add_gradient(Y, y, lane, range[lane], dY);
         d_variance[range[lane]] = variance[lane];
       }
     }
@@ -160,7 +161,7 @@ class Gram {
   // A task takes a block of paths with a chunk of the single ones.
   int64_t tasks() const { return parts_of(block_.count, loops_.lanes) * chunks(); }
 
-  int64_t cost() const { return kChunk * cost_of(solver_, single_.segments(), block_.segments()); }
+  int64_t cost() const { return kChunk * cost_of(solver_, single_.length, block_.length); }
 
   // weights: written where they are wanted.
   void forward(int64_t begin, int64_t end, T* k, Plan* plan, const ErrorWeights<T>& weights) const {
@@ -207,12 +208,12 @@ class Gram {
         alignas(64) T variance[kMaxLanes] = {};
         solver.backward(block, {plan, places, range.used}, scales, {x, y, variance, {}});
         for (int lane = 0; lane < range.used; ++lane) {
-          packing_.add_gradient(single_, x, lane, d_single + single * single_.length * single_.channels);
+          packing_.add_gradient(single_, x, lane, single, d_single);
           *d_variance += variance[lane];
         }
         if (!is_last) return;
         for (int lane = 0; lane < range.used; ++lane)
-          packing_.add_gradient(block_, y, lane, d_block + range[lane] * block_.length * block_.channels);
+          packing_.add_gradient(block_, y, lane, range[lane], d_block);
         std::fill_n(y, block_size_, T(0));
       });
     }
@@ -312,7 +313,7 @@ void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parall
     return;
   }
   const Pairs<T> pairs(problem, loops);
-  const int64_t cost = cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
+  const int64_t cost = cost_of(problem.solver, problem.rows(), problem.columns());
   if (weights.are_wanted()) {
     run_and_rethrow(parallel_for, pairs.blocks(), 2 * cost, [&](int64_t begin, int64_t end) {
       pairs.forward_weighing(begin, end, k, plan, weights);
@@ -332,7 +333,7 @@ void signature_kernel_directional(const KernelProblem<T>& problem, const T* dire
     return one_channel_directional(problem, direction, parallel_for, k, tangent, plan);
   }
   const Pairs<T> pairs(problem, goursat_loops<T>());
-  const int64_t cost = 4 * cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
+  const int64_t cost = 4 * cost_of(problem.solver, problem.rows(), problem.columns());
   run_and_rethrow(parallel_for, pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
     pairs.directional(begin, end, direction, k, tangent, plan);
   });
@@ -352,7 +353,7 @@ void signature_kernel_backward(const KernelProblem<T>& problem, const ParallelFo
   }
   const Pairs<T> pairs(problem, loops);
   std::vector<T> variances(problem.pairs());
-  const int64_t cost = 4 * cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
+  const int64_t cost = 4 * cost_of(problem.solver, problem.rows(), problem.columns());
   run_and_rethrow(parallel_for, pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
     pairs.backward(begin, end, plan, upstream, dX, dY, variances.data());
   });

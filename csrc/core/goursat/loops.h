@@ -11,8 +11,9 @@ namespace sigkernel {
 
 constexpr int kMaxLanes = 16;
 
-// Where a block's increments p come from: two paths in each lane, under either static kernel, or numbers that are given.
-enum class IncrementsKind { kLinear, kRbf, kGiven };
+// Where a block's increments p come from: vectors of both paths, whose products they are; points, under a static kernel;
+// or numbers that are given.
+enum class IncrementsKind { kLinear, kRbf, kMatern12, kMatern32, kMatern52, kGiven };
 
 // Arrays with a lane axis hold the lanes of an element side by side and are aligned to 64 bytes.
 template <class T>
@@ -20,17 +21,22 @@ struct Block {
   IncrementsKind kind = IncrementsKind::kLinear;
   int64_t rows = 0, columns = 0;  // of the coarse grid
   bool symmetric = false;         // x against itself: half of the grid is swept
-  // kLinear: the paths' increments, [rows or columns][channels][lanes]; kRbf: their points, one more of each.
+  // kLinear: the paths' increments, or their points with their weights, [rows or columns][channels][lanes]. For the other
+  // static kernels: their points, one more of each where there are no weights.
   int64_t channels = 0;
   const T *x = nullptr, *y = nullptr;
+  // Of points that are not differenced: p_ij = x_weights_i y_weights_j kappa(x_i, y_j); [rows or columns][lanes].
+  const T *x_weights = nullptr, *y_weights = nullptr;
   // With a direction: likewise of x's displacement.
   const T* direction = nullptr;
-  T variance = 1;  // kRbf
+  T variance = 1;  // of a static kernel of points
   // kLinear, for weigh: the rounding of p_ij is estimated as a_i |dy_j| + |dx_i| b_j, in units of epsilon. a_i and |dx_i|,
   // [rows][2][lanes]; b_j and |dy_j|, [columns][2][lanes]. Without them the rounding of every p counts as 1.
   const T *x_rounding = nullptr, *y_rounding = nullptr;
   // kGiven: [rows][columns] for each lane.
   const T* given[kMaxLanes] = {};
+  // Null, or the increments of a static kernel of points as `reach` left them, [rows][columns][lanes]: forward only.
+  const T* known = nullptr;
 };
 
 // The points of two paths, [rows + 1][channels] and [columns + 1][channels].
@@ -44,7 +50,7 @@ struct PathPair {
 template <class T>
 struct BlockGradient {
   T *x = nullptr, *y = nullptr;      // as in Block
-  T* variance = nullptr;             // kRbf: [lanes]
+  T* variance = nullptr;             // of a static kernel of points: [lanes]
   T* given[kMaxLanes] = {};          // null for a lane without a problem
 };
 
@@ -53,6 +59,7 @@ template <class T>
 struct Reach {
   T largest = 0;  // range of the partial sums of p along a row or column
   T moment = 0;   // the sum over all rows and columns of the kReachMoment-th powers of their ranges
+  T cubes = 0;    // of their third powers
   T cell = 0;     // the largest |p|, or where this is below kSmallCell perhaps a bound of it
 };
 constexpr int kReachMoment = 5;
@@ -91,8 +98,9 @@ template <class T>
 struct GoursatLoops {
   int lanes;
   // Overwrites ranges, [rows + columns + 1][lanes], by the ranges of the block's rows and then of its columns at no
-  // refinement and reach->cell, and reach by what they come to in each lane. scratch: reach_scratch(block) bytes.
-  void (*reach)(const Block<T>& block, void* scratch, T* ranges, Reach<T>* reach);
+  // refinement and reach->cell, and reach by what they come to in each lane. known: null, or memory for Block's. scratch:
+  // reach_scratch(block) bytes.
+  void (*reach)(const Block<T>& block, void* scratch, T* known, T* ranges, Reach<T>* reach);
   int64_t (*reach_scratch)(const Block<T>& block);
   // ranges: as reach leaves them. Only a power series reads them. kept: null, or kept_size(block, scheme) bytes, which
   // are overwritten by what weigh needs to know.

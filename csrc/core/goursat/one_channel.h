@@ -71,7 +71,8 @@ class OneChannel {
  public:
   // Whether a problem is one. Finite differences are left to be the scheme that they are.
   static bool serves(const KernelProblem<T>& problem) {
-    return problem.solver.power_series && problem.static_kernel == StaticKernel::kLinear && problem.X.channels == 1;
+    return problem.solver.power_series && problem.static_kernel == StaticKernel::kLinear && problem.difference &&
+           problem.X.channels == 1;
   }
 
   explicit OneChannel(const KernelProblem<T>& problem)

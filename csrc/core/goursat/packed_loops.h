@@ -29,20 +29,30 @@ class PackedGoursat {
   class BlockIncrements {
    public:
     BlockIncrements(const Block<T>& block, const BlockGradient<T>* gradient)
-        : kind_(block.kind), linear_(block, gradient), rbf_(block, gradient), given_(block, gradient) {}
+        : kind_(block.kind), is_known_(block.known != nullptr), known_(block), linear_(block, gradient), rbf_(block, gradient), matern12_(block, gradient),
+          matern32_(block, gradient), matern52_(block, gradient), given_(block, gradient) {}
 
     const Increments<V>& get() const {
+      if (is_known_) return known_;
       switch (kind_) {
         case IncrementsKind::kLinear: return linear_;
         case IncrementsKind::kRbf: return rbf_;
+        case IncrementsKind::kMatern12: return matern12_;
+        case IncrementsKind::kMatern32: return matern32_;
+        case IncrementsKind::kMatern52: return matern52_;
         default: return given_;
       }
     }
 
    private:
     const IncrementsKind kind_;
+    const bool is_known_;
+    const KnownIncrements<V> known_;
     const LinearIncrements<V> linear_;
-    const RbfIncrements<V, V> rbf_;
+    const PointIncrements<Rbf, V, V> rbf_;
+    const PointIncrements<Matern12, V, V> matern12_;
+    const PointIncrements<Matern32, V, V> matern32_;
+    const PointIncrements<Matern52, V, V> matern52_;
     const GivenIncrements<V> given_;
   };
 
@@ -86,8 +96,13 @@ class PackedGoursat {
     template <class Rule>
     int64_t run() const {
       if (block.direction != nullptr) {
-        if (block.kind == IncrementsKind::kRbf) return directed<Rule>(RbfIncrements<Dual<V>, V>(block, nullptr));
-        return directed<Rule>(DirectedIncrements<V>(block));
+        switch (block.kind) {
+          case IncrementsKind::kRbf: return directed<Rule>(PointIncrements<Rbf, Dual<V>, V>(block, nullptr));
+          case IncrementsKind::kMatern12: return directed<Rule>(PointIncrements<Matern12, Dual<V>, V>(block, nullptr));
+          case IncrementsKind::kMatern32: return directed<Rule>(PointIncrements<Matern32, Dual<V>, V>(block, nullptr));
+          case IncrementsKind::kMatern52: return directed<Rule>(PointIncrements<Matern52, Dual<V>, V>(block, nullptr));
+          default: return directed<Rule>(DirectedIncrements<V>(block));
+        }
       }
       const BlockIncrements increments(block, nullptr);
       Arena arena(scratch);
@@ -202,10 +217,11 @@ class PackedGoursat {
     return arena.used();
   }
 
-  static void reach(const Block<T>& block, void* scratch, T* ranges, Reach<T>* result) {
+  static void reach(const Block<T>& block, void* scratch, T* known, T* ranges, Reach<T>* result) {
     const BlockIncrements increments(block, nullptr);
     Arena arena(scratch);
-    BlockReach<V>(block, arena).measure(increments.get(), reinterpret_cast<V*>(ranges), result);
+    BlockReach<V>(block, arena)
+        .measure(increments.get(), reinterpret_cast<V*>(known), reinterpret_cast<V*>(ranges), result);
   }
 
   static int64_t forward_scratch(const Block<T>& block, const Scheme& scheme) {

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "core/host_device.h"
+#include "core/inverse_factorials.h"
 
 namespace sigkernel {
 
@@ -36,6 +37,7 @@ struct Pack {
   SIGKERNEL_INLINE friend Pack operator+(Pack a, Pack b) { return a.value + b.value; }
   SIGKERNEL_INLINE friend Pack operator-(Pack a, Pack b) { return a.value - b.value; }
   SIGKERNEL_INLINE friend Pack operator*(Pack a, Pack b) { return a.value * b.value; }
+  SIGKERNEL_INLINE friend Pack operator/(Pack a, Pack b) { return a.value / b.value; }
   SIGKERNEL_INLINE friend Pack abs(Pack a) { return a.value < 0 ? -a.value : a.value; }
   SIGKERNEL_INLINE friend Pack min(Pack a, Pack b) { return b.value < a.value ? b.value : a.value; }
   SIGKERNEL_INLINE friend Pack max(Pack a, Pack b) { return a.value < b.value ? b.value : a.value; }
@@ -120,6 +122,17 @@ SIGKERNEL_INLINE Pack<T, W> binary_exponent(Pack<T, W> x) {
   return Bits::number(biased + Bits::of(Pack<T, W>(Bits::kShift))) - Pack<T, W>(Bits::kShift + Bits::kBias);
 }
 
+// The square root of numbers that are not negative.
+template <class T, int W>
+SIGKERNEL_INLINE Pack<T, W> root(Pack<T, W> x) {
+  T numbers[W];
+  __builtin_memcpy(numbers, &x, sizeof(x));
+  for (int lane = 0; lane < W; ++lane)
+    numbers[lane] = sizeof(T) == 8 ? T(__builtin_sqrt(numbers[lane])) : T(__builtin_sqrtf(numbers[lane]));
+  __builtin_memcpy(&x, numbers, sizeof(x));
+  return x;
+}
+
 // e^x to an ulp or two for x <= 0; what would be denormal is 0. As 2^n e^f, |f| <= ln 2 / 2, by e^f's Taylor polynomial.
 template <class T, int W>
 SIGKERNEL_INLINE Pack<T, W> exp_of_negative(Pack<T, W> x) {
@@ -134,8 +147,9 @@ SIGKERNEL_INLINE Pack<T, W> exp_of_negative(Pack<T, W> x) {
   const V shifted = clamped * V(1.4426950408889634074) + V(Bits::kShift);  // which rounds to a whole number
   const V n = shifted - V(Bits::kShift);
   const V f = clamped - n * V(kHigh) - n * V(kLow);
-  V sum(1);
-  SIGKERNEL_UNROLL for (int k = kTerms; k >= 1; --k) sum = V(1) + sum * f * V(1.0 / k);
+  constexpr InverseFactorials<kTerms> inverse{};
+  V sum(inverse.value[kTerms]);
+  SIGKERNEL_UNROLL for (int k = kTerms - 1; k >= 0; --k) sum = V(inverse.value[k]) + sum * f;
   return x.value < V(kSmallest).value ? V(0).value : (sum * Bits::power_of_two(shifted)).value;
 }
 
