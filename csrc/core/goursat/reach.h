@@ -72,7 +72,8 @@ class BlockReach {
     for (int64_t j = 0; j < columns_; ++j) ranges[rows_ + j] = column_ranges_[j].width();
     LaneReach<V> lanes;
     for (int64_t i = 0; i < rows_ + columns_; ++i) lanes.add(ranges[i]);
-    for (int lane = 0; lane < V::kLanes; ++lane) result[lane] = {lanes.largest[lane], lanes.moment[lane], lanes.cubes[lane]};
+    for (int lane = 0; lane < V::kLanes; ++lane)
+      result[lane] = {lanes.largest[lane], lanes.moment[lane], lanes.cubes[lane]};
   }
 
  private:
