@@ -36,7 +36,7 @@ def lines(count: int, length: int) -> np.ndarray:
 
 def extended(X: Any, Y: Any, pairing: str, solver: Solver, kappa: StaticKernel | None = None) -> Extended:
     X, Y = tf.convert_to_tensor(X), tf.convert_to_tensor(Y)
-    return Extended(*_kernel(X, Y, kappa, solver, pairing, False, extended=True))
+    return Extended(*_kernel(X, Y, kappa, solver, pairing, False, None, extended=True))
 
 
 def logarithm(k: Extended) -> np.ndarray:
@@ -154,7 +154,7 @@ def test_what_does_not_overflow_is_the_same(
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([X, Y])
         Y_or_X = X if second(0, 1, pairing) == 0 else Y
-        plain = _kernel(X, Y_or_X, static_kernel, solver, pairing, False)
+        plain = _kernel(X, Y_or_X, static_kernel, solver, pairing, False, None)
         k = extended(X, Y_or_X, pairing, solver, static_kernel)
         value = k.mantissa * power_of_two(k.exponent)
     if pairing == "diagonal" and static_kernel is None and solver == PowerSeries():

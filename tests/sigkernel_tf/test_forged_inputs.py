@@ -20,14 +20,17 @@ def paths(dtype: tf.DType, count: int = 3, length: int = 5) -> tf.Tensor:
 
 
 def kernel(X: tf.Tensor, Y: tf.Tensor, **attributes: Any) -> Any:
-    one = tf.ones([], X.dtype)
-    return _library.ops().sigkernel_tf_signature_kernel(X, Y, one, static_kernel="linear", **attributes)
+    one, no_lengths = tf.ones([], X.dtype), tf.zeros([0], tf.int32)
+    return _library.ops().sigkernel_tf_signature_kernel(
+        X, Y, one, no_lengths, no_lengths, static_kernel="linear", difference=True, **attributes
+    )
 
 
 def gradient(X: tf.Tensor, Y: tf.Tensor, plan: Any, upstream: Any, **attributes: Any) -> Any:
-    one = tf.ones([], X.dtype)
+    one, no_lengths = tf.ones([], X.dtype), tf.zeros([0], tf.int32)
+    upstream = tf.cast(upstream, X.dtype)
     return _library.ops().sigkernel_tf_signature_kernel_grad(
-        X, Y, one, plan, tf.cast(upstream, X.dtype), static_kernel="linear", **attributes
+        X, Y, one, no_lengths, no_lengths, plan, upstream, static_kernel="linear", difference=True, **attributes
     )
 
 

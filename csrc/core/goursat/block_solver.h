@@ -52,7 +52,8 @@ class Packing {
         for (int64_t e = 0; e < size; ++e) to[e * lanes_] = path[e + channels] - path[e];
       } else {
         const Weights weights(paths, range[lane]);
-        for (int64_t e = 0; e < size; ++e) to[e * lanes_] = e < weights.length * channels ? path[e] * weights.weight : T(0);
+        const int64_t inside = weights.length * channels;
+        for (int64_t e = 0; e < size; ++e) to[e * lanes_] = e < inside ? path[e] * weights.weight : T(0);
       }
       if (!has_weights()) continue;
       const Weights weights(paths, range[lane]);

@@ -29,8 +29,9 @@ class PackedGoursat {
   class BlockIncrements {
    public:
     BlockIncrements(const Block<T>& block, const BlockGradient<T>* gradient)
-        : kind_(block.kind), is_known_(block.known != nullptr), known_(block), linear_(block, gradient), rbf_(block, gradient), matern12_(block, gradient),
-          matern32_(block, gradient), matern52_(block, gradient), given_(block, gradient) {}
+        : kind_(block.kind), is_known_(block.known != nullptr), known_(block), linear_(block, gradient),
+          rbf_(block, gradient), matern12_(block, gradient), matern32_(block, gradient), matern52_(block, gradient),
+          given_(block, gradient) {}
 
     const Increments<V>& get() const {
       if (is_known_) return known_;
