@@ -17,6 +17,7 @@ _library.ops()  # needed to load a SavedModel that holds the operations
 # Names that a model does not need, and the package where each is defined.
 _HOME = {
     "Evaluation": "prediction",
+    "LeastSquaresFit": "training",
     "MonitorPoint": "training",
     "Preprocessing": "estimators",
     "SignatureGPClassifier": "estimators",
@@ -24,6 +25,7 @@ _HOME = {
     "TrainingOptions": "training",
     "TrainingResult": "training",
     "evaluate": "prediction",
+    "fit_least_squares": "training",
     "path_dataset": "data",
     "predict_in_batches": "prediction",
     "predict_probabilities": "prediction",
