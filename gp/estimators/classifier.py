@@ -151,6 +151,7 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
             return np.log(logistic_or_softmax_probabilities(*self._marginals(series)))
 
     def _set_calibration(self, calibration: LogisticRegression | None) -> None:
+        assert calibration is not None
         self.calibration_ = calibration
 
     def _gpflow_likelihood(self) -> gpflow.likelihoods.Likelihood:

@@ -20,7 +20,10 @@ from .tasks import Task
 
 _EXACT = 2000  # series, up to which all are inducing
 _WORK = 6e10  # cells of the kernel's matrix, at effort 1
-_ALGEBRA = 1.5e11  # multiply-adds of the decompositions, at effort 1
+_ALGEBRA = 3e11  # multiply-adds of the decompositions, at effort 1
+_FIRST_SHARE = 4  # a sparse fit starts with this part of the inducing series that it can afford
+_GAIN = 0.02, 0.002  # of the NLPP, relative and in nats, for which the inducing series are doubled
+_COMPARED = 2000  # series by which this gain is measured
 _DOUBLE = 2e9  # cells, up to which they are computed in double precision
 _FEATURES = 1.2e8  # numbers: 1 GB
 _TOLERANCES = {"float32": 1e-5, "float64": 1e-9}  # of the solver
@@ -67,30 +70,73 @@ def fit_lifted(
     """
     Fit to flattened paths.
 
+    A sparse fit starts with a quarter of the inducing series that it can afford, and doubles them while the NLPP of
+    series that were left out falls by 2%.
+
     :param flat: the paths of the whole training set, [N, L * D].
     """
     num_series, length = len(flat), flat.shape[1] // num_channels
-    M = num_inducing(candidate, num_series, length, num_channels, options)
-    cells = num_series * M * candidate.kernel.work(length, num_channels)
+    most = num_inducing(candidate, num_series, length, num_channels, options)
+    cells = num_series * most * candidate.kernel.work(length, num_channels)
     dtype = "float64" if cells <= _DOUBLE * max(options.effort, 1.0) else "float32"
-    rows = subset(task.strata, num_series, M, random)
-    report(f"fit with {M} of {num_series} series as inducing series, in {dtype}")
-    Z = flat[rows].astype(dtype)
-    K = kernel_matrix(candidate.kernel, num_channels, Z, None, dtype).astype(float)
-    eigenvalues, vectors = np.linalg.eigh(K)
-    kept = eigenvalues > _CUT_OFFS[dtype] * max(eigenvalues[-1], 1e-300)
-    W = vectors[:, kept] / np.sqrt(eigenvalues[kept])
-    if num_series == M:
-        phi = vectors[:, kept] * np.sqrt(eigenvalues[kept])
-    else:
-        parts = [
-            kernel_matrix(candidate.kernel, num_channels, flat[part].astype(dtype), Z, dtype) @ W
-            for part in row_slices(num_series, _BATCH)
-        ]
-        phi = np.concatenate(parts)
-    found = fit_features(phi, task.columns, task.series_weights, smallest_ridge=_SMALLEST_RIDGE)
-    process = _process(candidate.kernel, num_channels, Z, W, found, dtype, tolerance=_TOLERANCES[dtype], N=num_series)
+    features = _Features(candidate.kernel, num_channels, flat.astype(dtype))
+    # The series of a smaller number are among those of a larger one.
+    order = np.arange(num_series) if most == num_series else _nested(task.strata, num_series, most, random)
+    compared = np.sort(random.permutation(num_series)[:_COMPARED])
+    M = most if most == num_series or options.num_inducing is not None else -(-most // _FIRST_SHARE)
+    best_nlpp = np.inf
+    while True:
+        phi, W = features.of(order[:M])
+        found = fit_features(phi, task.columns, task.series_weights, smallest_ridge=_SMALLEST_RIDGE)
+        nlpp = float(np.mean(task.left_out_nlpp(found.of(compared), compared))) if most > M else 0.0
+        report(f"fit with {M} of {num_series} series as inducing series, in {dtype}")
+        if most == M or best_nlpp - nlpp < _GAIN[0] * abs(nlpp) + _GAIN[1]:
+            break
+        M, best_nlpp = min(2 * M, most), nlpp
+    process = _process(candidate.kernel, num_channels, features.paths[order[:M]], W, found)
     return FinalFit(process, _calibration(found, task))
+
+
+class _Features:
+    """The features of a training set by inducing series, of which the kernel's values are kept."""
+
+    def __init__(self, kernel: LiftedKernel, num_channels: int, paths: np.ndarray) -> None:
+        """:param paths: flattened paths, in the precision in which the kernel is computed."""
+        self.kernel, self.num_channels, self.paths = kernel, num_channels, paths
+        self._inducing = np.empty(0, int)
+        self._K = np.empty((len(paths), 0))
+
+    def of(self, inducing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Features [N, .], and the matrix W [M, .] that makes them of the kernel's values.
+
+        :param inducing: the numbers of the inducing series, those of the last call first.
+        """
+        self._extend(inducing)
+        dtype = self.paths.dtype.name
+        eigenvalues, vectors = np.linalg.eigh((self._K[inducing] + self._K[inducing].T) / 2)
+        kept = eigenvalues > _CUT_OFFS[dtype] * max(eigenvalues[-1], 1e-300)
+        W = vectors[:, kept] / np.sqrt(eigenvalues[kept])
+        return self._K @ W, W
+
+    def _extend(self, inducing: np.ndarray) -> None:
+        """Compute the columns of the inducing series that are new."""
+        new = inducing[len(self._inducing) :]
+        dtype, num_series = self.paths.dtype.name, len(self.paths)
+        if len(new) == num_series and np.array_equal(new, np.arange(num_series)):
+            self._K = kernel_matrix(self.kernel, self.num_channels, self.paths, None, dtype).astype(float)
+        else:
+            parts = [
+                kernel_matrix(self.kernel, self.num_channels, self.paths[rows], self.paths[new], dtype)
+                for rows in row_slices(num_series, _BATCH)
+            ]
+            self._K = np.concatenate([self._K, np.concatenate(parts)], axis=1)
+        self._inducing = inducing
+
+
+def _nested(strata: np.ndarray | None, num_series: int, size: int, random: np.random.Generator) -> np.ndarray:
+    """The numbers of ``size`` series in a random order, in which the classes are mixed evenly."""
+    return random.permutation(subset(strata, num_series, size, random))
 
 
 def kernel_matrix(
@@ -108,18 +154,14 @@ def _process(
     Z: np.ndarray,
     W: np.ndarray,
     found: LeastSquares,
-    dtype: str,
-    *,
-    tolerance: float,
-    N: int,
 ) -> LeastSquaresProcess:
     decomposition = found.decomposition
     explained = decomposition.eigenvalues / (decomposition.eigenvalues + found.ridge)
     process = LeastSquaresProcess(
         kernel=kernel,
         num_channels=num_channels,
-        tolerance=tolerance,
-        num_series=N,
+        tolerance=_TOLERANCES[Z.dtype.name],
+        num_series=len(found.scores),
         inducing=Z,
         alpha=W @ found.weights,
         offset=found.offset,

@@ -5,7 +5,7 @@ The algebra is that of :mod:`sigkernel_tf.gp.training.ridge`. The square root of
 features and its targets, so that a series of weight 2 counts as two would.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,10 @@ class LeastSquares:
     """The prediction for each series by all others, less ``offset``, [N, C]."""
     variances: np.ndarray
     """The variance of each of these predictions, that of the noise included, [N]."""
+
+    def of(self, rows: np.ndarray) -> "LeastSquares":
+        """The same regression with the predictions for some of the series only."""
+        return replace(self, scores=self.scores[rows], variances=self.variances[rows])
 
 
 def fit_features(

@@ -10,6 +10,7 @@ import tensorflow as tf
 from sigkernel_tf.goursat import PowerSeries
 
 from ..kernels import SignatureKernel
+from ..kernels.lifting import Lifting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,22 +84,32 @@ class LiftedKernel:
 
     def of_kernel(self, kernel: SignatureKernel) -> "LiftedKernel":
         """The same options with the parameters that a kernel has now, its own variance apart."""
+        static_kernel = kernel.static_kernel
+        assert isinstance(static_kernel, gpflow.kernels.RBF)
         return replace(
             self,
             lengthscales=tuple(float(value) for value in np.atleast_1d(kernel.lengthscales.numpy())),
-            variance=float(kernel.static_kernel.variance.numpy()),
+            variance=float(static_kernel.variance.numpy()),
             time_scale=None if kernel.time_scale is None else float(kernel.time_scale.numpy()),
         )
 
     def points(self, paths: np.ndarray) -> np.ndarray:
         """The points that the RBF kernel sees of paths [N, L, D], those of all paths in one array [n, channels]."""
-        kernel = self.kernel(paths.shape[2])
-        x = tf.constant(paths, kernel.lengthscales.dtype)
-        windows, counts = kernel.lifting.windows(x)
+        lifting = Lifting(
+            difference=self.difference,
+            window=self.window,
+            dilation=self.dilation,
+            stride=self.stride,
+            centre=self.centre,
+            scale=self.scale,
+            time=None if self.time_scale is None else "relative",
+        )
+        x = tf.constant(paths)
+        windows, counts = lifting.windows(x)
         points = tf.reshape(windows, [*windows.shape[:2], -1]).numpy()
         points /= np.tile(np.broadcast_to(self.lengthscales, paths.shape[2:]), self.window)
         if self.time_scale is not None:
-            times = self.time_scale * kernel.lifting.times(x, counts).numpy()[..., None]
+            times = self.time_scale * lifting.times(x, counts).numpy()[..., None]
             points = np.concatenate([times, points], axis=2)
         return points[np.arange(points.shape[1]) < counts.numpy()[:, None]]
 

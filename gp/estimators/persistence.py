@@ -75,13 +75,13 @@ def _process(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> LeastSqua
     alpha, inducing = arrays["alpha"], arrays["inducing"]
     if alpha.ndim != 2 or inducing.ndim != 2 or len(alpha) != len(inducing):
         raise ValueError(f"arrays of shapes {alpha.shape} and {inducing.shape} do not belong together")
-    full = None if which is None else _squares(root, len(inducing))
+    full = _squares(root, len(inducing)) if which is not None else None
     return LeastSquaresProcess(
         kernel=kernel,
         inducing=inducing,
         alpha=alpha,
         offset=arrays["offset"],
-        root=full if which is None or which == 1 else full[0],
+        root=full[0] if full is not None and which == 0 else full,
         **values,
     )
 

@@ -188,5 +188,5 @@ def _factor(K: np.ndarray) -> np.ndarray:
 
 
 def _digest(model: gpflow.models.SVGP) -> str:
-    parts = [np.asarray(value) for _, value in sorted(gpflow.utilities.read_values(model).items())]
-    return digest(*parts, np.asarray(model.num_data))
+    values = [value for _, value in sorted(gpflow.utilities.read_values(model).items())]
+    return digest(*(np.atleast_1d(value) for value in (*values, model.num_data or 0)))

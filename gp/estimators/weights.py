@@ -30,7 +30,7 @@ def checked_weights(sample_weight: Any, num_series: int) -> np.ndarray:
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise ValueError("sample_weight must hold finite numbers that are not negative: set those to leave out to 0.")
     if np.count_nonzero(weights) < 2:
-        raise ValueError("sample_weight must be above 0 for at least two series: give None for equal weights.")
+        raise ValueError("sample_weight must not be zero for all series but one: give None for equal weights.")
     return weights / weights[weights > 0].mean()
 
 

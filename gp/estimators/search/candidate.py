@@ -17,6 +17,7 @@ from .rows import subset
 
 TOLERANCE = 1e-3  # of the solver, in the search
 POINTS = 110  # of a long series, at effort 1
+_LITTLE_EFFORT = 0.1
 _MEDIAN_SERIES = 100
 _MEDIAN_POINTS = 600
 
@@ -84,6 +85,10 @@ class Bench:
         of_pair = sum(kernel.work(self.length, self.num_channels) for kernel in kernels) / 2
         return int(np.clip((work * self.options.effort / of_pair) ** 0.5, 40, 300))
 
+    def affordable(self, candidates: Sequence[LiftedCandidate]) -> list[LiftedCandidate]:
+        """All of the candidates, or every fifth where little effort is asked for."""
+        return list(candidates)[:: 5 if self.options.effort < _LITTLE_EFFORT else 1]
+
     def rows(self, size: int) -> np.ndarray:
         """The numbers of so many series, drawn at random."""
         return subset(self.task.strata, len(self.series), size, self.random)
@@ -92,8 +97,7 @@ class Bench:
         """The median distance between points that the RBF kernel sees, in its lengthscales; 1 where it is 0."""
         random = np.random.default_rng(0)
         rows = random.permutation(len(self.series))[:_MEDIAN_SERIES]
-        with in_precision("float64"):
-            points = kernel.points(preprocessor.paths([self.series[row] for row in rows]))
+        points = kernel.points(preprocessor.paths([self.series[row] for row in rows]))
         points = points[random.permutation(len(points))[:_MEDIAN_POINTS]]
         squares = np.sum(np.square(points[:, None] - points[None]), axis=2)
         median = float(np.sqrt(np.median(squares[np.triu_indices(len(points), 1)]))) if len(points) > 1 else 0.0

@@ -85,12 +85,12 @@ def _best_lifted(bench: Bench, kinds: Sequence[str]) -> LiftedCandidate:
 
 def _screened(bench: Bench, kind: str) -> list[LiftedCandidate]:
     """The best of a kind, by their evidence on as many series as the work allows."""
-    first = lifted.candidates(bench) if kind == "lifted" else windows.shapes(bench)
+    first = bench.affordable(lifted.candidates(bench) if kind == "lifted" else windows.shapes(bench))
     rows = bench.rows(bench.num_series(_WORK, [one.kernel for one in first]))
     bench.report(f"{kind}: {len(first)} candidates on {len(rows)} series")
     found = bench.screened(first, rows)
     if kind == "windows":
-        of_best = [other for one in found[:_SHAPES] for other in windows.variations(bench, one)]
+        of_best = bench.affordable([other for one in found[:_SHAPES] for other in windows.variations(bench, one)])
         found = sorted([*found, *bench.screened(of_best, rows)], key=lambda one: -one.evidence)
     bench.table += found
     return found[: _HALVED // 2]

@@ -30,8 +30,7 @@ def refined(bench: Bench, candidate: LiftedCandidate) -> LiftedCandidate:
         gpflow.set_trainable(kernel.variance, False)  # it has no effect but on the ridge
         flat = tf.constant(paths.reshape(len(paths), -1), tf.float32)
         found = _maximised(kernel, flat, labels, len(rows))
-        kernel = start.of_kernel(kernel) if found else start
-    return replace(candidate, kernel=kernel)
+        return replace(candidate, kernel=start.of_kernel(kernel)) if found else candidate
 
 
 def _maximised(kernel: gpflow.kernels.Kernel, flat: tf.Tensor, labels: np.ndarray, num_series: int) -> bool:
