@@ -127,23 +127,24 @@ class SignatureGP(BaseEstimator):
 
         :raises AttributeError: before ``fit``, and for a model that would not fit into memory.
         """
-        if not self.__sklearn_is_fitted__():
-            raise AttributeError(f"{type(self).__name__} has no model_ before fit.")
-        return self._sites if self.kernel_kind_ == "truncated" else self._process.model
+        return self._process.model if "_process" in self.__dict__ else self._sites
 
     @property
     def kernel_(self) -> gpflow.kernels.Kernel:
         """The kernel of ``model_``."""
-        return self.model_.kernel
+        return self._process.gpflow_kernel if "_process" in self.__dict__ else self._sites.kernel
 
     def __getattr__(self, name: str) -> Any:
+        """Say why a fitted attribute is missing. Python asks here also where ``model_`` raises an AttributeError."""
         kind = self.__dict__.get("kernel_kind_")
+        if name == "model_" and kind is not None:
+            raise AttributeError(self._process.too_large)
         if name in _OF_TRUNCATED and kind not in (None, "truncated"):
             raise AttributeError(
                 f'{name} belongs to fits of a truncated kernel, and this fit has kernel_kind_="{kind}": see model_, '
                 'candidates_ and validation_nlpp_, or fit with kernel="truncated".'
             )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}, or not before fit.")
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

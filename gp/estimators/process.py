@@ -49,6 +49,7 @@ class LeastSquaresProcess:
     """The variance of the noise."""
     root: np.ndarray | None
     """R, lower triangular, [M, M], or [C, M, M] where someone has trained the model further. None: not affordable."""
+    _gpflow_kernel: SignatureKernel | None = field(default=None, repr=False)
     _model: gpflow.models.SVGP | None = field(default=None, repr=False)
     _built: str = field(default="", repr=False)
 
@@ -114,23 +115,37 @@ class LeastSquaresProcess:
             K = k(tf.constant(self.inducing, tf.float64)).numpy()
         return _factor(K)
 
+    @property
+    def gpflow_kernel(self) -> SignatureKernel:
+        """The kernel of the model, in double precision; the same object in each call."""
+        if self._gpflow_kernel is None:
+            with float64():
+                self._gpflow_kernel = self.kernel.kernel(
+                    self.num_channels, variance=self.variance, tolerance=self.tolerance
+                )
+        return self._gpflow_kernel
+
+    @property
+    def too_large(self) -> str:
+        """Why there is no model."""
+        numbers = self.num_outputs * len(self.inducing) ** 2
+        return (
+            f"model_ must hold a covariance for each of {self.num_outputs} outputs, {8 * numbers / 1e9:.1f} GB with "
+            f"{len(self.inducing)} inducing series, so that it is not built: predict with the estimator itself, or fit "
+            "with a smaller num_inducing."
+        )
+
     def _build(self) -> gpflow.models.SVGP:
         if self.root is None:
-            numbers = self.num_outputs * len(self.inducing) ** 2
-            raise AttributeError(
-                f"model_ must hold a covariance for each of {self.num_outputs} outputs, {8 * numbers / 1e9:.1f} GB "
-                f"with {len(self.inducing)} inducing series, so that it is not built: predict with the estimator "
-                "itself, or fit with a smaller num_inducing."
-            )
+            raise AttributeError(self.too_large)
         C, M = self.num_outputs, len(self.inducing)
         with float64():
-            kernel = self.kernel.kernel(self.num_channels, variance=self.variance, tolerance=self.tolerance)
             q_mu = self.kuu_factor().T @ self.alpha / self.variance
             likelihood = gpflow.likelihoods.Gaussian(
                 variance=self.noise, variance_lower_bound=min(self.noise / 2, _LOWER_BOUND)
             )
             return gpflow.models.SVGP(
-                kernel,
+                self.gpflow_kernel,
                 likelihood,
                 InducingSequences(self.inducing.reshape(M, -1, self.num_channels).astype(np.float64)),
                 mean_function=gpflow.functions.Constant(self.offset),
@@ -153,6 +168,7 @@ class LeastSquaresProcess:
             variance=variance,
             noise=float(model.likelihood.variance.numpy()),
             root=model.q_sqrt.numpy(),
+            _gpflow_kernel=None,
             _model=None,
             _built="",
         )
@@ -161,7 +177,7 @@ class LeastSquaresProcess:
         return changed
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.current().__dict__, "_model": None, "_built": ""}
+        return {**self.current().__dict__, "_gpflow_kernel": None, "_model": None, "_built": ""}
 
 
 def whitened_root(factor: np.ndarray, explained: np.ndarray) -> np.ndarray:

@@ -85,9 +85,14 @@ class Bench:
         of_pair = sum(kernel.work(self.length, self.num_channels) for kernel in kernels) / 2
         return int(np.clip((work * self.options.effort / of_pair) ** 0.5, 40, 300))
 
+    @property
+    def is_hasty(self) -> bool:
+        """Whether little effort is asked for."""
+        return self.options.effort < _LITTLE_EFFORT
+
     def affordable(self, candidates: Sequence[LiftedCandidate]) -> list[LiftedCandidate]:
         """All of the candidates, or every fifth where little effort is asked for."""
-        return list(candidates)[:: 5 if self.options.effort < _LITTLE_EFFORT else 1]
+        return list(candidates)[:: 5 if self.is_hasty else 1]
 
     def rows(self, size: int) -> np.ndarray:
         """The numbers of so many series, drawn at random."""

@@ -13,7 +13,8 @@ from .candidate import TOLERANCE, Bench, LiftedCandidate
 
 _WORK = 6e8  # cells of one evaluation, at effort 1, without the gradient
 _DEVIATION = 0.7  # of the prior of the logarithm of each parameter: few series cannot tell many apart
-_STEPS = 8
+_STEPS = 8  # of L-BFGS
+_FEW_STEPS = 2  # where little effort is asked for
 _WORST = 1e10  # in place of a value that is not finite, from which the line search turns back
 
 
@@ -29,11 +30,12 @@ def refined(bench: Bench, candidate: LiftedCandidate) -> LiftedCandidate:
         kernel = start.kernel(bench.num_channels, tolerance=TOLERANCE)
         gpflow.set_trainable(kernel.variance, False)  # it has no effect but on the ridge
         flat = tf.constant(paths.reshape(len(paths), -1), tf.float32)
-        found = _maximised(kernel, flat, labels, len(rows))
+        steps = _FEW_STEPS if bench.is_hasty else _STEPS
+        found = _maximised(kernel, flat, labels, len(rows), steps)
         return replace(candidate, kernel=start.of_kernel(kernel)) if found else candidate
 
 
-def _maximised(kernel: gpflow.kernels.Kernel, flat: tf.Tensor, labels: np.ndarray, num_series: int) -> bool:
+def _maximised(kernel: gpflow.kernels.Kernel, flat: tf.Tensor, labels: np.ndarray, num_series: int, steps: int) -> bool:
     """Move the kernel's parameters to where the log density, with a prior around where they were, is largest."""
     parameters = [one for one in kernel.parameters if one.trainable]
     begin = [np.log(one.numpy()) for one in parameters]
@@ -70,7 +72,7 @@ def _maximised(kernel: gpflow.kernels.Kernel, flat: tf.Tensor, labels: np.ndarra
     start = np.append(np.zeros(sum(sizes)), np.log(0.03))
     bounds = [(-2.0, 2.0)] * sum(sizes) + [(np.log(1e-5), np.log(30.0))]
     found = scipy.optimize.minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS, "maxfun": 2 * _STEPS}
+        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps, "maxfun": 2 * steps}
     )
     assign(found.x)
     return found.fun < _WORST
