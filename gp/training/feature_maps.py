@@ -220,3 +220,9 @@ class Blocks:
                 f"features must be finite, got {phi[row, column]} for row {rows.start + row}, feature {column}: leave "
                 "such rows out, or scale the inputs so that nothing overflows."
             )
+
+
+def blocks_to_predict(of_rows: FeatureMap, X: Any, num_features: int, batch_size: int | None) -> Blocks:
+    """The blocks of rows at which a fit to ``num_features`` features is to predict, in one pass."""
+    rows = as_feature_rows(X, None, of_rows)
+    return Blocks(of_rows, rows, batch_size=batch_size, num_features=num_features, keep=False)

@@ -20,10 +20,10 @@ from gpflow.mean_functions import Constant
 from gpflow.models import SVGP
 
 from .._checks import described
-from .feature_maps import Blocks, FeatureMap, InducingFeatures, as_feature_rows, feature_map
+from .feature_maps import Blocks, FeatureMap, InducingFeatures, as_feature_rows, blocks_to_predict, feature_map
 from .logistic import LogisticRegression, fit_logistic
 from .ridge import Decomposition, leave_one_out, left_out_means
-from .targets import Targets, as_targets
+from .targets import Targets, as_targets, checked_positive
 
 _CALIBRATION_VARIANCE = 30.0  # of the prior of the calibration's coefficients: scikit-learn's C
 _SMALLEST_VARIANCE = 1e-12  # of a direction of q(u), where the prior's is 1
@@ -148,15 +148,12 @@ class LeastSquaresFit:
 
     def _calibration(self) -> LogisticRegression:
         if self.calibration is None:
-            what = (
-                "is a regression: take predict_y" if self.classes is None else "has calibrate=False: fit it with True"
-            )
-            raise TypeError(f"probabilities need a calibrated fit of labels, but this fit {what}.")
+            what = "a regression: take predict_y" if self.classes is None else "calibrate=False: fit with True"
+            raise TypeError(f"probabilities need a fit of labels with calibrate=True, got {what}.")
         return self.calibration
 
     def _blocks(self, X: Any, batch_size: int | None) -> Blocks:
-        rows = as_feature_rows(X, None, self.feature_map)
-        return Blocks(self.feature_map, rows, batch_size=batch_size, num_features=len(self.weights), keep=False)
+        return blocks_to_predict(self.feature_map, X, len(self.weights), batch_size)
 
 
 def fit_least_squares(
@@ -202,7 +199,7 @@ def fit_least_squares(
     of_rows, targets = feature_map(features), as_targets(y)
     blocks = Blocks(of_rows, as_feature_rows(X, targets.Y, of_rows), batch_size=batch_size)
     decomposition = Decomposition.of(blocks)
-    tried = decomposition.default_ridges(len(blocks)) if ridges is None else _checked(ridges)
+    tried = decomposition.default_ridges(len(blocks)) if ridges is None else checked_positive(ridges, "ridges")
     left_out = leave_one_out(blocks, decomposition, tried)
     scales = left_out.scales(shared=targets.classes is not None)
     log_densities = left_out.log_densities(scales)
@@ -225,15 +222,6 @@ def fit_least_squares(
         vectors=decomposition.vectors,
         feature_map=of_rows,
     )
-
-
-def _checked(ridges: Sequence[float]) -> np.ndarray:
-    found = np.atleast_1d(np.asarray(ridges))
-    if found.ndim != 1 or found.dtype.kind not in "iuf" or not found.size:
-        raise ValueError(f"ridges must be a sequence of positive numbers, got {ridges!r}: for instance [0.01, 0.1].")
-    if not (np.isfinite(found) & (found > 0)).all():
-        raise ValueError(f"ridges must be positive and finite, got {found.tolist()}: for instance [0.01, 0.1].")
-    return found.astype(float)
 
 
 def _calibrated(scores: np.ndarray, targets: Targets) -> LogisticRegression | None:
@@ -293,9 +281,12 @@ def _multiply(kernel: gpflow.kernels.Kernel, scale: float) -> None:
 def _cholesky(K: tf.Tensor) -> np.ndarray:
     """The factor as GPflow computes it, in the same dtype."""
     try:
-        return tf.linalg.cholesky(K).numpy().astype(float)
-    except tf.errors.InvalidArgumentError as error:
+        factor = tf.linalg.cholesky(K).numpy()
+    except tf.errors.InvalidArgumentError:
+        factor = np.array(np.nan)
+    if not np.isfinite(factor).all():
         raise ValueError(
             f"Kuu with a jitter of {default_jitter():g} must be positive definite in {K.dtype.name}, for GPflow "
             "factorises it: take fewer inducing variables, float64, or a larger gpflow.config.set_default_jitter."
-        ) from error
+        )
+    return factor.astype(float)

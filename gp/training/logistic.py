@@ -9,7 +9,6 @@ whose C is v, does the same.
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 import scipy.optimize
 import scipy.special
 
@@ -42,10 +41,11 @@ def fit_logistic(
     X: np.ndarray,
     numbers: np.ndarray,
     num_classes: int,
-    variance: float,
+    variance: float | np.ndarray,
     *,
     start: LogisticRegression | None = None,
     max_iterations: int = 500,
+    tolerance: float = 1e-6,
 ) -> LogisticRegression:
     """
     Fit by Newton's steps, or by L-BFGS where there are more than 2,500 coefficients.
@@ -53,9 +53,11 @@ def fit_logistic(
     :param X: [N, D].
     :param numbers: the number of each row's class, from 0, [N].
     :param num_classes: C.
-    :param variance: v, of the prior of the coefficients. The intercepts have none.
+    :param variance: v, of the prior of all coefficients, or of those of each of the D numbers, [D]. The intercepts have
+        none.
     :param start: where to start. None: zeros.
     :param max_iterations: the largest number of steps of L-BFGS.
+    :param tolerance: L-BFGS ends where no derivative, divided by N, is larger.
     """
     problem = _Problem(X, numbers, num_classes, variance)
     begin = np.zeros((X.shape[1] + 1, num_classes))
@@ -64,7 +66,9 @@ def fit_logistic(
         if num_classes == 2:
             begin -= begin[:, :1]
     begin = begin[:, problem.free]
-    found = _newton(problem, begin) if begin.size <= _NEWTONS_LARGEST else _lbfgs(problem, begin, max_iterations)
+    found = (
+        _newton(problem, begin) if begin.size <= _NEWTONS_LARGEST else _lbfgs(problem, begin, max_iterations, tolerance)
+    )
     parameters = problem.all_columns(found)
     return LogisticRegression(parameters[:-1], parameters[-1])
 
@@ -72,10 +76,11 @@ def fit_logistic(
 class _Problem:
     """What is minimised, divided by N, as a function of the free columns of [W; b], [D + 1, C or 1]."""
 
-    def __init__(self, X: np.ndarray, numbers: np.ndarray, num_classes: int, variance: float) -> None:
+    def __init__(self, X: np.ndarray, numbers: np.ndarray, num_classes: int, variance: float | np.ndarray) -> None:
         self.X, self.numbers, self.num_classes = X, numbers, num_classes
         self.free = slice(1 if num_classes == 2 else 0, num_classes)
-        self.precision = np.append(np.full(X.shape[1], 1.0 / (variance * len(X))), 0.0)[:, None]  # of W and b
+        precision = np.broadcast_to(1.0 / (np.asarray(variance) * len(X)), X.shape[1])
+        self.precision = np.append(precision, 0.0)[:, None]  # of W and b
 
     def all_columns(self, free: np.ndarray) -> np.ndarray:
         """With the first column's zeros, of two classes: [D + 1, C]."""
@@ -114,7 +119,7 @@ def _newton(problem: _Problem, at: np.ndarray) -> np.ndarray:
     for _ in range(100):
         H = problem.hessian(p)
         H[np.diag_indices_from(H)] += 1e-9 * np.trace(H) / len(H)  # one intercept of several is free
-        direction = scipy.linalg.solve(H, gradient.T.ravel(), assume_a="sym").reshape(at.T.shape).T
+        direction = np.linalg.solve(H, gradient.T.ravel()).reshape(at.T.shape).T
         slope, step = np.sum(gradient * direction), 1.0
         if slope < 1e-10:  # the value cannot fall by more
             break
@@ -129,11 +134,11 @@ def _newton(problem: _Problem, at: np.ndarray) -> np.ndarray:
     return at
 
 
-def _lbfgs(problem: _Problem, at: np.ndarray, max_iterations: int) -> np.ndarray:
+def _lbfgs(problem: _Problem, at: np.ndarray, max_iterations: int, tolerance: float) -> np.ndarray:
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient, _ = problem.loss(flat.reshape(at.shape))
         return value, gradient.ravel()
 
-    options = {"maxiter": max_iterations, "maxcor": 20, "gtol": 1e-6}
+    options = {"maxiter": max_iterations, "maxcor": 20, "gtol": tolerance}
     found = scipy.optimize.minimize(loss, at.ravel(), jac=True, method="L-BFGS-B", options=options)
     return found.x.reshape(at.shape)

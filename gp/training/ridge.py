@@ -77,11 +77,15 @@ class LeaveOneOut:
         return np.maximum(scales, _SMALLEST)
 
     def log_densities(self, scales: np.ndarray) -> np.ndarray:
-        """The log density of the left-out rows for each ridge, at scales where it is largest, [R]."""
-        num_rows, num_outputs = len(self.leverages), self.squares.shape[1]
-        of_scales = num_rows * np.sum(np.log(2 * np.pi * scales) + 1.0, axis=1)
+        """
+        The log density of the left-out rows for each ridge, at scales where it is largest, [R].
+
+        Outputs that do not vary, and that any ridge predicts without an error, are left out.
+        """
+        varies = self.squares.any(axis=0)
+        of_scales = len(self.leverages) * np.sum(np.log(2 * np.pi * scales[:, varies]) + 1.0, axis=1)
         of_rows = np.sum(np.log(self.ridges / _rest(self.leverages)), axis=0)
-        return -0.5 * (of_scales + num_outputs * of_rows)
+        return -0.5 * (of_scales + np.sum(varies) * of_rows)
 
 
 def leave_one_out(blocks: Blocks, decomposition: Decomposition, ridges: np.ndarray) -> LeaveOneOut:

@@ -1,5 +1,6 @@
-"""What a regression on features takes as its targets: numbers as they are, and labels as a column for each class."""
+"""What a fit to features takes: targets, numbers as they are or a column for each class of labels, and settings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,10 @@ def _of_numbers(y: np.ndarray) -> Targets:
     if not np.isfinite(Y).all():
         row, column = np.argwhere(~np.isfinite(Y))[0]
         raise ValueError(f"y must be finite, got {Y[row, column]} in row {row}: leave such rows out.")
-    offset = Y.mean(axis=0)
+    varies = np.ptp(Y, axis=0) > 0
+    if not varies.any():
+        raise ValueError(f"y must vary, got {Y[0].tolist()} in all of {len(Y)} rows: there is nothing to predict.")
+    offset = np.where(varies, Y.mean(axis=0), Y[0])  # the mean of equal numbers may be off by rounding
     return Targets(Y - offset, offset, None, None)
 
 
@@ -64,3 +68,17 @@ def _of_labels(y: np.ndarray) -> Targets:
         raise ValueError(f"y must hold at least two classes, got only {classes[0]!r}: add rows of another class.")
     frequencies = np.bincount(numbers) / len(numbers)
     return Targets(np.eye(len(classes))[numbers] - frequencies, frequencies, classes, numbers)
+
+
+def checked_positive(values: Sequence[float], name: str) -> np.ndarray:
+    """
+    Settings among which a fit chooses, as a vector.
+
+    :raises ValueError: for anything but positive numbers.
+    """
+    found = np.atleast_1d(np.asarray(values))
+    if found.ndim != 1 or found.dtype.kind not in "iuf" or not found.size:
+        raise ValueError(f"{name} must be a sequence of positive numbers, got {values!r}: for instance [0.01, 0.1].")
+    if not (np.isfinite(found) & (found > 0)).all():
+        raise ValueError(f"{name} must be positive and finite, got {found.tolist()}: for instance [0.01, 0.1].")
+    return found.astype(float)
