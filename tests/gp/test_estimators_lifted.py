@@ -48,8 +48,8 @@ def test_easy_classes(panel: Any, kernel: str) -> None:
     assert classifier.kernel_kind_ == kernel or kernel == "auto"
     kinds = {row["kind"] for row in classifier.candidates_}
     assert kinds >= ({"lifted", "windows"} if kernel == "auto" else {kernel})
-    scores = [row["validation_nlpp"] for row in classifier.candidates_ if row["validation_nlpp"] is not None]
-    assert classifier.validation_nlpp_ == min(scores) == classifier.candidates_[0]["validation_nlpp"]
+    assert classifier.candidates_[0]["kind"] == classifier.kernel_kind_
+    assert classifier.candidates_[0]["validation_nlpp"] == classifier.validation_nlpp_
 
 
 def test_it_is_gaussian_process_regression_on_the_classes(panel: Any, fitted: SignatureGPClassifier) -> None:
@@ -86,22 +86,23 @@ def test_probabilities(panel: Any, fitted: SignatureGPClassifier) -> None:
 
 @pytest.mark.parametrize("num_inducing", [7, 30])
 def test_sparse_fits(panel: Any, num_inducing: int) -> None:
-    """The posterior mean of the sparse process by dense algebra (Titsias 2009), and GPflow's SGPR."""
+    """The posterior of the sparse process by dense algebra (Titsias 2009, eq. 6)."""
     X, _ = panel
     y = X @ np.linspace(-1, 1, 16)
     fit = SignatureGPRegressor(**QUICK, num_inducing=num_inducing).fit(X, y)
     assert fit.num_inducing_ == num_inducing
-    model = fit.model_
-    data = fit.flat_paths(X), ((y - fit.y_mean_) / fit.y_scale_)[:, None]
-    sparse = gpflow.models.SGPR(
-        data, fit.kernel_, model.inducing_variable, noise_variance=model.likelihood.variance.numpy()
-    )
-    new = fit.flat_paths(X[:4] + 0.3)
-    mean, variance = sparse.predict_f(new)
-    found, deviation = fit.predict(X[:4] + 0.3, return_std=True)
-    np.testing.assert_allclose(found, mean[:, 0] * fit.y_scale_ + fit.y_mean_, atol=3e-3)  # GPflow's jitter
-    noise = model.likelihood.variance.numpy()
-    np.testing.assert_allclose(deviation**2, (variance[:, 0] + noise) * fit.y_scale_**2, rtol=1e-3, atol=1e-6)
+    model, k = fit.model_, fit.kernel_
+    noise, Y = model.likelihood.variance.numpy(), (y - fit.y_mean_) / fit.y_scale_
+    new = X[:4] + 0.3
+    Z = model.inducing_variable.flat(k)
+    Kuu, Kuf, Kus = k(Z).numpy(), k(Z, fit.flat_paths(X)).numpy(), k(Z, fit.flat_paths(new)).numpy()
+    A = noise * Kuu + Kuf @ Kuf.T
+    mean = Kus.T @ np.linalg.solve(A, Kuf @ Y)
+    reduction = np.sum(Kus * np.linalg.solve(Kuu, Kus), axis=0)
+    variance = k.variance - reduction + noise * np.sum(Kus * np.linalg.solve(A, Kus), axis=0)
+    found, deviation = fit.predict(new, return_std=True)
+    np.testing.assert_allclose(found, mean * fit.y_scale_ + fit.y_mean_, atol=2e-3)  # of 1; Kuu is nearly singular
+    np.testing.assert_allclose(deviation, np.sqrt(variance + noise) * fit.y_scale_, rtol=1e-2)
 
 
 def test_the_same_seed_gives_the_same_fit(panel: Any, fitted: SignatureGPClassifier) -> None:

@@ -80,10 +80,10 @@ class Bench:
         how = Preprocessing(scaling=scaling, base_point=False, time=False)
         return Preprocessor.fitted(how, self.series, max_length)
 
-    def num_series(self, work: float, kernels: Sequence[LiftedKernel]) -> int:
-        """How many series these kernels can be screened on for so much work, from 40 up to 300."""
+    def num_series(self, work: float, kernels: Sequence[LiftedKernel], *, most: int = 300) -> int:
+        """How many series these kernels can be screened on for so much work, from 40 up to ``most``."""
         of_pair = sum(kernel.work(self.length, self.num_channels) for kernel in kernels) / 2
-        return int(np.clip((work * self.options.effort / of_pair) ** 0.5, 40, 300))
+        return int(np.clip((work * self.options.effort / of_pair) ** 0.5, 40, most))
 
     @property
     def is_hasty(self) -> bool:

@@ -15,9 +15,10 @@ from .truncated import Choice, choose_truncated, quick_nlpp
 
 _WORK = 4e9  # cells of a screening, at effort 1: about five seconds on two cores
 _SHAPES = 3  # so many windows, the best by evidence, get other lengthscales and variances
-_HALVED = 12  # so many candidates are screened again on twice as many series
-_VALIDATED = 5  # so many candidates, the best by evidence, are validated
-_MOST_SERIES = 600  # in the screening of few candidates, and in the validation
+_OF_EACH_KIND = 6  # so many candidates of each kind, the best by evidence, are screened again on more series
+_VALIDATED = 5  # so many of these, the best by evidence, are validated
+_FEWEST, _MOST = 80, 600  # series for the second screening and the validation
+_GAIN = 0.02, 0.003  # of the NLPP, relative and in nats, for which refined parameters are taken
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,11 @@ class Found:
 
     kind: str
     candidate: LiftedCandidate | Choice
-    validation_nlpp: float
+
+    @property
+    def validation_nlpp(self) -> float:
+        """The NLPP by which it was chosen."""
+        return self.candidate.validation_nlpp
 
 
 def choose(
@@ -35,52 +40,43 @@ def choose(
     """
     Search as this package's docstring says.
 
-    :return: what has the lowest validation NLPP, and a table of all that was tried, best first.
+    :return: what was chosen, and a table of all that was tried, that first and the others by their validation NLPP.
     """
     bench = Bench(series, task, options, random, report)
     kinds = [kind for kind in options.kernels if kind != "truncated"]
     best = _best_lifted(bench, kinds) if kinds else None
-    table = [candidate.row() for candidate in bench.table]
-    if "truncated" in options.kernels:
-        promising = best is None or _is_promising(bench, best, series, task, options, random, report)
-        if promising:
-            choice, of_truncated = choose_truncated(series, task, options, random, report)
-            table += [{"kind": "truncated", **row} for row in of_truncated]
-            if best is None or choice.validation_nlpp < best.validation_nlpp:
-                return Found("truncated", choice, choice.validation_nlpp), _sorted(table)
+    table = _sorted([candidate.row() for candidate in bench.table])
+    if "truncated" in options.kernels and (best is None or _is_truncated_promising(bench, best)):
+        choice, of_truncated = choose_truncated(series, task, options, random, report)
+        rows = [{"kind": "truncated", **row} for row in of_truncated]
+        if best is None or choice.validation_nlpp < best.validation_nlpp:
+            return Found("truncated", choice), [*rows, *table]
+        table = _sorted([*table, *rows])
     assert best is not None
-    return Found(best.kernel.kind, best, best.validation_nlpp), _sorted(table)
+    chosen = best.row()
+    return Found(best.kernel.kind, best), [chosen, *(row for row in table if row != chosen)]
 
 
-def _is_promising(
-    bench: Bench,
-    best: LiftedCandidate,
-    series: Series,
-    task: Task,
-    options: Options,
-    random: np.random.Generator,
-    report: Callable[[str], None],
-) -> bool:
+def _is_truncated_promising(bench: Bench, best: LiftedCandidate) -> bool:
     """Whether a truncated kernel may be better than the best lifted one, which makes the whole search worth it."""
-    rows = _validation_rows(bench, [best])
-    nlpp = quick_nlpp(series, task, options, rows, random, report)
-    report(f"validation NLPP {nlpp:.4f} of the truncated kernel at a quick look, {best.validation_nlpp:.4f} lifted")
+    rows = _many_rows(bench, [best])
+    nlpp = quick_nlpp(bench.series, bench.task, bench.options, rows, bench.random, bench.report)
+    bench.report(f"validation NLPP {nlpp:.4f} of a truncated kernel at a quick look, {best.validation_nlpp:.4f} lifted")
     return nlpp < best.validation_nlpp
 
 
 def _best_lifted(bench: Bench, kinds: Sequence[str]) -> LiftedCandidate:
-    finalists = []
-    for kind in kinds:
-        finalists += _screened(bench, kind)
-    rows = _more_rows(bench, finalists)
-    finalists = bench.screened(finalists, rows)
-    rows = _validation_rows(bench, finalists[:_VALIDATED])
+    finalists = [candidate for kind in kinds for candidate in _screened(bench, kind)]
+    finalists = bench.screened(finalists, _many_rows(bench, finalists))
+    rows = _many_rows(bench, finalists[:_VALIDATED])
     found = [bench.validated(candidate, rows, "validated") for candidate in finalists[:_VALIDATED]]
-    found.sort(key=_nlpp)
-    found.append(bench.validated(refined(bench, found[0]), rows, "refined"))
+    best = min(found, key=lambda candidate: candidate.validation_nlpp)
+    found.append(bench.validated(refined(bench, best), rows, "refined"))
     known = {candidate.kernel for candidate in found}
     bench.table = found + [one for one in (*finalists, *bench.table) if one.kernel not in known]
-    return min(found, key=_nlpp)
+    # The gradient has seen the series that validate, so that a small gain means nothing.
+    gain = best.validation_nlpp - found[-1].validation_nlpp
+    return found[-1] if gain > _GAIN[0] * abs(best.validation_nlpp) + _GAIN[1] else best
 
 
 def _screened(bench: Bench, kind: str) -> list[LiftedCandidate]:
@@ -93,20 +89,13 @@ def _screened(bench: Bench, kind: str) -> list[LiftedCandidate]:
         of_best = bench.affordable([other for one in found[:_SHAPES] for other in windows.variations(bench, one)])
         found = sorted([*found, *bench.screened(of_best, rows)], key=lambda one: -one.evidence)
     bench.table += found
-    return found[: _HALVED // 2]
+    return found[:_OF_EACH_KIND]
 
 
-def _more_rows(bench: Bench, candidates: Sequence[LiftedCandidate]) -> np.ndarray:
-    size = bench.num_series(_WORK, [one.kernel for one in candidates])
-    return bench.rows(min(max(size, 2 * 40), _MOST_SERIES))
-
-
-def _validation_rows(bench: Bench, candidates: Sequence[LiftedCandidate]) -> np.ndarray:
-    return _more_rows(bench, candidates)
-
-
-def _nlpp(candidate: LiftedCandidate) -> float:
-    return candidate.validation_nlpp
+def _many_rows(bench: Bench, candidates: Sequence[LiftedCandidate]) -> np.ndarray:
+    """The numbers of the series on which these few candidates are compared."""
+    size = bench.num_series(_WORK, [one.kernel for one in candidates], most=_MOST)
+    return bench.rows(max(size, _FEWEST))
 
 
 def _sorted(table: list[dict]) -> list[dict]:
@@ -115,6 +104,7 @@ def _sorted(table: list[dict]) -> list[dict]:
         key=lambda row: (
             row["validation_nlpp"] is None,
             row["validation_nlpp"] or 0.0,
-            -np.inf if row["evidence"] is None else -row["evidence"],
+            row["evidence"] is None,
+            -(row["evidence"] or 0.0),
         ),
     )

@@ -12,7 +12,8 @@ from ..model import in_precision
 from .candidate import TOLERANCE, Bench, LiftedCandidate
 
 _WORK = 6e8  # cells of one evaluation, at effort 1, without the gradient
-_DEVIATION = 0.7  # of the prior of the logarithm of each parameter: few series cannot tell many apart
+_DEVIATION = 0.7  # of the prior of the logarithm of each parameter
+_DEVIATION_OF_CHANNELS = 0.35  # of those of several channels' lengthscales: few series cannot tell many apart
 _STEPS = 8  # of L-BFGS
 _FEW_STEPS = 2  # where little effort is asked for
 _WORST = 1e10  # in place of a value that is not finite, from which the line search turns back
@@ -40,6 +41,8 @@ def _maximised(kernel: gpflow.kernels.Kernel, flat: tf.Tensor, labels: np.ndarra
     parameters = [one for one in kernel.parameters if one.trainable]
     begin = [np.log(one.numpy()) for one in parameters]
     sizes = [one.size for one in begin]
+    deviations = [np.full(size, _DEVIATION_OF_CHANNELS if size > 1 else _DEVIATION) for size in sizes]
+    deviation = np.concatenate([*deviations, [1.0]])  # the ridge has no prior
 
     def assign(p: np.ndarray) -> None:
         for one, first, change in zip(parameters, begin, np.split(p[:-1], np.cumsum(sizes)[:-1]), strict=True):
@@ -63,8 +66,8 @@ def _maximised(kernel: gpflow.kernels.Kernel, flat: tf.Tensor, labels: np.ndarra
         ]
         change = p.copy()
         change[-1] = 0.0
-        total = float(value) - 0.5 * np.sum(np.square(change / _DEVIATION))
-        gradient = np.concatenate([*by_log, [float(slopes[-1])]]) - change / _DEVIATION**2
+        total = float(value) - 0.5 * np.sum(np.square(change / deviation))
+        gradient = np.concatenate([*by_log, [float(slopes[-1])]]) - change / deviation**2
         if not (np.isfinite(total) and np.isfinite(gradient).all()):
             return _WORST, np.zeros_like(p)
         return -total / num_series, -gradient / num_series
