@@ -12,20 +12,25 @@ from ..model import in_precision
 from .candidate import TOLERANCE, Bench, LiftedCandidate
 
 _WORK = 6e8  # cells of one evaluation, at effort 1, without the gradient
+_SERIES_OF_CHANNEL = 50  # fewer cannot tell the lengthscales of channels apart
 _DEVIATION = 0.7  # of the prior of the logarithm of each parameter
-_DEVIATION_OF_CHANNELS = 0.35  # of those of several channels' lengthscales: few series cannot tell many apart
+_DEVIATION_OF_CHANNELS = 0.35  # of those of several channels' lengthscales
 _STEPS = 8  # of L-BFGS
 _FEW_STEPS = 2  # where little effort is asked for
 _WORST = 1e10  # in place of a value that is not finite, from which the line search turns back
 
 
 def refined(bench: Bench, candidate: LiftedCandidate) -> LiftedCandidate:
-    """The candidate with better lengthscales, one for each channel, a better scale of time and a better variance."""
+    """
+    The candidate with a better lengthscale, a better scale of time and a better variance.
+
+    Where there are many series for each channel, each channel gets a lengthscale of its own.
+    """
     rows = bench.rows(min(bench.num_series(_WORK, [candidate.kernel]), 200))
     paths = candidate.preprocessor.paths([bench.series[row] for row in rows])
     labels = bench.task.labels[rows]
     start = candidate.kernel
-    if len(start.lengthscales) == 1:
+    if len(start.lengthscales) == 1 and len(rows) >= _SERIES_OF_CHANNEL * bench.num_channels:
         start = replace(start, lengthscales=start.lengthscales * bench.num_channels)
     with in_precision("float32"):
         kernel = start.kernel(bench.num_channels, tolerance=TOLERANCE)
