@@ -18,6 +18,7 @@ _SHAPES = 3  # so many windows, the best by evidence, get other lengthscales and
 _OF_EACH_KIND = 6  # so many candidates of each kind, the best by evidence, are screened again on more series
 _VALIDATED = 5  # so many of these, the best by evidence, are validated
 _FEWEST, _MOST = 80, 600  # series for the second screening and the validation
+_DOUBT = 0.1, 0.02  # by so much, relative and in nats, a quick look may be wrong about truncated kernels
 _GAIN = 0.02, 0.003  # of the NLPP, relative and in nats, for which refined parameters are taken
 
 
@@ -62,7 +63,7 @@ def _is_truncated_promising(bench: Bench, best: LiftedCandidate) -> bool:
     rows = _many_rows(bench, [best])
     nlpp = quick_nlpp(bench.series, bench.task, bench.options, rows, bench.random, bench.report)
     bench.report(f"validation NLPP {nlpp:.4f} of a truncated kernel at a quick look, {best.validation_nlpp:.4f} lifted")
-    return nlpp < best.validation_nlpp
+    return nlpp < best.validation_nlpp + _DOUBT[0] * abs(best.validation_nlpp) + _DOUBT[1]
 
 
 def _best_lifted(bench: Bench, kinds: Sequence[str]) -> LiftedCandidate:
