@@ -64,18 +64,18 @@ def signature_kernel(
     back on themselves in large steps this can exceed k: :class:`PowerSeries` says what to expect and what helps.
 
     A pair costs O(L1 L2 (D + K²)), where K is the degree of the power series. Whatever the batch, the memory beyond the
-    output is a row of the grid for each pair at work, of which a thread has as many as a SIMD register has lanes. The
-    gradient needs the edges of tiles of the grid as well: each thread keeps some 50 MB of them and computes the rest
-    again.
+    output is a row of the grid for each pair at work, of which a thread has as many as a SIMD register has lanes; under
+    a static kernel of distances each thread keeps up to 4 MB of increments, too. The gradient needs the edges of tiles
+    of the grid as well: each thread keeps some 50 MB of them and computes the rest again.
 
     With ``return_error`` a second sweep, of the reversed paths, estimates \|error\| by the rule that
     :class:`PowerSeries` states, and adds what the rounding of the paths' increments and their products can change. At
     the default tolerance 99 estimates of 100 exceed the true error, by a factor of about a hundred at the median. The
     estimate is infinite where it overflows. No gradient flows through it. For :class:`FiniteDifference` it counts the
     rounding only: the error of the scheme itself is far larger and is not in it. Values of a static kernel count as
-    computed to an ε of its largest value. The kernel takes two to three times as long with
-    the estimate, or ten times for one or two pairs of long paths, and each thread keeps up to 32 MB more. On a GPU the
-    argument is refused for now.
+    computed to an ε of its largest value. The kernel takes two to three times as long with the estimate, or ten times
+    for one or two pairs of long paths, and each thread keeps up to 32 MB more. On a GPU the argument is refused for
+    now.
 
     :param X: [..., L1, D], float32 or float64; there may be any number of leading axes, or none for a single pair.
     :param Y: [..., L2, D], of X's dtype and with the same leading axes; nothing is broadcast.
@@ -327,7 +327,7 @@ def _off_by(largest: tf.Tensor, x: Paths, y: Paths) -> tf.Tensor:
     rounding = 4.0 * machine_epsilon(largest.dtype) * largest  # a double difference has four of them
     if x.lengths is None or y.lengths is None:
         return rounding
-    return rounding / tf.cast(x.lengths * y.lengths, rounding.dtype)
+    return rounding / tf.cast(x.lengths, rounding.dtype) / tf.cast(y.lengths, rounding.dtype)
 
 
 def _slope_of(form: static_kernels.FusedForm) -> float:

@@ -128,10 +128,11 @@ class SignatureKernel(PathKernel):
         """
         if time_scale is None and time == "absolute":
             raise ValueError('time="absolute" needs a time_scale, got None: give for instance time_scale=0.1.')
-        # Before all else, as it says how many channels the static kernel sees.
-        self._lifting = Lifting(
+        lifting = Lifting(
             difference, window, dilation, stride, centre, scale, time=None if time_scale is None else time
         )
+        # Before all else, as it says how many channels the static kernel sees.
+        self.lifting = lifting if lifting.arguments() else None
         super().__init__(
             num_channels,
             channels=channels,
@@ -151,19 +152,15 @@ class SignatureKernel(PathKernel):
             self._set_level_variances(level_variances)
 
     @property
-    def lifting(self) -> Lifting:
-        """The options that change the points: difference, window, dilation, stride, centre, scale, and time or None."""
-        return self._lifting
-
-    @property
     def num_channels_of_points(self) -> int:
         """The number of channels of the points that the static kernel sees: window · D, and one more with time."""
-        return self._lifting.num_channels(self.num_channels_seen)
+        return self.num_channels_seen if self.lifting is None else self.lifting.num_channels(self.num_channels_seen)
 
     @property
     def what_lifts(self) -> list[str]:
         """The arguments without whose defaults there are no signature features. Empty: the kernel has features."""
-        return ([] if self.is_linear else ["static_kernel"]) + self._lifting.arguments()
+        static = [] if self.is_linear else ["static_kernel"]
+        return static if self.lifting is None else static + self.lifting.arguments()
 
     def _check_linear(self) -> None:
         super()._check_linear()
@@ -263,7 +260,7 @@ class SignatureKernel(PathKernel):
 
     def _scaled(self, *paths: tf.Tensor) -> list[tf.Tensor]:
         """As for any kernel of paths; windows are cut first, and so scaled later."""
-        return list(paths) if self._lifting.arguments() else super()._scaled(*paths)
+        return super()._scaled(*paths) if self.lifting is None else list(paths)
 
     def _pde_gram(self, x: tf.Tensor, y: tf.Tensor | None) -> tf.Tensor:
         """⟨S(x), S(y)⟩, lifted by the static kernel."""
@@ -281,27 +278,27 @@ class SignatureKernel(PathKernel):
 
     def _points(self, *paths: tf.Tensor) -> list[Paths]:
         """The scaled points of several sets of paths [..., L, D], for the static kernel to see."""
-        if not self._lifting.arguments():  # they have been scaled
+        if self.lifting is None:  # they have been scaled
             return [Paths(x, None) for x in paths]
-        cut = [self._lifting.windows(x) for x in paths]
+        cut = [self.lifting.windows(x) for x in paths]
         windows = [of_one for of_one, _ in cut]
         if is_stationary(self.static_kernel):
             offset = common_offset(*windows)
             windows = [of_one - offset for of_one in windows]
         return [
-            Paths(self._point_channels(of_one, x, counts), None if self._lifting.difference else counts)
+            Paths(self._point_channels(self.lifting, of_one, x, counts), None if self.lifting.difference else counts)
             for x, of_one, (_, counts) in zip(paths, windows, cut, strict=True)
         ]
 
-    def _point_channels(self, windows: tf.Tensor, x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    def _point_channels(self, lifting: Lifting, windows: tf.Tensor, x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
         """Windows [..., T, window, D] of paths x over the lengthscales, with time: [..., T, window * D (+ 1)]."""
         *leading, window, num_channels = sizes(windows)
         points = tf.reshape(windows, [*leading, window * num_channels])
-        if self.is_linear and self._lifting.difference:
+        if self.is_linear and lifting.difference:
             points -= offset_of_each(points)
         points /= self.lengthscales if self.lengthscales.shape.rank == 0 else tf.tile(self.lengthscales, [window])
         if self.time_scale is not None:
-            points = tf.concat([self.time_scale * self._lifting.times(x, counts)[..., None], points], axis=-1)
+            points = tf.concat([self.time_scale * lifting.times(x, counts)[..., None], points], axis=-1)
         return self._of_linear(points)
 
     def _basis(self, S: tf.Tensor, squared_norm: tf.Tensor | None = None) -> tf.Tensor:

@@ -48,6 +48,10 @@ STATIC: dict[str, tuple[Any, str, dict[str, float]]] = {
 }
 
 
+# Each option with two static kernels, and each of these with five options or so.
+CASES = [(name, list(STATIC)[(n + m) % len(STATIC)]) for n, name in enumerate(OPTIONS) for m in (0, 2)]
+
+
 def ragged(rng: np.random.Generator, lengths: list[int]) -> list[np.ndarray]:
     return [walks(rng, 1, length, 2)[0] for length in lengths]
 
@@ -58,11 +62,11 @@ def expected(options: dict[str, Any], static: str, x: np.ndarray, y: np.ndarray)
     difference = options.pop("difference", True)
     points = [point_kernels.lifted(path, lengthscales=LENGTHSCALES, **options) for path in (x, y)]
     _, name, parameters = STATIC[static]
-    return oracles.goursat(point_kernels.increments(name, *points, difference=difference, **parameters), degree=24)
+    p = point_kernels.increments(name, *points, difference=difference, **parameters)
+    return oracles.goursat(p, degree=24 if name == "linear" else 14)
 
 
-@pytest.mark.parametrize("static", STATIC)
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(("name", "static"), CASES)
 def test_kernel_of_explicit_points(name: str, static: str, rng: np.random.Generator) -> None:
     """Rows of unequal lengths; one path stands still, one is shorter than a window, and one channel may stand still."""
     x, y = ragged(rng, [9, 1, 4]), ragged(rng, [6, 5])
@@ -71,7 +75,10 @@ def test_kernel_of_explicit_points(name: str, static: str, rng: np.random.Genera
         2, lengthscales=LENGTHSCALES, variance=1.3, static_kernel=STATIC[static][0](), **OPTIONS[name]
     )
     K = 1.3 * np.array([[expected(OPTIONS[name], static, a, b) for b in y] for a in x])
-    of_x = 1.3 * np.array([[expected(OPTIONS[name], static, a, b) for b in x] for a in x])
+    upper = 1.3 * np.array(
+        [[expected(OPTIONS[name], static, a, b) if i <= j else 0.0 for j, b in enumerate(x)] for i, a in enumerate(x)]
+    )
+    of_x = upper + np.triu(upper, 1).T
     X, Y = flatten_paths(x), flatten_paths(y)
     close(kernel(X, Y), K, 1e-12)
     close(kernel(Y, X), K.T, 1e-12)
@@ -94,6 +101,7 @@ def test_gradients_against_differences(name: str, static: str, rng: np.random.Ge
     X, Y = flatten_paths(ragged(rng, [7, 7])), flatten_paths(ragged(rng, [5, 5, 5]))
     weights = rng.normal(size=(2, 3))
 
+    @tf.function(autograph=False)
     def loss(X: Any, Y: Any) -> tf.Tensor:
         return tf.reduce_sum(weights * kernel(X, Y)) + tf.reduce_sum(kernel(X, full_cov=False))
 
@@ -102,13 +110,18 @@ def test_gradients_against_differences(name: str, static: str, rng: np.random.Ge
         tape.watch(inputs)
         value = loss(*inputs)
     (dX, dY), of_variables = tape.gradient(value, (inputs, variables), unconnected_gradients="zero")
-    close(dX, oracles.central_differences(lambda X: loss(X, Y), X), 1e-7)
-    close(dY, oracles.central_differences(lambda Y: loss(X, Y), Y), 1e-7)
+    for gradient, place, array in ((dX, 0, X), (dY, 1, Y)):
+        direction = rng.normal(size=array.shape)
+
+        def moved(changed: np.ndarray, place: int = place) -> tf.Tensor:
+            return loss(*[tf.constant(changed) if n == place else each for n, each in enumerate(inputs)])
+
+        close(np.sum(gradient * direction), oracles.slope(moved, array, direction), 1e-7)
     for variable, gradient in zip(variables, of_variables, strict=True):
 
         def changed(value: np.ndarray, variable: tf.Variable = variable) -> tf.Tensor:
             variable.assign(value)
-            return loss(X, Y)
+            return loss(*inputs)
 
         kept = variable.numpy()
         close(gradient, oracles.central_differences(changed, np.array(kept)), 1e-7)

@@ -28,7 +28,7 @@ def kernel_of(name: str) -> tuple[Callable, dict[str, float]]:
 def expected(name: str, x: np.ndarray, y: np.ndarray, *, difference: bool = False) -> float:
     """The kernel of two paths in mpmath."""
     x, y = (point_kernels.without_tail(path.astype(float)) for path in (x, y))
-    return oracles.goursat(point_kernels.increments(name, x, y, difference=difference, **kernel_of(name)[1]), degree=24)
+    return oracles.goursat(point_kernels.increments(name, x, y, difference=difference, **kernel_of(name)[1]), degree=14)
 
 
 def ragged(rng: np.random.Generator, count: int, length: int, channels: int) -> np.ndarray:

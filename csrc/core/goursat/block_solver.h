@@ -52,7 +52,8 @@ class Packing {
         for (int64_t e = 0; e < size; ++e) to[e * lanes_] = path[e + channels] - path[e];
       } else {
         const Weights weights(paths, range[lane]);
-        for (int64_t e = 0; e < size; ++e) to[e * lanes_] = e < weights.length * channels ? path[e] * weights.weight : T(0);
+        const int64_t inside = weights.length * channels;
+        for (int64_t e = 0; e < size; ++e) to[e * lanes_] = e < inside ? path[e] * weights.weight : T(0);
       }
       if (!has_weights()) continue;
       const Weights weights(paths, range[lane]);
@@ -259,12 +260,24 @@ class BlockSolver {
   void forward_power_series(const Block<T>& block, int used, Outcome<T>* seen, Plan* plan) {
     Reach<T> reaches[kMaxLanes];
     T* ranges = ranges_.template reserve_numbers<T>((block.rows + block.columns) * loops_.lanes);
-    loops_.reach(block, scratch_.reserve(loops_.reach_scratch(block)), ranges, reaches);
+    T* known = place_for_increments(block);
+    loops_.reach(block, scratch_.reserve(loops_.reach_scratch(block)), known, ranges, reaches);
+    Block<T> measured = block;
+    measured.known = known;
     const auto solve = [&](const Resolution& now) {
-      sweep(block, {true, now.degree, now.refinement, Gradient::kAdjoint}, ranges, seen);
+      sweep(measured, {true, now.degree, now.refinement, Gradient::kAdjoint}, ranges, seen);
       return true;
     };
     resolve(reaches, used, seen, plan, solve);
+  }
+
+  // For the increments that the look at their reach has to form, so that sweeps need not form them again: null where that
+  // costs less than to keep them, or where they are many.
+  T* place_for_increments(const Block<T>& block) {
+    constexpr int64_t kMost = (int64_t{4} << 20) / sizeof(T);
+    const int64_t numbers = block.rows * block.columns * loops_.lanes;
+    const bool are_cheap = block.kind == IncrementsKind::kLinear || block.kind == IncrementsKind::kGiven;
+    return are_cheap || numbers == 0 || numbers > kMost ? nullptr : known_.template reserve_numbers<T>(numbers);
   }
 
   // Sweeps at finer and finer resolutions until all lanes meet the tolerance. sweep(resolution) returns false where
@@ -278,6 +291,7 @@ class BlockSolver {
       if (plan[lane] < 0) continue;
       reach.largest = std::max(reach.largest, reaches[lane].largest);
       reach.moment = std::max(reach.moment, reaches[lane].moment);
+      reach.cubes = std::max(reach.cubes, reaches[lane].cubes);
     }
     const ResolutionSearch<T> search(solver_.tolerance, reach);
     Resolution now = search.first();
@@ -311,7 +325,7 @@ class BlockSolver {
 
   const GoursatLoops<T>& loops_;
   const Solver solver_;
-  Scratch scratch_, ranges_, kept_;
+  Scratch scratch_, ranges_, kept_, known_;
   bool is_keeping_ = false;  // whether sweeps keep what weigh needs
 };
 

@@ -35,6 +35,8 @@ struct Block {
   const T *x_rounding = nullptr, *y_rounding = nullptr;
   // kGiven: [rows][columns] for each lane.
   const T* given[kMaxLanes] = {};
+  // Null, or the increments of a static kernel of points as `reach` left them, [rows][columns][lanes]: forward only.
+  const T* known = nullptr;
 };
 
 // The points of two paths, [rows + 1][channels] and [columns + 1][channels].
@@ -57,6 +59,7 @@ template <class T>
 struct Reach {
   T largest = 0;  // range of the partial sums of p along a row or column
   T moment = 0;   // the sum over all rows and columns of the kReachMoment-th powers of their ranges
+  T cubes = 0;    // of their third powers
 };
 constexpr int kReachMoment = 5;
 
@@ -87,8 +90,9 @@ template <class T>
 struct GoursatLoops {
   int lanes;
   // Overwrites ranges, [rows + columns][lanes], by the ranges of the block's rows and then of its columns at no
-  // refinement, and reach by what they come to in each lane. scratch: reach_scratch(block) bytes.
-  void (*reach)(const Block<T>& block, void* scratch, T* ranges, Reach<T>* reach);
+  // refinement, and reach by what they come to in each lane. known: null, or memory for Block's. scratch:
+  // reach_scratch(block) bytes.
+  void (*reach)(const Block<T>& block, void* scratch, T* known, T* ranges, Reach<T>* reach);
   int64_t (*reach_scratch)(const Block<T>& block);
   // ranges: as reach leaves them. Only a power series reads them. kept: null, or kept_size(block, scheme) bytes, which
   // are overwritten by what weigh needs to know.

@@ -28,10 +28,12 @@ class PackedGoursat {
   class BlockIncrements {
    public:
     BlockIncrements(const Block<T>& block, const BlockGradient<T>* gradient)
-        : kind_(block.kind), linear_(block, gradient), rbf_(block, gradient), matern12_(block, gradient),
-          matern32_(block, gradient), matern52_(block, gradient), given_(block, gradient) {}
+        : kind_(block.kind), is_known_(block.known != nullptr), known_(block), linear_(block, gradient),
+          rbf_(block, gradient), matern12_(block, gradient), matern32_(block, gradient), matern52_(block, gradient),
+          given_(block, gradient) {}
 
     const Increments<V>& get() const {
+      if (is_known_) return known_;
       switch (kind_) {
         case IncrementsKind::kLinear: return linear_;
         case IncrementsKind::kRbf: return rbf_;
@@ -44,6 +46,8 @@ class PackedGoursat {
 
    private:
     const IncrementsKind kind_;
+    const bool is_known_;
+    const KnownIncrements<V> known_;
     const LinearIncrements<V> linear_;
     const PointIncrements<Rbf, V, V> rbf_;
     const PointIncrements<Matern12, V, V> matern12_;
@@ -213,10 +217,11 @@ class PackedGoursat {
     return arena.used();
   }
 
-  static void reach(const Block<T>& block, void* scratch, T* ranges, Reach<T>* result) {
+  static void reach(const Block<T>& block, void* scratch, T* known, T* ranges, Reach<T>* result) {
     const BlockIncrements increments(block, nullptr);
     Arena arena(scratch);
-    BlockReach<V>(block, arena).measure(increments.get(), reinterpret_cast<V*>(ranges), result);
+    BlockReach<V>(block, arena)
+        .measure(increments.get(), reinterpret_cast<V*>(known), reinterpret_cast<V*>(ranges), result);
   }
 
   static int64_t forward_scratch(const Block<T>& block, const Scheme& scheme) {

@@ -27,11 +27,13 @@ struct Range {
 // What Reach gathers, in every lane.
 template <class V>
 struct LaneReach {
-  V largest{0.0}, moment{0.0};
+  V largest{0.0}, moment{0.0}, cubes{0.0};
   SIGKERNEL_INLINE void add(V range) {
     largest = max(largest, range);
-    V power = range;
-    SIGKERNEL_UNROLL for (int k = 1; k < kReachMoment; ++k) power *= range;
+    const V square = range * range;
+    V power = range * square;
+    cubes += power;
+    SIGKERNEL_UNROLL for (int k = 3; k < kReachMoment; k += 2) power *= square;
     moment += power;
   }
 };
@@ -46,20 +48,23 @@ class BlockReach {
       : rows_(block.rows), columns_(block.columns), p_(arena.take<V>(smaller(columns_, kTile) * kTile)),
         column_ranges_(arena.take<Range<V>>(columns_)) {}
 
-  // Measures the whole grid also where only half of it is swept. ranges: [rows + columns], overwritten by those of the
-  // rows and then of the columns. result: [lanes], overwritten.
-  void measure(const Increments<V>& increments, V* ranges, Reach<T>* result) const {
+  // Measures the whole grid also where only half of it is swept. known: null, or [rows][columns], overwritten by the
+  // increments. ranges: [rows + columns], overwritten by those of the rows and then of the columns. result: [lanes],
+  // overwritten.
+  void measure(const Increments<V>& increments, V* known, V* ranges, Reach<T>* result) const {
     for (int64_t j = 0; j < columns_; ++j) column_ranges_[j] = Range<V>();
     for (int64_t i = 0; i < rows_; i += kTile) {
       const int64_t height = smaller(kTile, rows_ - i);
       Range<V> row_ranges[kTile];
-      for (int64_t j = 0; j < columns_; j += kTile) {
-        const int64_t width = smaller(kTile, columns_ - j);
-        increments.read({i, height, j, width}, p_);
+      const int64_t step = known == nullptr ? kTile : larger(columns_, 1);  // kept increments are whole rows
+      V* p = known == nullptr ? p_ : known + i * columns_;
+      for (int64_t j = 0; j < columns_; j += step) {
+        const int64_t width = smaller(step, columns_ - j);
+        increments.read({i, height, j, width}, p);
         for (int64_t a = 0; a < height; ++a)
           for (int64_t b = 0; b < width; ++b) {
-            row_ranges[a].add(p_[a * width + b]);
-            column_ranges_[j + b].add(p_[a * width + b]);
+            row_ranges[a].add(p[a * width + b]);
+            column_ranges_[j + b].add(p[a * width + b]);
           }
       }
       for (int64_t a = 0; a < height; ++a) ranges[i + a] = row_ranges[a].width();
@@ -67,7 +72,8 @@ class BlockReach {
     for (int64_t j = 0; j < columns_; ++j) ranges[rows_ + j] = column_ranges_[j].width();
     LaneReach<V> lanes;
     for (int64_t i = 0; i < rows_ + columns_; ++i) lanes.add(ranges[i]);
-    for (int lane = 0; lane < V::kLanes; ++lane) result[lane] = {lanes.largest[lane], lanes.moment[lane]};
+    for (int lane = 0; lane < V::kLanes; ++lane)
+      result[lane] = {lanes.largest[lane], lanes.moment[lane], lanes.cubes[lane]};
   }
 
  private:
@@ -109,6 +115,7 @@ Reach<typename V::Scalar> reach_of_pair(const PathPair<typename V::Scalar>& pair
   for (int lane = 0; lane < V::kLanes; ++lane) {
     reach.largest = max(reach.largest, lanes.largest[lane]);
     reach.moment += lanes.moment[lane];
+    reach.cubes += lanes.cubes[lane];
   }
   return reach;
 }

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "core/host_device.h"
+#include "core/inverse_factorials.h"
 
 namespace sigkernel {
 
@@ -104,8 +105,9 @@ SIGKERNEL_INLINE Pack<T, W> exp_of_negative(Pack<T, W> x) {
   const V shifted = clamped * V(1.4426950408889634074) + V(kShift);
   const V n = shifted - V(kShift);
   const V f = clamped - n * V(kHigh) - n * V(kLow);
-  V sum(1);
-  SIGKERNEL_UNROLL for (int k = kTerms; k >= 1; --k) sum = V(1) + sum * f * V(1.0 / k);
+  constexpr InverseFactorials<kTerms> inverse{};
+  V sum(inverse.value[kTerms]);
+  SIGKERNEL_UNROLL for (int k = kTerms - 1; k >= 0; --k) sum = V(inverse.value[k]) + sum * f;
   const V power(reinterpret_cast<typename V::Register>((reinterpret_cast<Bits>(shifted.value) << kMantissa) +
                                                        reinterpret_cast<Bits>(V(1).value)));
   return x.value < V(kSmallest).value ? V(0).value : (sum * power).value;
