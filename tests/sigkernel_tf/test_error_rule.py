@@ -63,7 +63,7 @@ def test_a_tolerance_takes_the_place_of_epsilon(tolerance: float, quadruple: Ora
 
 # Spikes that both paths have, with products of up to 58, and oscillations with steps as large as they are, of which the
 # products in a row change their signs.
-WORST_OF_THE_PAIRS = [374, 864, 972, 1614]
+WORST_OF_THE_PAIRS = [374, 864, 972, 1614, 1939]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -89,14 +89,16 @@ def noise_in_one_channel(count: int, length: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_rule_holds_for_noise_in_one_channel(dtype: type, quadruple: Oracle) -> None:
-    problems = noise_in_one_channel(8, 16)
+    """Of 4,000 problems those that lose the most, 3,500 epsilons without a refinement."""
+    problems = noise_in_one_channel(4000, 16)
+    problems = [problems[n] for n in (1936, 2277, 2645, 3240, 3664, 3861, 3883)]
     assert np.max(errors_in_epsilons(problems, quadruple(problems), dtype)) <= MULTIPLE
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_rule_holds_for_long_noise_in_one_channel(dtype: type, quadruple: Oracle) -> None:
-    problems = noise_in_one_channel(60, 46)
+    problems = noise_in_one_channel(20, 46)
     assert np.max(errors_in_epsilons(problems, quadruple(problems), dtype)) <= MULTIPLE
 
 

@@ -19,7 +19,7 @@ class CellInspection : public Inspection<Rule, V> {
  public:
   // largest: |p| in the largest cell. Only cells of nearly its size are worth a look.
   void start(V largest) {
-    large_ = max(largest * V(0.7), V(kSmallCell));
+    large_ = max(largest * V(0.6), V(kSmallCell));
     is_looking_ = any_above(largest, large_);
     growth_ = V(1);
     V term(1);
