@@ -11,6 +11,7 @@
 #include "core/goursat/inspection.h"
 #include "core/goursat/loops.h"
 #include "core/goursat/node_sizes.h"
+#include "core/goursat/tiling.h"
 #include "core/simd/pack.h"
 
 namespace sigkernel {
@@ -25,17 +26,11 @@ namespace {  // nothing here may meet another instruction set's at link time
 //
 // In extended range the exponents of edges stand behind them: of a row one for each tile, of a column one.
 template <class Rule, class V>
-class Sweep {
+class Sweep : private Tiling {
  public:
   // tape: packs that a cell leaves for the way back; 0 for a sweep that goes forward only.
   Sweep(const Grid& grid, const Increments<V>& increments, int tape, Arena& arena, bool extended = false)
-      : grid_(grid), increments_(increments), arena_(arena), extended_(extended), rows_(grid.fine_rows()),
-        columns_(grid.fine_columns()) {
-    const bool is_small = rows_ * columns_ * (tape + 2) * static_cast<int64_t>(sizeof(V)) <= kSmallTape;
-    const bool is_one_tile = tape > 0 && is_small && !extended;
-    const int64_t height = extended ? kExtendedTile : tape > 0 || grid.symmetric ? kTile : kTile / 2;
-    tile_rows_ = is_one_tile ? larger(rows_, 1) : height;
-    tile_columns_ = is_one_tile ? larger(columns_, 1) : extended ? kExtendedTile : kTile;
+      : Tiling(tiled(grid, tape, extended)), increments_(increments), arena_(arena), extended_(extended) {
     row_size_ = columns_ * kSize + (extended ? tile_columns() : 0);
     column_size_ = tile_rows_ * kSize + (extended ? 1 : 0);
     row_ = arena.take<V>(row_size_);
@@ -44,9 +39,8 @@ class Sweep {
     dropped_ = arena.take<V>(tile_columns());
   }
 
-  // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends;
-  // `nodes` sees U at the nodes.
-  // ranges: of the coarse rows, then the columns, and the largest |p|, for an inspection that looks. An infinity or NaN
+  // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends, `nodes` U
+  // at the nodes. ranges: of the coarse rows, then the columns, and the largest |p|, for an inspection that looks. An infinity or NaN
   // never leads back to a finite number, so a refined sweep, whose cells are many, ends as soon as no lane has a finite
   // number left.
   template <class Inspect, class Nodes>
@@ -140,33 +134,17 @@ class Sweep {
   static constexpr int64_t kSmallTape = kSize > 2 ? 3584 << 10 : 640 << 10;
   static constexpr int64_t kKept = int64_t{48} << 20;      // bytes of the edges along tiles
 
-  struct Tile {
-    int64_t row, rows, column, columns;
-    bool on_diagonal;
-  };
+  static Tiling tiled(const Grid& grid, int tape, bool extended) {
+    if (extended) return {grid, kExtendedTile, kExtendedTile};
+    const int64_t rows = grid.fine_rows(), columns = grid.fine_columns();
+    if (tape > 0 && rows * columns * (tape + 2) * static_cast<int64_t>(sizeof(V)) <= kSmallTape) {
+      return {grid, larger(rows, 1), larger(columns, 1)};
+    }
+    return {grid, tape > 0 || grid.symmetric ? kTile : kTile / 2, kTile};
+  }
 
   template <class Inspect>
   static constexpr bool looks() { return !std::is_same_v<Inspect, NoInspection>; }
-
-  int64_t coarse(int64_t fine) const { return grid_.refinement == 0 ? fine : (fine >> grid_.refinement) + 2; }
-  int64_t tile_row_count() const { return parts_of(rows_, tile_rows_); }
-  int64_t tile_columns() const { return parts_of(columns_, tile_columns_); }
-
-  Tile tile(int64_t I, int64_t J) const {
-    const int64_t row = I * tile_rows_, column = J * tile_columns_;
-    return {row, smaller(tile_rows_, rows_ - row), column, smaller(tile_columns_, columns_ - column),
-            grid_.symmetric && I == J};
-  }
-
-  Cells coarse_cells(const Tile& t) const {
-    const int r = grid_.refinement;
-    const int64_t row = t.row >> r, column = t.column >> r;
-    return {row, ((t.row + t.rows - 1) >> r) - row + 1, column, ((t.column + t.columns - 1) >> r) - column + 1};
-  }
-
-  static void copy(const V* from, int64_t count, V* to) {
-    for (int64_t i = 0; i < count; ++i) to[i] = from[i];
-  }
 
   V* row_exponents(V* row) const { return row + columns_ * kSize; }
   V* column_exponent(V* column) const { return column + tile_rows_ * kSize; }
@@ -408,11 +386,10 @@ class Sweep {
     Backward::leave_diagonal(top, right);
   }
 
-  const Grid grid_;
   const Increments<V>& increments_;
   Arena& arena_;
   const bool extended_;
-  int64_t rows_, columns_, tile_rows_, tile_columns_, row_size_, column_size_, strip_tiles_ = 1;
+  int64_t row_size_, column_size_, strip_tiles_ = 1;
   InspectionUnit<V> unit_;
   V *row_, *column_, *p_, *dropped_;
   V *strip_rows_ = nullptr, *kept_rows_ = nullptr, *kept_columns_ = nullptr, *tile_row_edges_ = nullptr;
