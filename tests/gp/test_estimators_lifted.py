@@ -11,11 +11,29 @@ import numpy as np
 import pytest
 import scipy.special
 from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sigkernel_tf.gp import InducingSequences, Preprocessing, SignatureGPClassifier, SignatureGPRegressor
 from sigkernel_tf.gp.estimators import process as process_module
 
+ANY_LENGTH = "series of any length are predicted, so the number of columns of a 2-D X (time steps) is not fixed by fit"
+NOT_APPLICABLE = {
+    "check_n_features_in": ANY_LENGTH,
+    "check_n_features_in_after_fitting": ANY_LENGTH,
+    "check_classifiers_train": ANY_LENGTH,
+    "check_regressors_train": "y is the value at one time step, which is not what the kernels are for",
+    "check_sample_weight_equivalence_on_dense_data": "a weight counts in the fit; the scaling of series knows none",
+}
 QUICK: dict[str, Any] = {"kernel": "lifted", "effort": 0.01, "random_state": 0}
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [SignatureGPClassifier(kernel="lifted", effort=0.005), SignatureGPRegressor(kernel="windows", effort=0.005)],
+    expected_failed_checks=lambda _: NOT_APPLICABLE,
+)
+def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
 
 
 @pytest.fixture(scope="module")
