@@ -12,7 +12,7 @@ from sigkernel_tf.goursat import Solver, solver_attributes
 RNG = np.random.default_rng(7)
 # What no forward operation writes: too negative or too small a degree, one between those of the ladder, one above it,
 # too large a refinement, and the two marks of a pair that was not solved.
-FORGED = [-1, -2, -(2**31), 0, 3, 11, 49, 255, 4 | 9 << 8, 4 | 31 << 8, 4 | 1 << 16, 2**31 - 1]
+FORGED = [-1, -2, -(2**31), 0, 1, 11, 49, 255, 4 | 9 << 8, 4 | 31 << 8, 4 | 1 << 16, 2**31 - 1]
 
 
 def paths(dtype: tf.DType, count: int = 3, length: int = 5) -> tf.Tensor:
