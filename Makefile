@@ -20,6 +20,19 @@ space := $(empty) $(empty)
 CHOICE = $(subst $(space),-,$(subst ;,-,$(SIGKERNEL_TF_CUDA)-$(SIGKERNEL_TF_CUDA_ARCHS)))
 BUILT = $(VENV)/built$(if $(SIGKERNEL_TF_CUDA)$(SIGKERNEL_TF_CUDA_ARCHS),-cuda-$(CHOICE))
 
+# An environment keeps the Python that it was made with: another one that is asked for would be ignored.
+ifneq ($(origin PYTHON),file)
+ifneq ($(wildcard $(BIN)/python),)
+VERSION_OF = $(shell $(1) -c "import sys; print('%d.%d' % sys.version_info[:2])")
+ifneq ($(call VERSION_OF,$(PYTHON)),$(call VERSION_OF,$(BIN)/python))
+ifeq ($(filter clean,$(MAKECMDGOALS)),)
+$(error $(VENV) has Python $(call VERSION_OF,$(BIN)/python), but PYTHON=$(PYTHON) is $(call VERSION_OF,$(PYTHON)): \
+	run make clean first, or make another environment with VENV=/elsewhere)
+endif
+endif
+endif
+endif
+
 .PHONY: demo test test-slow test-ci test-backends results million docs lint types hooks wheel sdist check-wheel check-sdist \
 	release core environment clean
 .NOTPARALLEL:  # two pips must not write to one environment at once

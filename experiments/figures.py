@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sigkernel_tf.gp.data.checked_files import read_arrays
+from sigkernel_tf.gp.data.checked_files import read_arrays, replacing
 from sigkernel_tf.gp.interpretation import RelevantWord, WordRelevance
 
 from .datasets import DESCRIPTIONS
@@ -65,8 +65,14 @@ def _draw_predictions(result: dict[str, Any], file: Path, stem: Path) -> list[Pa
 def _save(figure: Figure, stem: Path) -> list[Path]:
     files = [stem.with_name(stem.name + ending) for ending in _FORMATS]
     for file in files:
-        figure.savefig(file, dpi=150)
+        _draw(figure, file)
     return files
+
+
+def _draw(figure: Figure, file: Path) -> None:
+    """Replace a picture in one step; the name's ending chooses the format."""
+    with replacing(file) as temporary:
+        figure.savefig(temporary, dpi=150, format=file.suffix[1:] or "png")
 
 
 def _title(result: dict[str, Any]) -> str:
@@ -211,7 +217,7 @@ def accuracy_against_iterations(result_file: Path, picture: Path) -> None:
     for axes in (accuracy, nlpp):
         _dress(axes, result["options"]["iterations"])
     nlpp.legend(*_once(nlpp), frameon=False)
-    figure.savefig(picture, dpi=150)
+    _draw(figure, picture)
 
 
 def _line(

@@ -17,13 +17,18 @@ _library.ops()  # needed to load a SavedModel that holds the operations
 # Names that a model does not need, and the package where each is defined.
 _HOME = {
     "Evaluation": "prediction",
+    "LeastSquaresFit": "training",
     "MonitorPoint": "training",
     "Preprocessing": "estimators",
     "SignatureGPClassifier": "estimators",
     "SignatureGPRegressor": "estimators",
+    "SoftmaxMode": "training",
     "TrainingOptions": "training",
     "TrainingResult": "training",
     "evaluate": "prediction",
+    "fit_least_squares": "training",
+    "fit_softmax_mode": "training",
+    "leave_one_out_log_density": "training",
     "path_dataset": "data",
     "predict_in_batches": "prediction",
     "predict_probabilities": "prediction",

@@ -1,4 +1,4 @@
-"""Checks of arguments that need no TensorFlow: whole numbers, the shapes of paths, and masks."""
+"""Checks of arguments that need no TensorFlow: whole numbers, switches, the shapes of paths, and masks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +23,18 @@ def as_int(value: Any, name: str, smallest: int) -> int:
     if value < smallest:
         raise ValueError(f"{name} must be at least {smallest}, got {value}.")
     return int(value)
+
+
+def as_bool(value: Any, name: str) -> bool:
+    """
+    ``value``, a boolean of Python or NumPy, as Python's. Anything else has a truth, too, but perhaps not the one meant.
+
+    :param name: of the argument, for the error.
+    :raises TypeError: for anything but True and False.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
 
 
 def check_path_shape(shape: Sequence[int | None], name: str, variable: str) -> None:

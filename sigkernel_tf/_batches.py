@@ -50,18 +50,20 @@ def merged(tensor: tf.Tensor, axes: int = 2) -> tf.Tensor:
 
 
 @tf.autograph.experimental.do_not_convert  # map_fn would otherwise have AutoGraph convert the function at every call
-def gram_of_each(function: Callable[..., Any], *paths: tf.Tensor, num_results: int = 1) -> Any:
+def gram_of_each(function: Callable[..., Any], *paths: tf.Tensor, num_sides: int, num_results: int = 1) -> Any:
     """
     Gram matrices of paths with leading axes, computed one after the other.
 
     :param function: takes paths [N, L1, D], or these and [M, L2, D], and returns [N, M], or a tuple of several.
-    :param paths: [..., N, L1, D], or these and [..., M, L2, D], with the same leading axes.
+    :param paths: [..., N, L1, D], or these and [..., M, L2, D], with the same leading axes; after them there may be
+        more tensors of the same rank, one for each of them.
+    :param num_sides: 1 or 2, how many of the tensors are paths.
     :param num_results: how many matrices the function returns.
     :return: [..., N, M], or a tuple of several.
     """
     if any(tensor.shape.rank in (None, 3) for tensor in paths):
         return function(*paths)
-    spec = tf.TensorSpec([paths[0].shape[-3], paths[-1].shape[-3]], paths[0].dtype)
+    spec = tf.TensorSpec([paths[0].shape[-3], paths[num_sides - 1].shape[-3]], paths[0].dtype)
     specs = spec if num_results == 1 else (spec,) * num_results
 
     def one_after_the_other(*batches: tf.Tensor) -> Any:
@@ -69,7 +71,7 @@ def gram_of_each(function: Callable[..., Any], *paths: tf.Tensor, num_results: i
         count = sizes(batches[0])[0]
         if not isinstance(count, int) or count == 0:  # map_fn needs one batch at least, to learn the shape
             extra = tf.cast(tf.equal(count, 0), tf.int32)
-            batches = tuple(tf.pad(batch, [[0, extra], [0, 0], [0, 0], [0, 0]]) for batch in batches)
+            batches = tuple(tf.pad(batch, [[0, extra], [0, 0], [0, 0], [0, 0]], constant_values=1) for batch in batches)
         grams = tf.map_fn(lambda of_one: function(*of_one), batches, fn_output_signature=specs)
         return tf.nest.map_structure(lambda of_all: of_all[:count], grams)
 

@@ -95,12 +95,6 @@ def as_batches(value: Any, name: str, *, sets: bool = False) -> tf.Tensor:
     return paths
 
 
-def check_return_error(value: Any) -> None:
-    """:raises TypeError: for anything but True and False."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"return_error must be True or False, got {value!r}.")
-
-
 def check_same_dtype(first: tf.Tensor, second: tf.Tensor, names: str) -> None:
     """:raises TypeError: where the dtypes differ."""
     if first.dtype != second.dtype:

@@ -81,6 +81,11 @@ def _load(library: Path, version_file: Path) -> ModuleType:
         ) from error
 
 
+def sees_gpu() -> bool:
+    """Whether an operation may be placed on a GPU."""
+    return bool(tf.config.get_visible_devices("GPU"))
+
+
 def xla_compiles() -> bool:
     """Whether a function is being traced for ``jit_compile=True``, which cannot contain the compiled operations."""
     return bool(control_flow_util.GraphOrParentsInXlaContext(tf_ops.get_default_graph()))

@@ -10,10 +10,10 @@ import math
 import numbers
 from typing import Any, Literal
 
-import numpy as np
 import tensorflow as tf
 
 from . import _checks, _library
+from ._arguments import as_bool, as_int
 from ._gradients import attributes_of, differentiable_once
 
 
@@ -80,12 +80,10 @@ class FiniteDifference:
     gradient: Literal["adjoint", "theorem_4_1"] = "adjoint"
 
     def __post_init__(self) -> None:
-        if isinstance(self.dyadic_order, bool) or not isinstance(self.dyadic_order, (int, np.integer)):
-            raise TypeError(f"dyadic_order must be an int, got {self.dyadic_order!r}.")
-        object.__setattr__(self, "dyadic_order", int(self.dyadic_order))  # NumPy's integers become Python's
-        if not 0 <= self.dyadic_order <= 15:
+        object.__setattr__(self, "dyadic_order", as_int(self.dyadic_order, "dyadic_order", 0))
+        if self.dyadic_order > 15:
             raise ValueError(
-                f"dyadic_order must be between 0 and 15, got {self.dyadic_order}: each one costs four times the last; "
+                f"dyadic_order must be at most 15, got {self.dyadic_order}: each one costs four times the last; "
                 "PowerSeries() is exact without any."
             )
         if self.gradient not in ("adjoint", "theorem_4_1"):
@@ -209,7 +207,7 @@ def solve_goursat(increments: Any, *, solver: Solver = PowerSeries(), return_err
     :raises ValueError: where the rank is below 2.
     :raises tf.errors.InvalidArgumentError: for NaN or infinite increments, and where the kernel overflows the dtype.
     """
-    _checks.check_return_error(return_error)
+    return_error = as_bool(return_error, "return_error")
     p = _checks.as_float_tensor(increments, "increments")
     if p.shape.rank is not None and p.shape.rank < 2:
         raise ValueError(

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from . import _keras_paths, _keras_signatures, _memory, _words
-from ._arguments import as_int, check_path_shape, check_unmasked
+from ._arguments import as_bool, as_int, check_path_shape, check_unmasked
 
 _BASES = ("words", "expanded")
 Shape = Sequence[int | None]
@@ -44,12 +43,10 @@ class _PathLayer(keras.layers.Layer):
         if not keras.backend.is_float_dtype(self.compute_dtype):
             raise ValueError(f"dtype must be a float's or a mixed precision policy, got {self.dtype_policy.name}.")
         self.depth = as_int(depth, "depth", 1)
-        if not isinstance(stream, (bool, np.bool_)):
-            raise TypeError(f"stream must be True or False, got {stream!r}.")
-        self.stream = bool(stream)
-        self.add_time = bool(add_time)
-        self.add_basepoint = bool(add_basepoint)
-        self.trainable_scaling = bool(trainable_scaling)
+        self.stream = as_bool(stream, "stream")
+        self.add_time = as_bool(add_time, "add_time")
+        self.add_basepoint = as_bool(add_basepoint, "add_basepoint")
+        self.trainable_scaling = as_bool(trainable_scaling, "trainable_scaling")
         self.scaling_initializer = keras.initializers.get(scaling_initializer)
         self.scaling_regularizer = keras.regularizers.get(scaling_regularizer)
         self.scaling: Any = None
@@ -268,7 +265,7 @@ class SignatureLayer(_PathLayer):
     :param scaling_initializer: the Keras initializer of theta.
     :param scaling_regularizer: the Keras regularizer of theta.
     :param kwargs: options of :class:`keras.layers.Layer`: ``name``, ``dtype`` and ``trainable``.
-    :raises TypeError: where ``depth`` is no integer or ``stream`` no bool, and for inputs that are not floats.
+    :raises TypeError: where ``depth`` is no integer or a switch no bool, and for inputs that are not floats.
     :raises ValueError: where ``depth`` is below 1, and for a ``dtype`` of integers; once the shape of the inputs is
         known, for a rank other than 3, for no time steps, for no or unknown channels, and where the words of all paths,
         or what Keras operations keep along the paths, do not fit in memory.
@@ -276,7 +273,7 @@ class SignatureLayer(_PathLayer):
 
     def __init__(self, depth: int, stream: bool = False, *, include_level_zero: bool = False, **kwargs: Any) -> None:
         super().__init__(depth, stream, **kwargs)
-        self.include_level_zero = bool(include_level_zero)
+        self.include_level_zero = as_bool(include_level_zero, "include_level_zero")
 
     def _features(self, X: Any) -> Any:
         features = _keras_signatures.signature(X, self.depth, stream=self.stream)
@@ -308,7 +305,7 @@ class LogSignatureLayer(_PathLayer):
     :param basis: "words" or "expanded".
     :param kwargs: ``add_time``, ``add_basepoint``, ``trainable_scaling``, ``scaling_initializer`` and
         ``scaling_regularizer``, as in :class:`SignatureLayer`, and options of :class:`keras.layers.Layer`.
-    :raises TypeError: where ``depth`` is no integer or ``stream`` no bool, and for inputs that are not floats.
+    :raises TypeError: where ``depth`` is no integer or a switch no bool, and for inputs that are not floats.
     :raises ValueError: for a ``basis`` that is neither of the two, where a list of the Lyndon words does not fit in
         memory, and for all that :class:`SignatureLayer` raises it for.
     """

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from . import _checks, _words, tensor_algebra
-from ._arguments import as_int
+from ._arguments import as_bool, as_int
 from ._logarithm import logarithm
 from .signatures import num_words_of, signature
 
@@ -36,10 +36,10 @@ def log_signature(
     :return: [..., W], or [..., L, W] with ``stream``, for W columns.
     :raises ValueError: where ``depth`` is below 1, where the words of all paths do not fit in memory, for another
         basis; where the number of channels is unknown; for a rank below 2, no time steps or no channels.
-    :raises TypeError: where ``depth`` is no integer, and for another dtype.
+    :raises TypeError: where ``depth`` is no integer or ``stream`` no bool, and for another dtype.
     :raises tf.errors.InvalidArgumentError: as :func:`signature`.
     """
-    X = _checks.as_batches(X, "X")
+    X, stream = _checks.as_batches(X, "X"), as_bool(stream, "stream")
     depth = as_int(depth, "depth", 1)
     if basis not in ("words", "expanded"):
         raise ValueError(f'basis must be "words" (the Lyndon words\' coefficients) or "expanded" (all), got {basis!r}.')

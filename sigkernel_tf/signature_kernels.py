@@ -7,7 +7,10 @@ from typing import Any
 import tensorflow as tf
 
 from . import _batches, _checks, _library, static_kernels
+from ._arguments import as_bool
+from ._extended_range import Extended, exponents_of
 from ._gradients import attributes_of
+from ._path_lengths import Lengths, Paths, both_lengths, increments_of_values, lengths_of
 from .goursat import (
     ErrorWeights,
     PowerSeries,
@@ -30,6 +33,7 @@ def signature_kernel(
     Y: Any,
     *,
     static_kernel: StaticKernel | None = None,
+    difference: bool = True,
     solver: Solver = PowerSeries(),
     return_error: bool = False,
 ) -> Any:
@@ -41,9 +45,17 @@ def signature_kernel(
     is differentiable once, in X, Y and the parameters of the static kernel.
 
     A static kernel κ lifts the points of the paths first: k is then the kernel of t ↦ κ(x_t, ·) and s ↦ κ(y_s, ·).
-    The linear and the RBF kernel of :mod:`sigkernel_tf.static_kernels`, with parameters fixed by ``functools.partial``,
-    are evaluated while the grid is swept. For any other the increments of all pairs are formed first, which takes
-    O(L1 L2) numbers for each pair.
+    The linear, the RBF and the Matérn kernels of :mod:`sigkernel_tf.static_kernels`, with parameters fixed by
+    ``functools.partial``, are evaluated while the grid is swept. For any other, and for the Matérn kernels where there
+    is a GPU, the increments of all pairs are formed first, which takes O(L1 L2) numbers for each pair.
+
+    **Without differencing**, ``difference=False``, k is the kernel of the integrals of the lifted paths over their own
+    length, t ↦ ∫₀ᵗ κ(x_s, ·) ds and s ↦ ∫₀ˢ κ(y_r, ·) dr. Each point is held for one cell, so that the Goursat problem
+    has L1 × L2 cells, of p_ij = κ(x_i, y_j) / (L1 L2). What the path does counts wherever it happens, and so do the
+    points themselves, not only their increments; the variance of κ says how much higher levels of the signature matter.
+    A path of one point gives I₀(2 √κ(x, y)) with another. A path ends with its last change: L1 and L2 count the points
+    up to there, and what comes after counts for nothing. So padding a path with its last value changes nothing, and a
+    constant tail is padding. On a GPU ``difference=False`` is refused for now.
 
     Of paths of one channel the linear static kernel sees only the end points. With :class:`PowerSeries` k is then a
     Bessel function of p = (x_L1 − x_1)(y_L2 − y_1): I₀(2 √p) where p ≥ 0, and J₀(2 √−p) below. No grid is swept, and
@@ -54,23 +66,25 @@ def signature_kernel(
     back on themselves in large steps this can exceed k: :class:`PowerSeries` says what to expect and what helps.
 
     A pair costs O(L1 L2 (D + K²)), where K is the degree of the power series. Whatever the batch, the memory beyond the
-    output is a row of the grid for each pair at work, of which a thread has as many as a SIMD register has lanes. The
-    gradient needs the edges of tiles of the grid as well: each thread keeps some 50 MB of them and computes the rest
-    again.
+    output is a row of the grid for each pair at work, of which a thread has as many as a SIMD register has lanes; under
+    a static kernel of distances each thread keeps up to 4 MB of increments, too. The gradient needs the edges of tiles
+    of the grid as well: each thread keeps some 50 MB of them and computes the rest again.
 
     With ``return_error`` a second sweep, of the reversed paths, estimates \|error\| by the rule that
     :class:`PowerSeries` states, and adds what the rounding of the paths' increments and their products can change. At
     the default tolerance 99 estimates of 100 exceed the true error, by a factor of about a hundred at the median. The
     estimate is infinite where it overflows. No gradient flows through it. For :class:`FiniteDifference` it counts the
-    rounding only: the error of the scheme itself is far larger and is not in it. A static kernel other than the linear
-    and the RBF one counts as computed to an ε of its largest value. The kernel takes two to three times as long with
-    the estimate, or ten times for one or two pairs of long paths, and each thread keeps up to 32 MB more. On a GPU the
-    argument is refused for now.
+    rounding only: the error of the scheme itself is far larger and is not in it. Values of a static kernel count as
+    computed to an ε of its largest value. The kernel takes two to three times as long with the estimate, or ten times
+    for one or two pairs of long paths, and each thread keeps up to 32 MB more. On a GPU the argument is refused for
+    now.
 
     :param X: [..., L1, D], float32 or float64; there may be any number of leading axes, or none for a single pair.
     :param Y: [..., L2, D], of X's dtype and with the same leading axes; nothing is broadcast.
     :param static_kernel: κ, a function of points [..., L1, D] and [..., L2, D] that returns [..., L1, L2]; None is the
         linear one. For instance ``functools.partial(sk.static_kernels.rbf, lengthscale=0.5)``.
+    :param difference: whether κ's double differences over the cells enter, as in the kernel of the lifted paths, or
+        its values, as in that of their integrals.
     :param solver: :class:`PowerSeries`, exact to rounding, or :class:`FiniteDifference`.
     :param return_error: whether to return an estimate of \|error\| as well.
     :return: k, [...]; with ``return_error`` k and the estimate, [...] each.
@@ -83,7 +97,7 @@ def signature_kernel(
     """
     X, Y = _pair(X, Y)
     _batches.check_same_leading(X, Y, 2, "X and Y")
-    return _kernel(X, Y, static_kernel, solver, "pairs", return_error)
+    return _kernel(X, Y, static_kernel, solver, "pairs", return_error, lengths_of(X, Y, difference))
 
 
 def signature_kernel_gram(
@@ -91,6 +105,7 @@ def signature_kernel_gram(
     Y: Any = None,
     *,
     static_kernel: StaticKernel | None = None,
+    difference: bool = True,
     solver: Solver = PowerSeries(),
     return_error: bool = False,
 ) -> Any:
@@ -106,26 +121,28 @@ def signature_kernel_gram(
     :param X: [..., N1, L1, D], float32 or float64.
     :param Y: [..., N2, L2, D], of X's dtype and with the same leading axes; None stands for X.
     :param static_kernel: as in :func:`signature_kernel`; None is the linear one.
+    :param difference: as in :func:`signature_kernel`.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`.
     :param return_error: as in :func:`signature_kernel`.
     :return: k, [..., N1, N2]; with ``return_error`` k and the estimate, [..., N1, N2] each.
     :raises tf.errors.InvalidArgumentError: as in :func:`signature_kernel`. Without ``Y`` the CPU also refuses what the
         power series under the linear static kernel returns only where it has lost its digits: k(x, x) < 1, or
         k(x, y)² > k(x, x) k(y, y), by more than max(1e-3, 100 tolerance) relative to the bound. The message names the
-        pair and what helps. Smaller deviations pass.
+        pair and what helps. Smaller deviations pass, and so do all with ``return_error``, as the estimate tells them.
     """
     if Y is None:
         X = _checks.as_batches(X, "X", sets=True)
-        return _kernel(X, X, static_kernel, solver, "symmetric_gram", return_error)
+        return _kernel(X, X, static_kernel, solver, "symmetric_gram", return_error, lengths_of(X, X, difference))
     X, Y = _pair(X, Y, sets=True)
     _batches.check_same_leading(X, Y, 3, "X and Y")
-    return _kernel(X, Y, static_kernel, solver, "gram", return_error)
+    return _kernel(X, Y, static_kernel, solver, "gram", return_error, lengths_of(X, Y, difference))
 
 
 def signature_kernel_diag(
     X: Any,
     *,
     static_kernel: StaticKernel | None = None,
+    difference: bool = True,
     solver: Solver = PowerSeries(),
     return_error: bool = False,
 ) -> Any:
@@ -136,13 +153,14 @@ def signature_kernel_diag(
 
     :param X: [..., N, L, D], float32 or float64.
     :param static_kernel: as in :func:`signature_kernel`; None is the linear one.
+    :param difference: as in :func:`signature_kernel`.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`.
     :param return_error: as in :func:`signature_kernel`.
     :return: k, [..., N]; with ``return_error`` k and the estimate, [..., N] each.
     :raises tf.errors.InvalidArgumentError: as in :func:`signature_kernel_gram`, for k(x, x) < 1.
     """
     X = _checks.as_batches(X, "X", sets=True)
-    return _kernel(X, X, static_kernel, solver, "diagonal", return_error)
+    return _kernel(X, X, static_kernel, solver, "diagonal", return_error, lengths_of(X, X, difference))
 
 
 def directional_derivative(
@@ -159,12 +177,12 @@ def directional_derivative(
     The derivative is d/dε k(x + ε direction, y) at ε = 0, exact for the computed k. It is the inner product of the
     gradient by X with ``direction``, at about half the cost of the gradient and with the memory of a forward sweep. It
     is not differentiable itself. Units, precision and errors are as in :func:`signature_kernel`; the derivative is per
-    unit of ``direction``.
+    unit of ``direction``. Paths are differenced, as ``difference=True`` of :func:`signature_kernel` has it.
 
     :param X: [..., L1, D], float32 or float64.
     :param Y: [..., L2, D], of X's dtype and with the same leading axes.
     :param direction: [..., L1, D], the displacements of the points of X, of X's dtype.
-    :param static_kernel: the linear one (None) or the RBF one, as in :func:`signature_kernel`.
+    :param static_kernel: the linear one (None), the RBF one or a Matérn one, as in :func:`signature_kernel`.
     :param solver: :class:`PowerSeries` or :class:`FiniteDifference`; the gradient chosen there does not matter here.
     :return: k [...] and its derivative [...].
     :raises ValueError: for shapes that do not fit, as far as they are known, and for any other static kernel.
@@ -178,8 +196,9 @@ def directional_derivative(
     form = static_kernels.fused_form(static_kernel, X)
     if form is None:
         raise ValueError(
-            "directional_derivative takes the linear static kernel (None), static_kernels.rbf, or a functools.partial "
-            f"of either with only keywords, got {static_kernel!r}: for others contract signature_kernel's gradient."
+            "directional_derivative takes the linear static kernel (None), static_kernels.rbf, on the CPU a Matern "
+            f"one, or a functools.partial of these with only keywords, got {static_kernel!r}: for others contract "
+            "signature_kernel's gradient."
         )
     attributes = solver_attributes(solver, X.dtype)
 
@@ -200,98 +219,187 @@ def _pair(X: Any, Y: Any, *, sets: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
     return X, Y
 
 
+def gram_of_points(x: Paths, y: Paths | None, static_kernel: StaticKernel | None, solver: Solver) -> tf.Tensor:
+    """:func:`signature_kernel_gram` of paths whose lengths the caller knows."""
+    return _gram_of_points(x, y, static_kernel, solver)
+
+
+def diag_of_points(x: Paths, static_kernel: StaticKernel | None, solver: Solver) -> tf.Tensor:
+    """:func:`signature_kernel_diag` in the same way."""
+    return _kernel(x.points, x.points, static_kernel, solver, "diagonal", False, both_lengths(x, x))
+
+
+def extended_gram(x: Paths, y: Paths | None, static_kernel: StaticKernel | None, solver: Solver) -> Extended:
+    """
+    :func:`gram_of_points` for kernels that may be far beyond the largest number; on a GPU these are NaN.
+
+    The static kernel must have a fused form. Below 2^32 the exponent is 0, and the mantissa is k.
+    """
+    return Extended(*_gram_of_points(x, y, static_kernel, solver, extended=True))
+
+
+def extended_diag(x: Paths, static_kernel: StaticKernel | None, solver: Solver) -> Extended:
+    """:func:`diag_of_points` in the same way."""
+    lengths = both_lengths(x, x)
+    return Extended(*_kernel(x.points, x.points, static_kernel, solver, "diagonal", False, lengths, extended=True))
+
+
+def _gram_of_points(
+    x: Paths, y: Paths | None, static_kernel: StaticKernel | None, solver: Solver, *, extended: bool = False
+) -> Any:
+    pairing = "symmetric_gram" if y is None else "gram"
+    y = x if y is None else y
+    return _kernel(x.points, y.points, static_kernel, solver, pairing, False, both_lengths(x, y), extended=extended)
+
+
 def _kernel(
-    X: tf.Tensor, Y: tf.Tensor, static_kernel: StaticKernel | None, solver: Solver, pairing: str, return_error: bool
+    X: tf.Tensor,
+    Y: tf.Tensor,
+    static_kernel: StaticKernel | None,
+    solver: Solver,
+    pairing: str,
+    return_error: bool,
+    lengths: Lengths,
+    *,
+    extended: bool = False,
 ) -> Any:
     """
     The kernel of paths with leading axes, paired as ``pairing`` says; where Y counts for nothing, it is X again.
 
-    :return: k; with ``return_error`` k and an estimate of its error, in the same shape.
+    :return: k; with ``return_error`` k and an estimate of its error, in the same shape; with ``extended`` the mantissa
+        and the exponent of k, likewise.
     """
-    _checks.check_return_error(return_error)
+    return_error = as_bool(return_error, "return_error")
+    difference = lengths is None
     attributes = solver_attributes(solver, X.dtype)
-    form = static_kernels.fused_form(static_kernel, X)
+    form = static_kernels.fused_form(static_kernel, X, difference=difference)
     function: Callable[..., Any]
     if form is None:
         assert static_kernel is not None
         function = functools.partial(_by_increments, static_kernel, solver, pairing, return_error)
     else:
-        attributes |= {"static_kernel": form.name, "pairing": pairing}
+        attributes |= {"static_kernel": form.name, "pairing": pairing, "difference": difference}
         function = functools.partial(_without_error, form, attributes)
         if return_error:
             function = functools.partial(_with_error, form, attributes, solver)
-        X, Y = form.scaled_paths(X, Y)
-    paths = (X,) if pairing in _SYMMETRIC else (X, Y)
+        if extended:
+            function = functools.partial(_with_exponent, form, attributes)
+        X, Y = form.scaled_paths(X, Y, difference=difference)
+    sides = 1 if pairing in _SYMMETRIC else 2
+    paths = (X, Y)[:sides]
+    # The lengths go the same way as the paths, as [..., 1, 1].
+    counts = () if lengths is None else tuple(each[..., None, None] for each in lengths[:sides])
+
+    def of_paths(*tensors: tf.Tensor) -> Any:
+        return function(*(Paths(tensors[n], tensors[sides + n][..., 0, 0] if counts else None) for n in range(sides)))
+
     if pairing in ("gram", "symmetric_gram"):
-        return _batches.gram_of_each(function, *paths, num_results=2 if return_error else 1)
-    return _batches.on_merged(function, *paths)
+        num_results = 2 if return_error or extended else 1
+        return _batches.gram_of_each(of_paths, *paths, *counts, num_sides=sides, num_results=num_results)
+    return _batches.on_merged(of_paths, *paths, *counts)
 
 
-def _without_error(form: static_kernels.FusedForm, attributes: dict[str, Any], *paths: tf.Tensor) -> tf.Tensor:
+def _operands(form: static_kernels.FusedForm, *paths: Paths) -> list[tf.Tensor]:
+    """The inputs of the compiled operations for scaled paths [N, L, D]; X stands for Y too where there is no Y."""
+    lengths = [tf.zeros([0], tf.int32) if path.lengths is None else path.lengths for path in (paths[0], paths[-1])]
+    return [paths[0].points, paths[-1].points, form.variance, *lengths]
+
+
+def _without_error(form: static_kernels.FusedForm, attributes: dict[str, Any], *paths: Paths) -> tf.Tensor:
     """The kernel of scaled paths [N, L, D] by a compiled operation; of X with itself where there is no Y."""
-    k, _ = _library.ops().sigkernel_tf_signature_kernel(paths[0], paths[-1], form.variance, **attributes)
+    k, _ = _library.ops().sigkernel_tf_signature_kernel(*_operands(form, *paths), **attributes)
     return k
 
 
+def _with_exponent(
+    form: static_kernels.FusedForm, attributes: dict[str, Any], *paths: Paths
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same in extended range: mantissas and exponents."""
+    operands = _operands(form, *paths)
+    k, plan = _library.ops().sigkernel_tf_signature_kernel(*operands, **attributes, extended_range=True)
+    return k, exponents_of(plan, k.dtype)
+
+
 def _with_error(
-    form: static_kernels.FusedForm, attributes: dict[str, Any], solver: Solver, *paths: tf.Tensor
+    form: static_kernels.FusedForm, attributes: dict[str, Any], solver: Solver, *paths: Paths
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The same, and an estimate of each k's error."""
-    X, Y = paths[0], paths[-1]
     k, _, *measured = _library.ops().sigkernel_tf_signature_kernel_weights(
-        X, Y, form.variance, **attributes, is_scaled=form.scale is not None
+        *_operands(form, *paths), **attributes, is_scaled=form.scale is not None
     )
-    weights, cells = ErrorWeights(*measured), (size_of(X, 1) - 1, size_of(Y, 1) - 1)
-    if form.name == "linear":  # the operation knows how large the increments are
-        unit = machine_epsilon(X.dtype) * share_of_the_worst(cells, X.dtype)
+    x, y = paths[0], paths[-1]
+    weights, cells = ErrorWeights(*measured), (x.num_cells(), y.num_cells())
+    if x.lengths is None and form.name == "linear":  # the operation knows how large the increments are
+        unit = machine_epsilon(k.dtype) * share_of_the_worst(cells, k.dtype)
         return k, weights.error(k, solver, cells, unit * weights.of_increments)
-    formed = _rounding_of_rbf(form, X, Y) * of_independent_cells(weights, cells)
+    if attributes["pairing"] in ("gram", "symmetric_gram"):
+        x, y = x.along(1), y.along(0)
+    formed = _off_by_compiled(form, x, y) * of_independent_cells(weights, cells)
     return k, weights.error(k, solver, cells, formed)
 
 
-def _by_increments(kappa: StaticKernel, solver: Solver, pairing: str, return_error: bool, *paths: tf.Tensor) -> Any:
+def _by_increments(kappa: StaticKernel, solver: Solver, pairing: str, return_error: bool, *paths: Paths) -> Any:
     """The kernel of paths [N, L, D] under a static kernel that the compiled operations do not know."""
-    X, Y = paths[0], paths[-1]
+    x, y = paths[0], paths[-1]
     if pairing != "symmetric_gram":
         if pairing == "gram":
-            X, Y = X[:, None], Y[None]
-        return _of_increments(static_kernels.values(kappa, X, Y), solver, return_error)
+            x, y = x.along(1), y.along(0)
+        return _of_values(kappa, x, y, solver, return_error)
     # Solved twice, as (i, j) and (j, i), a pair would get two results that differ by rounding.
-    pairs, numbers = _batches.upper_pairs(tf.shape(X)[0] if X.shape.rank is None else _batches.sizes(X)[0])
-    first, second = (_batches.rows_at(X, pairs[:, side]) for side in (0, 1))
-    results = _of_increments(static_kernels.values(kappa, first, second), solver, return_error)
+    pairs, numbers = _batches.upper_pairs(size_of(x.points, 0))
+    results = _of_values(kappa, x.at(pairs[:, 0]), x.at(pairs[:, 1]), solver, return_error)
     return tf.nest.map_structure(lambda of_pairs: _batches.rows_at(of_pairs, numbers), results)
 
 
-def _of_increments(K: tf.Tensor, solver: Solver, return_error: bool) -> Any:
-    """The kernel of paths from the values [..., L1, L2] of a static kernel at their points."""
-    increments = static_kernels.double_differences(K)
+def _of_values(kappa: StaticKernel, x: Paths, y: Paths, solver: Solver, return_error: bool) -> Any:
+    """The kernel of paths under a static kernel whose values at all their points are formed first."""
+    K = static_kernels.values(kappa, x.points, y.points)
+    p = increments_of_values(K, x, y)
     if not return_error:
-        return solve_goursat(increments, solver=solver)
-    return solve_with_error(increments, solver, _rounding_of_differences(tf.reduce_max(tf.abs(K), axis=[-2, -1])))
+        return solve_goursat(p, solver=solver)
+    return solve_with_error(p, solver, _off_by(tf.reduce_max(tf.abs(K), axis=[-2, -1]), x, y))
 
 
-def _rounding_of_rbf(form: static_kernels.FusedForm, X: tf.Tensor, Y: tf.Tensor) -> tf.Tensor:
-    """What a cell's increment p is off by under the RBF static kernel, for points that were scaled."""
-    rounding = _rounding_of_differences(tf.abs(form.variance))
-    if form.scale is None:
+def _off_by(largest: tf.Tensor, x: Paths, y: Paths) -> tf.Tensor:
+    """What an increment p is off by, made of values up to ``largest`` [...] that were each computed to an epsilon."""
+    rounding = 4.0 * machine_epsilon(largest.dtype) * largest  # a double difference has four of them
+    if x.lengths is None or y.lengths is None:
         return rounding
-    # Each point was rounded when it was scaled, and the kernel's slope is at most 0.61.
-    farthest = tf.maximum(*(tf.reduce_max(tf.norm(points, axis=-1)) for points in (X, Y)))
-    return rounding * (1.0 + 0.61 * farthest)
+    return rounding / tf.cast(x.lengths, rounding.dtype) / tf.cast(y.lengths, rounding.dtype)
 
 
-def _rounding_of_differences(largest: tf.Tensor) -> tf.Tensor:
-    """What a double difference is off by whose four values, up to ``largest``, were each computed to an epsilon."""
-    return 4.0 * machine_epsilon(largest.dtype) * largest
+def _slope_of(form: static_kernels.FusedForm) -> float:
+    """A bound of how fast a static kernel of distances falls, for unit variance and lengthscale."""
+    return 1.0 if form.name == "matern12" else 0.64
+
+
+def _off_by_compiled(form: static_kernels.FusedForm, x: Paths, y: Paths) -> tf.Tensor:
+    """The same for points that were scaled, where the compiled operations form the increments."""
+    norms = [tf.reduce_max(tf.norm(each.points, axis=-1)) for each in (x, y)]
+    if form.name == "linear":
+        return _off_by(norms[0] * norms[1] * tf.sqrt(tf.cast(tf.shape(x.points)[-1], norms[0].dtype)), x, y)
+    largest = tf.abs(form.variance)
+    if form.scale is not None:  # each point was rounded when it was scaled
+        largest *= 1.0 + _slope_of(form) * tf.maximum(*norms)
+    return _off_by(largest, x, y)
 
 
 @tf.RegisterGradient("SigkernelTfSignatureKernel")
-@tf.RegisterGradient("SigkernelTfSignatureKernelWeights")
 def _signature_kernel_gradient(op: tf.Operation, upstream: tf.Tensor, *_: tf.Tensor) -> list[tf.Tensor | None]:
-    attributes = attributes_of(op, "solver", "tolerance", "dyadic_order", "gradient", "static_kernel", "pairing")
+    return _gradient_by_plan(op, upstream, extended_range=op.get_attr("extended_range"))
+
+
+@tf.RegisterGradient("SigkernelTfSignatureKernelWeights")
+def _weighing_gradient(op: tf.Operation, upstream: tf.Tensor, *_: tf.Tensor) -> list[tf.Tensor | None]:
+    return _gradient_by_plan(op, upstream, extended_range=False)
+
+
+def _gradient_by_plan(op: tf.Operation, upstream: tf.Tensor, *, extended_range: bool) -> list[tf.Tensor | None]:
+    attributes = attributes_of(
+        op, "solver", "tolerance", "dyadic_order", "gradient", "static_kernel", "pairing", "difference"
+    )
     dX, dY, d_variance = _library.ops().sigkernel_tf_signature_kernel_grad(
-        *op.inputs, op.outputs[1], upstream, **attributes
+        *op.inputs, op.outputs[1], upstream, **attributes, extended_range=extended_range
     )
     symmetric = attributes["pairing"] in _SYMMETRIC
-    return [dX, None if symmetric else dY, d_variance]  # in a symmetric pairing dX counts both arguments
+    return [dX, None if symmetric else dY, d_variance, None, None]  # in a symmetric pairing dX counts both arguments

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from . import _batches, _checks, _library, _memory, _words
-from ._arguments import as_int
+from ._arguments import as_bool, as_int
 from ._gradients import attributes_of, differentiable_once
 
 
@@ -35,12 +35,12 @@ def signature(X: Any, depth: int | None = None, *, num_words: int | None = None,
     :raises ValueError: where both or neither of ``depth`` and ``num_words`` are given, or it is too small; where the
         words of all paths, as far as their number is known, do not fit in memory; where ``depth`` is given and the
         number of channels is unknown; for a rank below 2, no time steps or no channels.
-    :raises TypeError: where ``depth`` or ``num_words`` is no integer, and for another dtype.
+    :raises TypeError: where ``depth`` or ``num_words`` is no integer or ``stream`` no bool, and for another dtype.
     :raises tf.errors.InvalidArgumentError: for NaN or infinite values (which path, which step) and a signature that
         overflows the dtype (which path, counted through all leading axes); for the faults above where shapes become
         known only at run time. Where even the rank is unknown while a function is traced, it must be 3.
     """
-    X = _checks.as_batches(X, "X")
+    X, stream = _checks.as_batches(X, "X"), as_bool(stream, "stream")
     if depth is not None and num_words is None:
         depth = as_int(depth, "depth", 0)
         num_words = num_words_of(X, depth, stream=stream, alternative=", or give num_words instead")
@@ -52,7 +52,7 @@ def signature(X: Any, depth: int | None = None, *, num_words: int | None = None,
             f"signature takes either depth or num_words, got depth={depth} and num_words={num_words}: "
             "depth=3 keeps all words of up to three letters, num_words=100 the first hundred words."
         )
-    by_paths = functools.partial(_library.ops().sigkernel_tf_signature, num_words=num_words, stream=bool(stream))
+    by_paths = functools.partial(_library.ops().sigkernel_tf_signature, num_words=num_words, stream=stream)
     return _batches.on_merged(by_paths, X)
 
 

@@ -9,8 +9,8 @@ Static kernels κ of points, as pure functions, and the increments through which
 
 Each function takes points X [..., L1, D] and Y [..., L2, D] of one dtype, float32 or float64, and returns κ(x_i, y_j),
 [..., L1, L2]. The leading axes broadcast: a Gram matrix takes X[:, None] and Y[None]. Parameters are numbers or
-tensors, and gradients reach them and the points. Each pair of paths takes O(L1 L2 D) memory. For the linear and the RBF
-kernel :func:`sigkernel_tf.signature_kernel` needs no such memory, as it forms their increments itself.
+tensors, and gradients reach them and the points. Each pair of paths takes O(L1 L2 D) memory. For the linear, the RBF
+and the Matérn kernels :func:`sigkernel_tf.signature_kernel` needs no such memory, as it forms their increments itself.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from . import _checks
+from . import _checks, _library
 from ._arguments import check_unmasked
 
 StaticKernel = Callable[[Any, Any], tf.Tensor]
@@ -114,10 +114,13 @@ class FusedForm:
     scale: tf.Tensor | None
     variance: tf.Tensor
 
-    def scaled_paths(self, X: tf.Tensor, Y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def scaled_paths(self, X: tf.Tensor, Y: tf.Tensor, *, difference: bool = True) -> tuple[tf.Tensor, tf.Tensor]:
         """Paths [..., L1, D] and [..., L2, D] times ``scale``, moved towards 0 first as far as the kernel allows."""
         if self.scale is None:
             return X, Y
+        if self.name == "linear" and not difference:
+            scaled = X * self.scale
+            return scaled, scaled if Y is X else Y * self.scale
         if self.name == "linear":
             scaled = (X - offset_of_each(X)) * self.scale
             return scaled, scaled if Y is X else (Y - offset_of_each(Y)) * self.scale
@@ -128,12 +131,13 @@ class FusedForm:
         return displacements if self.scale is None else displacements * self.scale
 
 
-def fused_form(kappa: StaticKernel | None, like: tf.Tensor) -> FusedForm | None:
+def fused_form(kappa: StaticKernel | None, like: tf.Tensor, *, difference: bool = True) -> FusedForm | None:
     """
     The form in which the compiled operations take a static kernel, or None where they do not know it.
 
-    They know :func:`linear`, for which None stands as well, :func:`rbf`, and a ``functools.partial`` of either with
-    only keywords.
+    They know :func:`linear`, for which None stands as well, :func:`rbf`, the Matérn kernels, and a
+    ``functools.partial`` of one of them with only keywords. A GPU does not know the Matérn kernels yet: where it may be
+    asked, these count as unknown, unless nothing is differenced, which is refused on a GPU in any case.
     """
     function, keywords = kappa, dict[str, Any]()
     if isinstance(kappa, functools.partial) and not kappa.args:
@@ -144,10 +148,15 @@ def fused_form(kappa: StaticKernel | None, like: tf.Tensor) -> FusedForm | None:
         return FusedForm("linear", None, one)
     if function is linear and keywords.keys() <= {"variance"}:
         return FusedForm("linear", tf.sqrt(variance) if keywords else None, one)
-    if function is rbf and keywords.keys() <= {"lengthscale", "variance"}:
+    if function in _MATERN and difference and _library.sees_gpu():
+        return None
+    if function in (rbf, *_MATERN) and keywords.keys() <= {"lengthscale", "variance"}:
         scale = 1.0 / _lengthscale(keywords["lengthscale"], like) if "lengthscale" in keywords else None
-        return FusedForm("rbf", scale, variance)
+        return FusedForm(function.__name__, scale, variance)
     return None
+
+
+_MATERN = (matern12, matern32, matern52)
 
 
 def common_offset(*points: tf.Tensor) -> tf.Tensor:
@@ -194,13 +203,11 @@ def _scaled(X: Any, Y: Any, lengthscale: Any, variance: Any) -> tuple[tf.Tensor,
     The squared distances r² [..., L1, L2] of the points over the lengthscale, and the variance as a tensor.
 
     The distances are those of differences: expanding the square would lose the digits that the increments consist of.
+    The differences are taken before they are scaled, as scaling rounds the points of paths far from 0.
     """
     X, Y = _points(X, Y)
-    lengthscale = _lengthscale(lengthscale, X)
-    offset = common_offset(X, Y)
-    X, Y = (X - offset) / lengthscale, (Y - offset) / lengthscale
-    squared = tf.reduce_sum(tf.math.squared_difference(X[..., :, None, :], Y[..., None, :, :]), axis=-1)
-    return squared, _number(variance, X, "variance")
+    differences = (X[..., :, None, :] - Y[..., None, :, :]) / _lengthscale(lengthscale, X)
+    return tf.reduce_sum(tf.square(differences), axis=-1), _number(variance, X, "variance")
 
 
 def _number(value: Any, like: tf.Tensor, name: str) -> tf.Tensor:

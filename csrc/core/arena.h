@@ -1,4 +1,4 @@
-// Cuts scratch memory into arrays. It uses nothing of the standard library, so that files which are compiled for an
+// Cuts scratch memory into arrays, and copies between them. It uses nothing of the standard library, so that files which are compiled for an
 // instruction set can include it.
 #pragma once
 
@@ -8,6 +8,11 @@
 
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
+
+template <class V>
+void copy(const V* from, int64_t count, V* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+}
 
 // Hands out one array after the other from a piece of memory. Without memory it only counts the bytes that are needed.
 template <int64_t kAlignment>

@@ -63,25 +63,33 @@ absl::Status KernelGradientShape(InferenceContext* c) {
   return absl::OkStatus();
 }
 
-#define SIGKERNEL_STATIC_KERNEL "static_kernel: {'linear', 'rbf'}"
+#define SIGKERNEL_STATIC_KERNEL "static_kernel: {'linear', 'rbf', 'matern12', 'matern32', 'matern52'}"
 #define SIGKERNEL_PAIRING "pairing: {'pairs', 'gram', 'symmetric_gram', 'diagonal'}"
+#define SIGKERNEL_EXTENDED_RANGE "extended_range: bool = false"  // whether k may be beyond the largest number: see Plan
 
-// The inputs `variance` are one number each, the variance of the RBF static kernel.
+// The inputs `variance` are one number each, the variance of a static kernel that is not linear. Where nothing is
+// differenced, `x_lengths` and `y_lengths` say how many points of each path count; otherwise they are not read.
 
 REGISTER_OP("SigkernelTfSignatureKernel")
     .Input("x: T")
     .Input("y: T")
     .Input("variance: T")
+    .Input("x_lengths: int32")
+    .Input("y_lengths: int32")
     .Output("k: T")
     .Output("plan: int32")
     .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
     .Attr(SIGKERNEL_PAIRING)
+    .Attr(SIGKERNEL_EXTENDED_RANGE)
+    .Attr("difference: bool")
     .SetShapeFn(KernelShape);
 
 REGISTER_OP("SigkernelTfSignatureKernelWeights")
     .Input("x: T")
     .Input("y: T")
     .Input("variance: T")
+    .Input("x_lengths: int32")
+    .Input("y_lengths: int32")
     .Output("k: T")
     .Output("plan: int32")
     .Output("largest: T")
@@ -89,6 +97,7 @@ REGISTER_OP("SigkernelTfSignatureKernelWeights")
     .Output("reversed: T")
     .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
     .Attr(SIGKERNEL_PAIRING)
+    .Attr("difference: bool")
     .Attr("is_scaled: bool")
     .SetShapeFn(KernelShape);
 
@@ -96,6 +105,8 @@ REGISTER_OP("SigkernelTfSignatureKernelGrad")
     .Input("x: T")
     .Input("y: T")
     .Input("variance: T")
+    .Input("x_lengths: int32")
+    .Input("y_lengths: int32")
     .Input("plan: int32")
     .Input("upstream: T")
     .Output("dx: T")
@@ -103,6 +114,8 @@ REGISTER_OP("SigkernelTfSignatureKernelGrad")
     .Output("d_variance: T")
     .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
     .Attr(SIGKERNEL_PAIRING)
+    .Attr(SIGKERNEL_EXTENDED_RANGE)
+    .Attr("difference: bool")
     .SetShapeFn(KernelGradientShape);
 
 REGISTER_OP("SigkernelTfDirectionalDerivative")
@@ -121,8 +134,16 @@ absl::Status ReadAttributes(OpKernelConstruction* context, KernelProblem<T>* pro
   std::string static_kernel, pairing = "pairs";  // the directional derivative has no such attribute
   TF_RETURN_IF_ERROR(context->GetAttr("static_kernel", &static_kernel));
   if (context->HasAttr("pairing")) TF_RETURN_IF_ERROR(context->GetAttr("pairing", &pairing));
+  if (context->HasAttr("extended_range")) {
+    TF_RETURN_IF_ERROR(context->GetAttr("extended_range", &problem->solver.extended_range));
+  }
   if (context->HasAttr("is_scaled")) TF_RETURN_IF_ERROR(context->GetAttr("is_scaled", &problem->is_scaled));
-  problem->static_kernel = static_kernel == "linear" ? StaticKernel::kLinear : StaticKernel::kRbf;
+  if (context->HasAttr("difference")) TF_RETURN_IF_ERROR(context->GetAttr("difference", &problem->difference));
+  problem->static_kernel = static_kernel == "linear"     ? StaticKernel::kLinear
+                           : static_kernel == "rbf"      ? StaticKernel::kRbf
+                           : static_kernel == "matern12" ? StaticKernel::kMatern12
+                           : static_kernel == "matern32" ? StaticKernel::kMatern32
+                                                         : StaticKernel::kMatern52;
   problem->pairing = pairing == "pairs"            ? Pairing::kPairs
                      : pairing == "gram"           ? Pairing::kGram
                      : pairing == "symmetric_gram" ? Pairing::kSymmetricGram
@@ -141,22 +162,34 @@ const T* Variance(OpKernelContext* context) {
   return context->input(2).flat<T>().data();
 }
 
-// The largest |<dx_i, dy_j>| of X_a and Y_b.
+// The largest |<dx_i, dy_j>| of X_a and Y_b, or |<x_i, y_j>| where nothing is differenced.
 template <class T>
-T LargestIncrement(const KernelProblem<T>& problem, int64_t a, int64_t b) {
+T LargestProduct(const KernelProblem<T>& problem, int64_t a, int64_t b) {
   const Paths<T>&X = problem.X, &Y = problem.Y;
   const int64_t D = X.channels;
   const T* x = X.values + a * X.length * D;
   const T* y = Y.values + b * Y.length * D;
   T largest = 0;
-  for (int64_t i = 0; i < X.segments(); ++i)
-    for (int64_t j = 0; j < Y.segments(); ++j) {
+  const auto vector = [&](const T* path, int64_t i, int64_t d) {
+    return problem.difference ? path[(i + 1) * D + d] - path[i * D + d] : path[i * D + d];
+  };
+  for (int64_t i = 0; i < problem.rows(); ++i)
+    for (int64_t j = 0; j < problem.columns(); ++j) {
       T p = 0;
-      for (int64_t d = 0; d < D; ++d)
-        p += (x[(i + 1) * D + d] - x[i * D + d]) * (y[(j + 1) * D + d] - y[j * D + d]);
+      for (int64_t d = 0; d < D; ++d) p += vector(x, i, d) * vector(y, j, d);
       largest = std::max(largest, std::abs(p));
     }
   return largest;
+}
+
+const char* NameOf(StaticKernel kernel) {
+  switch (kernel) {
+    case StaticKernel::kLinear: return "a linear";
+    case StaticKernel::kRbf: return "an RBF";
+    case StaticKernel::kMatern12: return "a Matern 1/2";
+    case StaticKernel::kMatern32: return "a Matern 3/2";
+    default: return "a Matern 5/2";
+  }
 }
 
 // A pair by its paths' names and, where their values can be read, by what makes its kernel large.
@@ -166,17 +199,19 @@ std::string DescribePair(const KernelProblem<T>& problem, const T* variance, int
   const int64_t b = problem.is_gram() ? pair % problem.Y.count : pair;
   const std::string names = strings::StrCat("X[", a, "] and ", problem.is_symmetric() ? "X" : "Y", "[", b, "]");
   if constexpr (!Device::kIsHost) return names;
-  if (problem.static_kernel == StaticKernel::kRbf) {
-    return strings::StrCat(names, ", under an RBF static kernel of variance ", *variance, ",");
+  if (problem.static_kernel != StaticKernel::kLinear) {
+    return strings::StrCat(names, ", under ", NameOf(problem.static_kernel), " static kernel of variance ", *variance, ",");
   }
-  return strings::StrCat(names, ", whose increments have inner products up to ", LargestIncrement(problem, a, b), ",");
+  return strings::StrCat(names, ", whose ", problem.difference ? "increments" : "points", " have inner products up to ",
+                         LargestProduct(problem, a, b), ",");
 }
 
 // What holds of every kernel and costs nothing to look at: k(x, x) >= 1, for the empty word counts as 1, and
 // |k(x, y)|² <= k(x, x) k(y, y). Looks for the first value beyond one of the two by more than `slack`, relative to the
-// bound. Returns its pair, or -1. k: of a symmetric pairing; its value at that pair and `bound` say what is wrong.
+// bound. Returns its pair, or -1. k: of a symmetric pairing; its value at that pair and `bound` say what is wrong. In
+// extended range both are divided by the pair's power of two.
 template <class T>
-int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, double slack, double* bound) {
+int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, const Plan* plans, double slack, double* bound) {
   const int64_t count = problem.X.count, stride = problem.is_gram() ? count + 1 : 1;
   std::vector<double> norms(count);
   for (int64_t a = 0; a < count; ++a) {
@@ -188,7 +223,8 @@ int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, double sl
   const double factor = std::sqrt(1 + slack);  // the bound's square may be larger than any number
   for (int64_t a = 0; a < count; ++a)
     for (int64_t b = 0; b < a; ++b) {
-      *bound = norms[a] * norms[b];
+      const int of_norms = (exponent_of(plans[a * stride]) + exponent_of(plans[b * stride])) / 2;
+      *bound = std::ldexp(norms[a] * norms[b], of_norms - exponent_of(plans[b * count + a]));
       if (std::abs(k[b * count + a]) > factor * *bound) return b * count + a;
     }
   return -1;
@@ -196,18 +232,21 @@ int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, double sl
 
 // An error where a sweep on the CPU has visibly lost its digits. Small deviations pass.
 template <class Device, class T>
-absl::Status CheckBounds(const KernelProblem<T>& problem, const T* variance, const T* k) {
+absl::Status CheckBounds(const KernelProblem<T>& problem, const T* variance, const T* k, const Plan* plans) {
   if constexpr (!Device::kIsHost) return absl::OkStatus();
   const bool is_linear = problem.static_kernel == StaticKernel::kLinear;
   if (!problem.is_symmetric() || !problem.solver.power_series || !is_linear) return absl::OkStatus();
   double bound = 0;
-  const int64_t pair = FirstBeyondBounds(problem, k, std::max(1e-3, 100 * problem.solver.tolerance), &bound);
+  const int64_t pair = FirstBeyondBounds(problem, k, plans, std::max(1e-3, 100 * problem.solver.tolerance), &bound);
   if (pair < 0) return absl::OkStatus();
+  const int exponent = exponent_of(plans[pair]);
+  const std::string power = exponent == 0 ? "" : strings::StrCat(" * 2^", exponent);
   const bool is_norm = !problem.is_gram() || pair % (problem.X.count + 1) == 0;
   const std::string fact = is_norm ? "k(x, x) is at least 1"
-                                   : strings::StrCat("|k(x, y)| is at most sqrt(k(x, x) k(y, y)) = ", bound);
+                                   : strings::StrCat("|k(x, y)| is at most sqrt(k(x, x) k(y, y)) = ", bound, power);
   return errors::InvalidArgument(
-      "the signature kernel of ", DescribePair<Device>(problem, variance, pair), " came out as ", k[pair], ", but ", fact,
+      "the signature kernel of ", DescribePair<Device>(problem, variance, pair), " came out as ", k[pair], power,
+      ", but ", fact,
       ". It has lost its digits to cancellation, as on paths that go back on themselves. Make the steps smaller: divide "
       "the paths by a constant or raise the lengthscales", sizeof(T) == 4 ? ". Or take float64." : ".");
 }
@@ -218,6 +257,7 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
  public:
   explicit KernelOp(OpKernelConstruction* context) : DeviceOp<Device, KernelProblem<T>>(context, kSweepMemory) {
     OP_REQUIRES_OK(context, ReadAttributes(context, &this->attributes_));
+    OP_REQUIRES_OK(context, CheckDevice());
   }
 
  protected:
@@ -228,6 +268,10 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
     if (x.dim_size(2) != y.dim_size(2)) {
       return errors::InvalidArgument("X and Y must have the same number of channels, got ", x.dim_size(2), " and ",
                                      y.dim_size(2));
+    }
+    if (problem->is_symmetric() && x.shape() != y.shape()) {
+      return errors::InvalidArgument("a symmetric pairing takes X as Y too, got shapes ", x.shape().DebugString(),
+                                     " and ", y.shape().DebugString(), ".");
     }
     if (!problem->is_gram() && x.dim_size(0) != y.dim_size(0)) {
       return errors::InvalidArgument("X and Y must hold the same number of paths, got ", x.dim_size(0), " and ",
@@ -243,13 +287,46 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
     }
     problem->X = AsPaths<T>(x);
     problem->Y = AsPaths<T>(y);
-    return absl::OkStatus();
+    if (problem->difference) return absl::OkStatus();
+    TF_RETURN_IF_ERROR(ReadLengths(context->input(3), "x_lengths", &problem->X));
+    return ReadLengths(context->input(4), "y_lengths", &problem->Y);
+  }
+
+  // One kernel for each pair.
+  static TensorShape KernelsShape(const KernelProblem<T>& problem) {
+    return problem.is_gram() ? TensorShape({problem.X.count, problem.Y.count}) : TensorShape({problem.X.count});
   }
 
   static absl::Status CheckPathsAreFinite(OpKernelContext* context, const Device& device,
                                           const KernelProblem<T>& problem) {
     TF_RETURN_IF_ERROR(CheckFinite<T>(device, context->input(0), "X"));
     return problem.is_symmetric() ? absl::OkStatus() : CheckFinite<T>(device, context->input(1), "Y");
+  }
+
+  // What the GPU's solver does not know yet.
+  absl::Status CheckDevice() const {
+    const KernelProblem<T>& problem = this->attributes_;
+    const bool knows = problem.static_kernel == StaticKernel::kLinear || problem.static_kernel == StaticKernel::kRbf;
+    if (Device::kIsHost || (problem.difference && knows)) return absl::OkStatus();
+    return errors::Unimplemented(
+        problem.difference ? strings::StrCat(NameOf(problem.static_kernel), " static kernel")
+                           : std::string("difference=False"),
+        " is offered on the CPU only, for now. Call the operation inside `with tf.device(\"CPU\"):`.");
+  }
+
+  static absl::Status ReadLengths(const Tensor& lengths, const char* name, Paths<T>* paths) {
+    if (lengths.dims() != 1 || lengths.dim_size(0) != paths->count) {
+      return errors::InvalidArgument(name, " must hold one number for each of the ", paths->count, " paths, got shape ",
+                                     lengths.shape().DebugString());
+    }
+    paths->lengths = lengths.flat<int32_t>().data();
+    if constexpr (!Device::kIsHost) return absl::OkStatus();
+    for (int64_t n = 0; n < paths->count; ++n)
+      if (paths->lengths[n] < 1 || paths->lengths[n] > paths->length) {
+        return errors::InvalidArgument(name, " must be from 1 to ", paths->length, ", the paths' number of points, got ",
+                                       paths->lengths[n], " for path ", n);
+      }
+    return absl::OkStatus();
   }
 
   static absl::Status CheckPairs(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem,
@@ -260,51 +337,43 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
   }
 };
 
-template <class Device, class T>
-class SignatureKernelOp final : public KernelOp<Device, T> {
+// kWeighs: whether it also returns how much errors on the way weigh in each k.
+template <class Device, class T, bool kWeighs>
+class ForwardOp final : public KernelOp<Device, T> {
   using KernelOp<Device, T>::KernelOp;
 
   absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
     TF_RETURN_IF_ERROR(this->CheckPathsAreFinite(context, device, problem));
-    TensorShape shape({problem.X.count});
-    if (problem.is_gram()) shape.AddDim(problem.Y.count);
+    const TensorShape shape = this->KernelsShape(problem);
     Tensor *k = nullptr, *plan = nullptr;
     TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &k));
     TF_RETURN_IF_ERROR(context->allocate_output(1, shape, &plan));
+    T* values = k->flat<T>().data();
     Plan* plans = plan->flat<Plan>().data();
-    device.signature_kernel(problem, Variance<T>(context), k->flat<T>().data(), plans);
-    TF_RETURN_IF_ERROR(this->CheckPairs(context, device, problem, plans));
-    return CheckBounds<Device>(problem, Variance<T>(context), k->flat<T>().data());
+    if constexpr (kWeighs) {
+      ErrorWeights<T> weights;
+      TF_RETURN_IF_ERROR(AllocateWeights(context, shape, &weights));
+      device.signature_kernel(problem, Variance<T>(context), values, plans, weights);
+      return this->CheckPairs(context, device, problem, plans);
+    } else {
+      device.signature_kernel(problem, Variance<T>(context), values, plans);
+      TF_RETURN_IF_ERROR(this->CheckPairs(context, device, problem, plans));
+      return CheckBounds<Device>(problem, Variance<T>(context), values, plans);
+    }
   }
 };
-
-// SignatureKernel, and how much errors on the way weigh in each k.
 template <class Device, class T>
-class SignatureKernelWeightsOp final : public KernelOp<Device, T> {
-  using KernelOp<Device, T>::KernelOp;
-
-  absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
-    TF_RETURN_IF_ERROR(this->CheckPathsAreFinite(context, device, problem));
-    TensorShape shape({problem.X.count});
-    if (problem.is_gram()) shape.AddDim(problem.Y.count);
-    Tensor *k = nullptr, *plan = nullptr;
-    ErrorWeights<T> weights;
-    TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &k));
-    TF_RETURN_IF_ERROR(context->allocate_output(1, shape, &plan));
-    TF_RETURN_IF_ERROR(AllocateWeights(context, shape, &weights));
-    Plan* plans = plan->flat<Plan>().data();
-    device.signature_kernel(problem, Variance<T>(context), k->flat<T>().data(), plans, weights);
-    return this->CheckPairs(context, device, problem, plans);
-  }
-};
+using SignatureKernelOp = ForwardOp<Device, T, false>;
+template <class Device, class T>
+using SignatureKernelWeightsOp = ForwardOp<Device, T, true>;
 
 template <class Device, class T>
 class SignatureKernelGradOp final : public KernelOp<Device, T> {
   using KernelOp<Device, T>::KernelOp;
 
   absl::Status Run(OpKernelContext* context, const Device& device, const KernelProblem<T>& problem) const override {
-    const Tensor &plan = context->input(3), &upstream = context->input(4);
-    TF_RETURN_IF_ERROR(CheckUpstream(plan, upstream, problem.pairs(), "pairs"));
+    const Tensor &plan = context->input(5), &upstream = context->input(6);
+    TF_RETURN_IF_ERROR((CheckSolved<T, Device>(problem.solver, plan, upstream, this->KernelsShape(problem))));
     // For a symmetric pairing the first gradient is both arguments'; the second is not read.
     const TensorShape dy_shape = problem.is_symmetric() ? TensorShape({0, 0, 0}) : context->input(1).shape();
     Tensor *dx = nullptr, *dy = nullptr, *d_variance = nullptr;

@@ -89,39 +89,33 @@ class GoursatOp : public DeviceOp<Device, GoursatProblem<T>> {
   }
 };
 
-template <class Device, class T>
-class SolveGoursatOp final : public GoursatOp<Device, T> {
-  using GoursatOp<Device, T>::GoursatOp;
-
-  absl::Status Run(OpKernelContext* context, const Device& device, const GoursatProblem<T>& problem) const override {
-    TF_RETURN_IF_ERROR(CheckIncrements(device, problem));
-    Tensor *k = nullptr, *plan = nullptr;
-    TF_RETURN_IF_ERROR(context->allocate_output(0, {problem.count}, &k));
-    TF_RETURN_IF_ERROR(context->allocate_output(1, {problem.count}, &plan));
-    Plan* plans = plan->flat<Plan>().data();
-    device.solve_goursat(problem, k->flat<T>().data(), plans);
-    return CheckPlans<T>(device, plans, problem.count, [&](int64_t n) { return DescribeProblem<Device>(problem, n); });
-  }
-};
-
-// SolveGoursat, and how much errors on the way weigh in each k.
-template <class Device, class T>
-class SolveGoursatWeightsOp final : public GoursatOp<Device, T> {
+// kWeighs: whether it also returns how much errors on the way weigh in each k.
+template <class Device, class T, bool kWeighs>
+class ForwardOp final : public GoursatOp<Device, T> {
   using GoursatOp<Device, T>::GoursatOp;
 
   absl::Status Run(OpKernelContext* context, const Device& device, const GoursatProblem<T>& problem) const override {
     TF_RETURN_IF_ERROR(CheckIncrements(device, problem));
     const TensorShape shape({problem.count});
     Tensor *k = nullptr, *plan = nullptr;
-    ErrorWeights<T> weights;
     TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &k));
     TF_RETURN_IF_ERROR(context->allocate_output(1, shape, &plan));
-    TF_RETURN_IF_ERROR(AllocateWeights(context, shape, &weights));
+    T* values = k->flat<T>().data();
     Plan* plans = plan->flat<Plan>().data();
-    device.solve_goursat(problem, k->flat<T>().data(), plans, weights);
+    if constexpr (kWeighs) {
+      ErrorWeights<T> weights;
+      TF_RETURN_IF_ERROR(AllocateWeights(context, shape, &weights));
+      device.solve_goursat(problem, values, plans, weights);
+    } else {
+      device.solve_goursat(problem, values, plans);
+    }
     return CheckPlans<T>(device, plans, problem.count, [&](int64_t n) { return DescribeProblem<Device>(problem, n); });
   }
 };
+template <class Device, class T>
+using SolveGoursatOp = ForwardOp<Device, T, false>;
+template <class Device, class T>
+using SolveGoursatWeightsOp = ForwardOp<Device, T, true>;
 
 template <class Device, class T>
 class SolveGoursatGradOp final : public GoursatOp<Device, T> {
@@ -129,7 +123,7 @@ class SolveGoursatGradOp final : public GoursatOp<Device, T> {
 
   absl::Status Run(OpKernelContext* context, const Device& device, const GoursatProblem<T>& problem) const override {
     const Tensor &plan = context->input(1), &upstream = context->input(2);
-    TF_RETURN_IF_ERROR(CheckUpstream(plan, upstream, problem.count, "problems"));
+    TF_RETURN_IF_ERROR((CheckSolved<T, Device>(problem.solver, plan, upstream, TensorShape({problem.count}))));
     Tensor* d_increments = nullptr;
     TF_RETURN_IF_ERROR(context->allocate_output(0, context->input(0).shape(), &d_increments));
     device.solve_goursat_backward(problem, plan.flat<Plan>().data(), upstream.flat<T>().data(),

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/goursat/goursat.h"
+#include "core/goursat/plan.h"
 #include "tensorflow/device_op.h"
 
 namespace sigkernel {
@@ -16,6 +17,8 @@ namespace sigkernel {
       .Attr("dyadic_order: int >= 0")                        \
       .Attr("gradient: {'adjoint', 'theorem_4_1'}")
 
+constexpr int kLargestDyadicOrder = 15;  // as in Python; beyond it a grid's cells cannot be counted
+
 inline absl::Status ReadSolver(OpKernelConstruction* context, Solver* solver) {
   std::string name, gradient;
   float tolerance;
@@ -23,6 +26,10 @@ inline absl::Status ReadSolver(OpKernelConstruction* context, Solver* solver) {
   TF_RETURN_IF_ERROR(context->GetAttr("tolerance", &tolerance));
   TF_RETURN_IF_ERROR(context->GetAttr("dyadic_order", &solver->dyadic_order));
   TF_RETURN_IF_ERROR(context->GetAttr("gradient", &gradient));
+  if (solver->dyadic_order > kLargestDyadicOrder) {
+    return errors::InvalidArgument("dyadic_order must be between 0 and ", kLargestDyadicOrder, ", got ",
+                                   solver->dyadic_order, ".");
+  }
   solver->power_series = name == "power_series";
   solver->tolerance = tolerance;
   solver->gradient = gradient == "adjoint" ? Gradient::kAdjoint : Gradient::kTheorem41;
@@ -59,12 +66,25 @@ absl::Status CheckPlans(const Device& device, const Plan* plans, int64_t count, 
       "static kernel's variance.");
 }
 
-// things: what there must be one number for each of, such as "pairs".
-inline absl::Status CheckUpstream(const Tensor& plan, const Tensor& upstream, int64_t count,
-                                  const char* things) {
-  if (plan.NumElements() == count && upstream.NumElements() == count) return absl::OkStatus();
-  return errors::InvalidArgument("plan and upstream must hold one number for each of ", count, " ", things, ", got shapes ",
-                                 plan.shape().DebugString(), " and ", upstream.shape().DebugString());
+// Of a gradient's inputs: `plan` must be what the forward op wrote, and `upstream` must have its shape. A plan that no
+// forward op writes is an error where the device can read it; a pair that was not solved has no gradient.
+template <class T, class Device>
+absl::Status CheckSolved(const Solver& solver, const Tensor& plan, const Tensor& upstream, const TensorShape& shape) {
+  if (plan.shape() != shape || upstream.shape() != shape) {
+    return errors::InvalidArgument("plan and upstream must have the shape ", shape.DebugString(),
+                                   " of the kernel that the gradient is of, got ", plan.shape().DebugString(), " and ",
+                                   upstream.shape().DebugString(), ".");
+  }
+  if constexpr (Device::kIsHost) {
+    const auto plans = plan.flat<Plan>();
+    for (int64_t n = 0; n < plans.size(); ++n) {
+      if (is_solving<T>(solver, plans(n))) continue;
+      return errors::InvalidArgument(
+          "plan must be the one that the forward operation returned with the same solver and dtype, got ", plans(n),
+          " in its entry ", n, ", which no solved pair has. Differentiate the forward operation, which hands it on.");
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace sigkernel

@@ -8,8 +8,11 @@ $XDG_CACHE_HOME/sigkernel_tf (on Linux ~/.cache/sigkernel_tf), and unpacks it th
 so the SHA-256 of the first download is recorded beside the file, and every later use is checked against it.
 """
 
+import os
+import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +69,18 @@ def load(name: str) -> RawData:
         if found is not None:
             return found
     return _download(name)
+
+
+def read_file(file: Path) -> Split:
+    """
+    Read one file of the archive, of the training or of the test series.
+
+    :param file: .ts, .arff or .tsv.
+    :raises ValueError: for another kind of file, and for a damaged one, naming its first line at fault.
+    """
+    if file.suffix not in _READERS:
+        raise ValueError(f"{file} must be one of {', '.join(_READERS)}, got {file.suffix!r}.")
+    return _READERS[file.suffix](file)
 
 
 def load_prepared(
@@ -200,6 +215,25 @@ def _read_tsv(file: Path) -> Split:
 _READERS: dict[str, Callable[[Path], Split]] = {".ts": _read_ts, ".arff": _read_arff, ".tsv": _read_tsv}
 
 
+def _unpacked(file: str, action: str, _: Any) -> list[str]:
+    """
+    The files of a zip file, unpacked beside it; a step of pooch's.
+
+    The folder takes its name once it is whole, so that one from which a process was torn is not taken for the data.
+
+    :param action: "fetch" where the zip file had been downloaded before.
+    """
+    folder = Path(f"{file}.unzip")
+    if action != "fetch" or not folder.is_dir():
+        with tempfile.TemporaryDirectory(prefix=folder.name, dir=folder.parent) as temporary:
+            whole = Path(temporary) / folder.name
+            with zipfile.ZipFile(file) as content:
+                content.extractall(whole)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(whole, folder)
+    return [str(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
 def _download(name: str) -> RawData:
     """Read the data set from the archive's file, which is downloaded only once."""
     url, cache = URL.format(name=name), pooch.os_cache("sigkernel_tf")
@@ -209,7 +243,7 @@ def _download(name: str) -> RawData:
     if not archive.exists():
         print(f"downloading {url}", file=sys.stderr)
     try:
-        files = pooch.retrieve(url, known_hash, archive.name, cache, processor=pooch.Unzip())
+        files = pooch.retrieve(url, known_hash, archive.name, cache, processor=_unpacked)
     except Exception as error:  # of damaged files, zipfile and zlib raise errors of many kinds
         if isinstance(error, ValueError) and known_hash is not None:
             raise ValueError(
@@ -224,7 +258,10 @@ def _download(name: str) -> RawData:
             "the folder with the files.",
         ) from error
     if known_hash is None:
-        recorded.write_text(pooch.file_hash(archive) + "\n")
+        from sigkernel_tf.gp.data.checked_files import replacing  # imported here because TensorFlow is slow to import
+
+        with replacing(recorded) as temporary:
+            temporary.write_text(pooch.file_hash(archive) + "\n")
     for place in sorted({Path(file).parent for file in files}):
         found = _read_folder(place, name, source=f"{url} (in {archive})")
         if found is not None:

@@ -5,6 +5,7 @@ An array-like is anything with ``shape``, ``dtype`` and indexing by slices and b
 files (``np.load(path, mmap_mode="r")``), what :func:`~sigkernel_tf.gp.read_tfrecords` returns, arrays of h5py and zarr.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class Rows:
         X, Y = read_rows(self._X, rows), read_rows(self._Y, rows)
         X = X.astype(default_float(), copy=False)
         if not _is_in_memory(self._X):
-            _check_finite(X, rows, self._X.shape[0])
+            check_finite(X, np.arange(self._X.shape[0])[rows].ravel())
         return X, Y.astype(self._y_dtype, copy=False)
 
     def specs(self) -> tuple[tf.TensorSpec, tf.TensorSpec]:
@@ -91,16 +92,14 @@ def _is_in_memory(array: Any) -> bool:
     return type(array) is np.ndarray  # a memory-mapped file is of a subclass
 
 
-def _check_finite(X: np.ndarray, rows: slice | np.ndarray, num_rows: int) -> None:
+def check_finite(X: np.ndarray, numbers: Sequence[int] | np.ndarray) -> None:
     """
-    :param X: the rows that were read.
-    :param rows: which rows of the data these are.
-    :param num_rows: the number of rows of the data.
+    :param X: some rows.
+    :param numbers: their numbers in the data.
     :raises ValueError: for a NaN or an infinity in X, naming its row in the data.
     """
     if np.isfinite(X).all():
         return
-    numbers = np.arange(num_rows)[rows].ravel()
     table = X.reshape(len(numbers), -1)
     row, column = np.argwhere(~np.isfinite(table))[0]
     raise ValueError(
@@ -152,7 +151,7 @@ def as_rows(data: tuple[Any, Any], likelihood: Any = None) -> Rows:
         raise ValueError(f"data must have the same number of rows in X and Y, at least one, got {X.shape}, {Y.shape}.")
     if _is_in_memory(X):
         for rows in row_slices(len(X), 4096):
-            _check_finite(X[rows].astype(default_float(), copy=False), rows, len(X))
+            check_finite(X[rows].astype(default_float(), copy=False), range(rows.start, rows.stop))
     if likelihood is None:
         return Rows(X, Y)
     check_rows(X, "X")

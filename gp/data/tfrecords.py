@@ -42,6 +42,7 @@ def write_tfrecords(path: str | Path, data: tuple[Any, Any] | Iterable[tuple[Any
     batches: Iterable[tuple[Any, Any]] = _parts(data) if is_pair else data  # type: ignore[arg-type, assignment]
     first, count = None, 0
     with replacing(Path(path)) as temporary:
+        temporary.touch()  # so that it is Python's error that says why a file cannot be written
         with tf.io.TFRecordWriter(str(temporary)) as writer:
             for batch in batches:
                 for part, name in zip(batch, "XY", strict=True):
@@ -134,7 +135,8 @@ def _parts(data: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def _places(path: Path) -> np.ndarray:
     """The first byte and the length of each record, [N, 2], once all checksums are found right."""
-    size = path.stat().st_size
+    with path.open("rb"):  # so that it is Python's error that says why a file cannot be read
+        size = path.stat().st_size
     lengths: list[int] = []
     error = None
     try:

@@ -1,9 +1,11 @@
 """
 Estimators on time series with scikit-learn's interface.
 
-A fit goes through these modules in turn: ``panels`` takes series in any form, ``options`` checks the parameters,
-``preprocessing`` turns series into paths, ``search`` chooses how, ``tasks`` says what is learned from the labels, and
-``model`` builds the GPflow model of what was fitted. ``base`` is the common part of the two estimators.
+A fit goes through these modules in turn: ``panels`` takes series in any form, ``options`` and ``weights`` check the
+parameters, ``tasks`` says what is learned from the labels, ``preprocessing`` turns series into paths, and ``search``
+chooses how, and by which kernel. A lifted kernel (``lifted``) is fitted by ``final_fit``, on the least squares of
+``least_squares`` and the probabilities of ``calibration``, and its ``process`` predicts. A truncated kernel is fitted
+by sites, and ``model`` builds its GPflow model. ``base`` is the common part of the two estimators.
 """
 
 from .classifier import SignatureGPClassifier

@@ -8,13 +8,16 @@ import gpflow
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from sigkernel_tf._arguments import check_unmasked
 
 from ..data.classes import LogisticBernoulli, logistic_or_softmax_probabilities
+from ..training.logistic import LogisticRegression
 from .base import SignatureGP
+from .preprocessing import Preprocessing
 from .tasks import Classification
+from .weights import checked_weights, with_class_weights
 
 _KINDS: dict[str, Any] = {"text": str, "numbers": (numbers.Number, np.bool_), "dates": np.datetime64}
 
@@ -28,27 +31,70 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
         classifier = SignatureGPClassifier().fit(X_train, y_train)     # X [N, L, D], a list of series, a panel
         classifier.predict_proba(X_test)                               # [N, classes], columns in classes_' order
 
-    The training set chooses the preprocessing. All preprocessings are ranked by the evidence of a regression on the
-    labels; the best few are compared by their NLPP on held-out series (five-fold), and the lengthscales of the best of
-    these are optimised. Then the process is fitted to all series, by natural gradients in closed form with exact
-    updates of the levels' variances.
+    The training set chooses the kernel: the signature kernel over an RBF kernel of time and channels, the same of
+    windows of the series, or that of truncated signatures. Many settings of each are ranked by the evidence of a
+    regression on the labels, on a few hundred series; the best few are compared by the NLPP of series that were left
+    out, and the parameters of the best are optimised. How much is tried follows from the sizes of the data and from
+    ``effort``, so that the same seed gives the same fit on every machine.
+
+    Then a Gaussian process regresses on a column of ones and zeros for each class, by least squares, with all series
+    as inducing series up to some 2,000, and fewer beyond. Its predictions of series that were left out are calibrated
+    to probabilities. A truncated kernel is fitted with a logistic or softmax link instead, by natural gradients in
+    closed form with exact updates of the levels' variances.
 
     Fitted attributes:
 
     * ``classes_``: the labels, in the order of :meth:`predict_proba`'s columns;
-    * ``preprocessing_``, ``depth_``, ``num_inducing_`` (M), ``level_variances_`` (whether each level has a variance of
-      its own) and ``validation_nlpp_``: what the search chose, and the NLPP by which it did;
-    * ``candidates_``: a table of all that it tried;
-    * ``elbo_``, ``n_iter_``: the bound after the fit to all series, and the number of its steps;
+    * ``kernel_kind_``: "lifted", "windows" or "truncated", and ``preprocessing_``: what happens to the series before;
+    * ``candidates_``: a table of all that the search tried, and ``validation_nlpp_``, the NLPP by which it chose;
+    * ``num_inducing_``: M, the number of inducing series, or of signature features;
     * ``num_channels_``, and ``feature_names_in_`` where X came in data frames whose columns are all named by text;
-    * ``model_``, a ``gpflow.models.SVGP`` (Bernoulli with a logistic link, or Softmax), and its ``kernel_``. They take
-      what :meth:`flat_paths` returns.
+    * ``model_``, a ``gpflow.models.SVGP``, and its ``kernel_``. They take what :meth:`flat_paths` returns. With a
+      lifted kernel the likelihood is Gaussian, on the columns of ones and zeros, and the model is built when it is
+      first asked for; where it was trained further, predictions follow it;
+    * ``calibration_``, with a lifted kernel: the logistic regression from the process to probabilities;
+    * ``depth_``, ``level_variances_`` (whether each level has a variance of its own), ``elbo_`` and ``n_iter_``, with
+      a truncated kernel: the bound after the fit to all series, and the number of its steps.
 
-    Memory: the features, [N, M], and q(u)'s covariances, [classes, M, M]. Time: the search uses at most 300 series; a
-    step of the fit costs N M² for each class.
+    Memory: the features of all series, [N, M]. Time: the kernel of N M pairs of series, and some N M² multiply-adds.
     """
 
-    def fit(self, X: Any, y: Any) -> "SignatureGPClassifier":
+    def __init__(
+        self,
+        *,
+        kernel: str = "auto",
+        preprocessing: str | Preprocessing | dict | Sequence[Preprocessing | dict] | None = "auto",
+        num_inducing: int | None = None,
+        lengthscales: Any = None,
+        level_variances: bool | None = None,
+        max_length: int = 300,
+        max_iterations: int = 100,
+        effort: float = 1.0,
+        class_weight: dict | str | None = None,
+        verbose: bool | int = False,
+        random_state: Any = None,
+    ) -> None:
+        """
+        The options of :class:`SignatureGP`, and one more.
+
+        :param class_weight: how much the series of each class count: a dict from labels to numbers above 0, of which
+            those that it leaves out have 1; "balanced": all classes count the same; None: all series do.
+        """
+        super().__init__(
+            kernel=kernel,
+            preprocessing=preprocessing,
+            num_inducing=num_inducing,
+            lengthscales=lengthscales,
+            level_variances=level_variances,
+            max_length=max_length,
+            max_iterations=max_iterations,
+            effort=effort,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "SignatureGPClassifier":
         """
         Fit to labelled series.
 
@@ -56,19 +102,25 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
             :func:`sigkernel_tf.gp.estimators.panels.as_series`.
         :param y: N labels of at least two classes, none missing: text, or whole numbers and booleans, or
             ``datetime64``. Turn others, such as tuples and fractions, into text by ``[str(label) for label in y]``.
+        :param sample_weight: how much each series counts, N numbers that are not negative; those of weight 0 are left
+            out. Only their ratios matter. None: all the same.
         :return: the estimator itself.
-        :raises ValueError: for an X that is not a panel, a y that does not fit it or holds one class, and options out
-            of range.
+        :raises ValueError: for an X that is not a panel, a y that does not fit it or holds one class, weights that do
+            not fit it, and options out of range.
         :raises TypeError: for an X, a y and options of another type.
         """
         series, names = self._series_to_fit(X)
         labels = _labels(y, len(series))
+        weights = checked_weights(sample_weight, len(series))
+        kept = weights > 0
+        series, labels, weights = [series[i] for i in np.flatnonzero(kept)], labels[kept], weights[kept]
         self.classes_, encoded = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"y must hold at least two classes, got one class, {self.classes_[0]!r}: add series of another."
             )
-        self._fit(series, names, Classification(encoded, len(self.classes_)))
+        weights = with_class_weights(weights, self.class_weight, self.classes_, encoded)
+        self._fit(series, names, Classification(encoded, len(self.classes_), weights))
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -79,12 +131,28 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
 
         :param X: series, of any length, with the training set's channels.
         """
-        return logistic_or_softmax_probabilities(*self._marginals(X))
+        return np.exp(self._log_probabilities(X))
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """The logarithms of :meth:`predict_proba`. With a lifted kernel they stay finite where a probability is 0."""
+        return self._log_probabilities(X)
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each series, [N]."""
-        best = np.argmax(self.predict_proba(X), axis=1)
+        best = np.argmax(self._log_probabilities(X), axis=1)
         return self.classes_[best]
+
+    def _log_probabilities(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        series = self._series(X)
+        if self.kernel_kind_ != "truncated":
+            return self.calibration_.log_probabilities(self._means(series))
+        with np.errstate(divide="ignore"):
+            return np.log(logistic_or_softmax_probabilities(*self._marginals(series)))
+
+    def _set_calibration(self, calibration: LogisticRegression | None) -> None:
+        assert calibration is not None
+        self.calibration_ = calibration
 
     def _gpflow_likelihood(self) -> gpflow.likelihoods.Likelihood:
         if len(self.classes_) == 2:

@@ -65,5 +65,12 @@ def arrays_of(model: gpflow.models.SVGP) -> dict[str, np.ndarray]:
 @contextmanager
 def float64() -> Iterator[None]:
     """GPflow in double precision, whatever it is set to."""
-    with gpflow.config.as_context(dataclasses.replace(gpflow.config.config(), float=np.float64)):
+    with in_precision("float64"):
+        yield
+
+
+@contextmanager
+def in_precision(dtype: str) -> Iterator[None]:
+    """GPflow in this precision, whatever it is set to."""
+    with gpflow.config.as_context(dataclasses.replace(gpflow.config.config(), float=np.dtype(dtype).type)):
         yield

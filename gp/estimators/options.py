@@ -10,6 +10,9 @@ from sigkernel_tf._arguments import as_int, check_unmasked
 
 from .preprocessing import Preprocessing, candidates
 
+KERNELS = ("lifted", "windows", "truncated")
+"""The kinds of kernels."""
+_OF_TRUNCATED = ("preprocessing", "lengthscales", "level_variances")  # options that only the truncated kernel has
 _MAX_WORDS = 600
 _STEP_BUDGET = 2e10  # multiply-adds of a step of the final fit: about a second
 _MAX_COVARIANCE = 2e7  # numbers in q_sqrt: 160 MB
@@ -28,7 +31,13 @@ class Options:
     max_words: int
     """The largest number of signature features."""
     max_length: int
-    """The largest number of time steps; longer series are thinned to it."""
+    """The largest number of time steps, or of windows; longer series are thinned to it."""
+    kernels: Sequence[str]
+    """The kinds of kernels among which the search chooses."""
+    num_inducing: int | None
+    """The largest number of inducing series of a lifted kernel; None: as many as ``effort`` affords."""
+    effort: float
+    """A factor on the work that the search and the fit of a lifted kernel may take."""
 
 
 def checked_options(params: dict[str, Any], num_series: int, num_channels: int, num_latents: int) -> Options:
@@ -52,6 +61,8 @@ def checked_options(params: dict[str, Any], num_series: int, num_channels: int, 
         as_int(num_inducing, "num_inducing", 1)
     if level_variances not in (None, True, False):
         raise TypeError(f"level_variances must be True, False or None, got {level_variances!r}.")
+    kernels = _kernels(params)
+    effort = _effort(params["effort"])
     most = num_inducing or _MAX_WORDS
     return Options(
         preprocessings=_preprocessings(params["preprocessing"], num_channels, int(most**0.5)),
@@ -59,7 +70,38 @@ def checked_options(params: dict[str, Any], num_series: int, num_channels: int, 
         level_variances=level_variances,
         max_words=num_inducing or _affordable(num_series, num_latents),
         max_length=max_length,
+        kernels=kernels,
+        num_inducing=num_inducing,
+        effort=effort,
     )
+
+
+def _kernels(params: dict[str, Any]) -> tuple[str, ...]:
+    """The kinds of kernels that remain, where options that only the truncated one has are given."""
+    kernel = params["kernel"]
+    if not isinstance(kernel, str) or kernel not in ("auto", *KERNELS):
+        raise ValueError(f'kernel must be "auto" or one of {KERNELS}, got {kernel!r}.')
+    given = [name for name in _OF_TRUNCATED if params[name] is not None and not _is_auto(params[name])]
+    if kernel == "auto":
+        return ("truncated",) if given else KERNELS
+    if given and kernel != "truncated":
+        raise ValueError(
+            f'{given[0]} must be None with kernel="{kernel}", got {params[given[0]]!r}: it belongs to the truncated '
+            'kernel; leave it out, or give kernel="truncated".'
+        )
+    return (kernel,)
+
+
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
+def _effort(given: Any) -> float:
+    if isinstance(given, bool) or not isinstance(given, (int, float, np.integer, np.floating)):
+        raise TypeError(f"effort must be a positive number, got {given!r}: for instance 1.0.")
+    if not (np.isfinite(given) and given > 0):
+        raise ValueError(f"effort must be a positive number, got {given!r}: for instance 1.0.")
+    return float(given)
 
 
 def _lengthscales(given: Any) -> np.ndarray | None:

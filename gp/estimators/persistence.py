@@ -11,12 +11,19 @@ from typing import Any
 import numpy as np
 
 from ..data.checked_files import read_arrays, write_arrays
+from ..training.logistic import LogisticRegression
 from . import model
+from .lifted import LiftedKernel
 from .preprocessing import Preprocessing, Preprocessor
+from .process import LeastSquaresProcess
 
 _FORMAT = "sigkernel_tf.gp.estimators"
-_VERSION = 1
-_ARRAYS = ("lengthscales", "variances", "q_mu", "q_sqrt", "mean", "deviation")
+_VERSION = 2  # 1 had truncated kernels only, and no kernel_kind_
+_COMMON = ("mean", "deviation")
+_OF_TRUNCATED = ("lengthscales", "variances", "q_mu", "q_sqrt")
+_OF_LIFTED = ("inducing", "alpha", "offset", "root")
+_OF_CALIBRATION = ("coefficients", "intercepts")
+_DOUBLE_NUMBERS = 500_000  # of a covariance, up to which they are stored in double precision
 
 
 def save(path: Path, estimator: Any) -> None:
@@ -25,22 +32,74 @@ def save(path: Path, estimator: Any) -> None:
 
     :raises TypeError: for options or class labels that JSON cannot hold.
     """
-    fitted = {name: getattr(estimator, name) for name in estimator._saved()} | estimator._learnt()
+    fitted = {name: getattr(estimator, name) for name in estimator._saved()}
     fitted["preprocessing_"] = estimator.preprocessing_.to_dict()
     if hasattr(estimator, "feature_names_in_"):
         fitted["feature_names_in_"] = estimator.feature_names_in_
     preprocessor = estimator._preprocessor
-    content = {
-        "params": json_params(estimator.get_params(deep=False)),
-        "fitted": fitted,
-        "arrays": {
-            **model.arrays_of(estimator.model_),
-            "mean": preprocessor.mean,
-            "deviation": preprocessor.deviation,
-        },
-        "thinned_to": preprocessor.max_length,
+    content: dict[str, Any] = {"params": json_params(estimator.get_params(deep=False)), "fitted": fitted}
+    arrays = {"mean": preprocessor.mean, "deviation": preprocessor.deviation}
+    if estimator.kernel_kind_ == "truncated":
+        fitted |= estimator._learnt()
+        arrays |= model.arrays_of(estimator.model_)
+    else:
+        content["process"], of_process = _of_process(estimator._process.current())
+        arrays |= of_process
+        calibration = getattr(estimator, "calibration_", None)
+        if calibration is not None:
+            arrays |= {"coefficients": calibration.coefficients, "intercepts": calibration.intercepts}
+    write(path, type(estimator).__name__, {**content, "arrays": arrays, "thinned_to": preprocessor.max_length})
+
+
+def _of_process(process: LeastSquaresProcess) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """A process as JSON values and arrays. The lower triangles of its covariances are stored, in float32 if large."""
+    root = np.empty((0, 0)) if process.root is None else _triangles(process.root)
+    values = {
+        "kernel": process.kernel.to_dict(),
+        "num_channels": process.num_channels,
+        "tolerance": process.tolerance,
+        "num_series": process.num_series,
+        "variance": process.variance,
+        "noise": process.noise,
+        "covariances": None if process.root is None else process.root.ndim - 2,  # 0: one for all outputs
     }
-    write(path, type(estimator).__name__, content)
+    arrays = {"inducing": process.inducing, "alpha": process.alpha, "offset": process.offset, "root": root}
+    return values, arrays
+
+
+def _process(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> LeastSquaresProcess:
+    """What :func:`_of_process` took apart."""
+    values = dict(values)
+    which, root = values.pop("covariances"), arrays["root"]
+    kernel = LiftedKernel.from_dict(values.pop("kernel"))
+    alpha, inducing = arrays["alpha"], arrays["inducing"]
+    if alpha.ndim != 2 or inducing.ndim != 2 or len(alpha) != len(inducing):
+        raise ValueError(f"arrays of shapes {alpha.shape} and {inducing.shape} do not belong together")
+    full = _squares(root, len(inducing)) if which is not None else None
+    return LeastSquaresProcess(
+        kernel=kernel,
+        inducing=inducing,
+        alpha=alpha,
+        offset=arrays["offset"],
+        root=full[0] if full is not None and which == 0 else full,
+        **values,
+    )
+
+
+def _triangles(root: np.ndarray) -> np.ndarray:
+    """The lower triangles of matrices [M, M] or [C, M, M], one a row."""
+    size = root.shape[-1]
+    rows, columns = np.tril_indices(size)
+    packed = root.reshape(-1, size, size)[:, rows, columns]
+    return packed.astype(np.float32) if packed.size > _DOUBLE_NUMBERS else packed
+
+
+def _squares(packed: np.ndarray, size: int) -> np.ndarray:
+    """The lower triangular matrices [C, M, M] of :func:`_triangles`."""
+    root = np.zeros((len(packed), size, size))
+    rows, columns = np.tril_indices(size)
+    root[:, rows, columns] = packed
+    return root
 
 
 def restore(path: Path, estimator: Any) -> None:
@@ -58,9 +117,18 @@ def restore(path: Path, estimator: Any) -> None:
         estimator._preprocessor = Preprocessor(
             estimator.preprocessing_, arrays.pop("mean"), arrays.pop("deviation"), saved["thinned_to"]
         )
+        if int(saved["version"]) == 1:
+            fitted["kernel_kind_"] = "truncated"
+        estimator.kernel_kind_ = fitted["kernel_kind_"]
+        names = [name for name in estimator._saved() if name != "kernel_kind_"]
         optional = [name for name in ("feature_names_in_",) if name in fitted]
-        estimator.__dict__.update({name: fitted[name] for name in (*estimator._saved(), *optional)})
-        estimator._build_model(arrays)
+        estimator.__dict__.update({name: fitted[name] for name in (*names, *optional)})
+        if estimator.kernel_kind_ == "truncated":
+            estimator._build_model(arrays)
+        else:
+            estimator._process = _process(saved["process"], arrays)
+            if "coefficients" in arrays:
+                estimator.calibration_ = LogisticRegression(arrays["coefficients"], arrays["intercepts"])
     except Exception as error:  # the model refuses what cannot be its own by errors of many kinds
         raise _not_ours(path, error) from error
 
@@ -91,7 +159,7 @@ def read(path: Path, estimator: str) -> dict[str, Any]:
         if header["format"] != _FORMAT:
             raise ValueError("its header is another format's")
         version, of = int(header["version"]), str(header["estimator"])
-        arrays = {name: arrays[name] for name in _ARRAYS} if version <= _VERSION else {}
+        arrays = {name: arrays[name] for name in _names(header, arrays)} if version <= _VERSION else {}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _not_ours(path, error) from error
     if version > _VERSION:
@@ -99,6 +167,14 @@ def read(path: Path, estimator: str) -> dict[str, Any]:
     if of != estimator:
         raise ValueError(f"{str(path)!r} holds a {of}, expected a {estimator}: load it with that class.")
     return {**header, "arrays": arrays}
+
+
+def _names(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """The arrays that a file with this header has."""
+    if "process" not in header:
+        return (*_COMMON, *_OF_TRUNCATED)
+    has_calibration = header["estimator"] == "SignatureGPClassifier"
+    return (*_COMMON, *_OF_LIFTED, *(_OF_CALIBRATION if has_calibration else ()))
 
 
 def _not_ours(path: Path, error: Exception) -> ValueError:

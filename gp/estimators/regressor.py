@@ -4,14 +4,19 @@ from typing import Any
 
 import gpflow
 import numpy as np
+import tensorflow as tf
 from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted, check_random_state
 
-from sigkernel_tf._arguments import check_unmasked
+from sigkernel_tf._arguments import as_int, check_unmasked
 
 from ..training.closed_form import SiteLikelihood
 from ..training.sites import GaussianSites
 from .base import SignatureGP
+from .model import float64
+from .panels import Series
 from .tasks import Regression
+from .weights import checked_weights
 
 
 class SignatureGPRegressor(RegressorMixin, SignatureGP):
@@ -23,17 +28,18 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
         regressor = SignatureGPRegressor().fit(X_train, y_train)
         mean, deviation = regressor.predict(X_test, return_std=True)
 
-    It works as :class:`SignatureGPClassifier` does, with a Gaussian likelihood, and has the same fitted attributes but
-    for ``classes_``. Each column of y is scaled to mean 0 and deviation 1, and has a latent process of its own; all
+    It works as :class:`SignatureGPClassifier` does, and has the same fitted attributes but for ``classes_`` and
+    ``calibration_``. Each column of y is scaled to mean 0 and deviation 1, and has a latent process of its own; all
     share one kernel and one noise. ``model_`` predicts the scaled numbers, (y − ``y_mean_``) / ``y_scale_``.
     """
 
-    def fit(self, X: Any, y: Any) -> "SignatureGPRegressor":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "SignatureGPRegressor":
         """
         Fit to series with numbers.
 
         :param X: series, as :meth:`SignatureGPClassifier.fit` takes them.
         :param y: N numbers, or [N, P].
+        :param sample_weight: how much each series counts, as :meth:`SignatureGPClassifier.fit` takes it.
         :return: the estimator itself.
         :raises ValueError: for an X that is not a panel, a y that does not fit it or is not finite, and options out of
             range.
@@ -41,27 +47,71 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
         """
         series, names = self._series_to_fit(X)
         values = _targets(y, len(series))
+        weights = checked_weights(sample_weight, len(series))
+        kept = weights > 0
+        series, values, weights = [series[i] for i in np.flatnonzero(kept)], values[kept], weights[kept]
         self._flat = values.ndim == 1
         Y = values.reshape(len(values), -1)
-        self.y_mean_ = Y.mean(axis=0)
-        deviation = (Y - Y[0]).std(axis=0)
-        self.y_scale_ = np.where(deviation > 0, deviation, 1.0)
-        self._fit(series, names, Regression((Y - self.y_mean_) / self.y_scale_))
+        self.y_mean_ = np.average(Y, axis=0, weights=weights)
+        deviation = np.sqrt(np.average(np.square(Y - self.y_mean_), axis=0, weights=weights))
+        self.y_scale_ = np.where((Y[0] != Y).any(axis=0) & (deviation > 0), deviation, 1.0)
+        self._fit(series, names, Regression((Y - self.y_mean_) / self.y_scale_, weights))
         return self
 
-    def predict(self, X: Any, return_std: bool = False) -> Any:
+    def predict(self, X: Any, return_std: bool = False, return_cov: bool = False) -> Any:
         """
         Predicted means, in the shape of y.
 
         :param X: series, of any length, with the training set's channels.
         :param return_std: whether to return the standard deviations of y, noise included, as well.
+        :param return_cov: whether to return the covariance of y between the series as well, noise included: [n, n], or
+            [n, n, P] where y has columns.
+        :raises ValueError: where both are asked for.
         """
-        mean, variance = self._marginals(X)
-        mean = self._like_y(mean * self.y_scale_ + self.y_mean_)
+        if return_std and return_cov:
+            raise ValueError("At most one of return_std and return_cov can be True, got both: ask for one of the two.")
+        check_is_fitted(self)
+        series = self._series(X)
+        if not return_std and self.kernel_kind_ != "truncated":
+            mean = self._means(series)
+        else:
+            mean, variance = self._marginals(series)
+        scaled = self._like_y(mean * self.y_scale_ + self.y_mean_)
+        if return_cov:
+            return scaled, self._covariance(series)
         if not return_std:
-            return mean
-        noise = float(self.model_.likelihood.variance.numpy())
-        return mean, self._like_y(np.sqrt(variance + noise) * self.y_scale_)
+            return scaled
+        return scaled, self._like_y(np.sqrt(variance + self._noise_variance()) * self.y_scale_)
+
+    def sample_y(self, X: Any, n_samples: int = 1, random_state: Any = 0) -> np.ndarray:
+        """
+        Draws of y from its distribution at all series together, noise included.
+
+        :param X: series, of any length, with the training set's channels.
+        :param n_samples: how many.
+        :param random_state: decides the draws.
+        :return: [n, n_samples], or [n, P, n_samples] where y has columns.
+        """
+        n_samples = as_int(n_samples, "n_samples", 1)
+        mean, covariance = self.predict(X, return_cov=True)
+        random = check_random_state(random_state)
+        columns = mean.reshape(len(mean), -1)
+        covariance = covariance.reshape(len(mean), len(mean), -1)
+        draws = [
+            random.multivariate_normal(columns[:, p], covariance[..., p], n_samples).T for p in range(columns.shape[1])
+        ]
+        return draws[0] if self._flat else np.stack(draws, axis=1)
+
+    def _covariance(self, series: Series) -> np.ndarray:
+        flat = self._flat_paths(series)
+        with float64():
+            covariance = self.model_.predict_f(tf.constant(flat), full_cov=True)[1].numpy()  # [P, n, n]
+        covariance = covariance + self._noise_variance() * np.eye(len(flat))
+        covariance = covariance.transpose(1, 2, 0) * self.y_scale_**2
+        return covariance[..., 0] if self._flat else covariance
+
+    def _noise_variance(self) -> float:
+        return float(self.model_.likelihood.variance.numpy())
 
     def _like_y(self, values: np.ndarray) -> np.ndarray:
         return values[:, 0] if self._flat else values
@@ -74,10 +124,11 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
         return gpflow.likelihoods.Gaussian(self._noise)
 
     def _learnt(self) -> dict[str, Any]:
-        return {**super()._learnt(), "_noise": float(self.model_.likelihood.variance.numpy())}
+        return {**super()._learnt(), "_noise": self._noise_variance()}
 
     def _saved(self) -> tuple[str, ...]:
-        return (*super()._saved(), "y_mean_", "y_scale_", "_flat", "_noise")
+        of_truncated = ("_noise",) if self.kernel_kind_ == "truncated" else ()
+        return (*super()._saved(), "y_mean_", "y_scale_", "_flat", *of_truncated)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

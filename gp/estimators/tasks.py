@@ -8,12 +8,33 @@ import numpy as np
 from ..data.classes import logistic_or_softmax_probabilities
 from ..training.closed_form import SiteLikelihood
 from ..training.sites import GaussianSites, LogisticSites, SoftmaxSites
+from .calibration import left_out_log_probabilities
+from .least_squares import LeastSquares
 
 _SMALLEST_PROBABILITY = 1e-12
 
 
 class Task(Protocol):
     """The labels of a training set, and the likelihood that goes with them."""
+
+    @property
+    def series_weights(self) -> np.ndarray:
+        """How much each series counts, with mean 1, [N]."""
+        ...
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The numbers of classes, or the numbers to predict as floats."""
+        ...
+
+    @property
+    def columns(self) -> np.ndarray:
+        """What least squares regress on, [N, C]: a column of ones and zeros for each class, or the numbers."""
+        ...
+
+    def left_out_nlpp(self, fit: LeastSquares, rows: np.ndarray) -> np.ndarray:
+        """−log p(y | x) of these series, to which least squares were fitted, each predicted by the others, [n]."""
+        ...
 
     @property
     def num_latents(self) -> int:
@@ -45,6 +66,21 @@ class Classification:
 
     y: np.ndarray
     num_classes: int
+    series_weights: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The numbers of the classes."""
+        return self.y
+
+    @property
+    def columns(self) -> np.ndarray:
+        """A column of ones and zeros for each class."""
+        return np.eye(self.num_classes)[self.y]
+
+    def left_out_nlpp(self, fit: LeastSquares, rows: np.ndarray) -> np.ndarray:
+        """By calibrations to other series than those whose probabilities they give."""
+        return -left_out_log_probabilities(fit.scores, self.y[rows], self.series_weights[rows])
 
     @property
     def num_latents(self) -> int:
@@ -65,7 +101,8 @@ class Classification:
     def sites(self, rows: np.ndarray) -> SiteLikelihood:
         """With a logistic link for two classes, and a softmax link for more."""
         y = self.y[rows]
-        return LogisticSites(y) if self.num_classes == 2 else SoftmaxSites(y, self.num_classes)
+        weights = self.series_weights[rows]
+        return LogisticSites(y, weights) if self.num_classes == 2 else SoftmaxSites(y, self.num_classes, weights)
 
     def nlpp(self, mean: np.ndarray, variance: np.ndarray, rows: np.ndarray, fitted: SiteLikelihood) -> np.ndarray:
         """Minus the log probability of the true class."""
@@ -78,6 +115,23 @@ class Regression:
     """Numbers [N, P], each column with mean 0 and deviation 1."""
 
     Y: np.ndarray
+    series_weights: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The numbers themselves."""
+        return self.Y
+
+    @property
+    def columns(self) -> np.ndarray:
+        """The numbers themselves."""
+        return self.Y
+
+    def left_out_nlpp(self, fit: LeastSquares, rows: np.ndarray) -> np.ndarray:
+        """Minus the log density, summed over the columns."""
+        error = self.Y[rows] - fit.offset - fit.scores
+        variances = fit.variances[:, None]
+        return 0.5 * np.sum(np.log(2 * np.pi * variances) + error**2 / variances, axis=1)
 
     @property
     def num_latents(self) -> int:
@@ -96,7 +150,7 @@ class Regression:
 
     def sites(self, rows: np.ndarray) -> SiteLikelihood:
         """A Gaussian, whose noise starts from a tenth of the variance."""
-        return GaussianSites(self.Y[rows], 0.1)
+        return GaussianSites(self.Y[rows], 0.1, self.series_weights[rows])
 
     def nlpp(self, mean: np.ndarray, variance: np.ndarray, rows: np.ndarray, fitted: SiteLikelihood) -> np.ndarray:
         """Minus the log density, summed over the columns."""

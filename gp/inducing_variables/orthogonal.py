@@ -70,7 +70,7 @@ def latent_kernels(kernel: Kernel, inducing_variable: InducingVariables) -> list
         raise unsuitable_kernel(kernel)
     kernels = list(kernel.latent_kernels) if is_multioutput else [kernel]
     for each in kernels:
-        if not isinstance(each, SignatureKernel) or not each.is_linear:
+        if not isinstance(each, SignatureKernel) or each.what_lifts:
             raise unsuitable_kernel(each)
     if len(features) > 1 and len(kernels) > 1 and len(features) != len(kernels):
         raise ValueError(
@@ -113,7 +113,8 @@ def unsuitable_kernel(kernel: Any) -> TypeError:
         )
     elif isinstance(kernel, SignatureKernel):
         cure = (
-            "leave static_kernel out, or keep it and take gpflow.inducing_variables.InducingPoints on flattened paths"
+            f"leave {' and '.join(kernel.what_lifts)} out, or keep it and take "
+            "gpflow.inducing_variables.InducingPoints on flattened paths"
         )
     else:
         cure = (

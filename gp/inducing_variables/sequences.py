@@ -13,7 +13,9 @@ from sigkernel_tf._arguments import as_int, check_unmasked
 
 from .._checks import described
 from ..kernels import PathKernel
-from .from_data import drawn_paths
+from .from_data import different, drawn_series, largest_conditional_variance, nearest_to_centroids
+
+_METHODS = ("random", "kmeans", "conditional_variance")
 
 
 class InducingSequences(InducingVariables):
@@ -54,36 +56,58 @@ class InducingSequences(InducingVariables):
         num_inducing: int,
         kernel: PathKernel,
         *,
-        length: int = 5,
+        method: str = "random",
+        length: int | None = 5,
         seed: int = 0,
         name: str | None = None,
     ) -> "InducingSequences":
         """
-        Sequences cut from the data: from each of M random paths, ``length`` consecutive points at a random place.
+        Sequences from the data: stretches of ``length`` consecutive points, or whole series.
 
-        A path that is shorter is taken whole, and padded with its last value.
+        A stretch is cut at a random place from a random path that moves; a path that is shorter is taken whole, and
+        padded with its last value. Which of the stretches or series are taken depends on ``method``:
+
+        * ``"random"``: M at random;
+        * ``"kmeans"``: of one stretch of each path, or of all series, those nearest to the centroids of k-means. They
+          cover the data evenly;
+        * ``"conditional_variance"``: of these, those that leave least of the process unknown, chosen one after the
+          other (Burt et al. 2020). It needs the kernel on N M pairs and some more, as a model's Kuf does, and as many
+          numbers of memory; and it depends on the kernel's parameters.
+
+        All sequences are different, unless there are fewer than M different ones. Then all of these are taken, and
+        again in turn until there are M. That costs time but does no harm: GPflow's jitter and
+        :func:`~sigkernel_tf.gp.fit_least_squares` allow for the singular Kuu.
 
         :param X: rows with flattened paths in the kernel's active columns, or paths as
             :func:`~sigkernel_tf.gp.flatten_paths` takes them.
         :param num_inducing: M.
         :param kernel: the kernel of the model; its number of channels is used.
-        :param length: the number of points in a sequence, at least 2.
+        :param method: ``"random"``, ``"kmeans"`` or ``"conditional_variance"``.
+        :param length: the number of points in a stretch, at least 2. None: whole series, padded with their last value
+            to the length of the longest.
         :param seed: decides the draws.
-        :raises ValueError: for data that do not fit the kernel, for data in which no path moves, and for a length of 1.
+        :raises ValueError: for data that do not fit the kernel, for data in which no path moves, for a length of 1, and
+            for another method.
         :raises TypeError: for a kernel that is not a kernel of paths.
         """
-        num_inducing, length = as_int(num_inducing, "num_inducing", 1), as_int(length, "length", 1)
+        num_inducing = as_int(num_inducing, "num_inducing", 1)
+        length = None if length is None else as_int(length, "length", 1)
         if length == 1:
             raise ValueError("length must be at least 2, got 1: the kernel of a path of one point is constant.")
+        if method not in _METHODS:
+            raise ValueError(f'method must be one of {", ".join(map(repr, _METHODS))}, got {method!r}: take "random".')
         if not isinstance(kernel, PathKernel):
             raise unsuitable_for_sequences(kernel)
         rng = np.random.default_rng(seed)
-        Z = []
-        for path in drawn_paths(X, num_inducing, kernel, rng):
-            start = rng.integers(max(len(path) - length, 0) + 1)
-            stretch = path[start : start + length]
-            Z.append(np.concatenate([stretch, np.repeat(stretch[-1:], length - len(stretch), axis=0)]))
-        return cls(np.stack(Z).astype(default_float()), name=name)
+        # Twice M, in case that the first M stretches are not all different.
+        drawn = drawn_series(X, 2 * num_inducing, kernel, length, rng)
+        series: np.ndarray = different(drawn, num_inducing if method == "random" else None).astype(default_float())
+        count = min(num_inducing, len(series))
+        if method == "kmeans":
+            series = series[nearest_to_centroids(series, count, seed)]
+        elif method == "conditional_variance":
+            series = series[largest_conditional_variance(series, count, kernel)]
+        return cls(series[np.arange(num_inducing) % count], name=name)
 
     @property
     def num_inducing(self) -> int:

@@ -11,9 +11,11 @@ from gpflow.base import TensorData, TensorType
 from gpflow.config import default_float
 from gpflow.kernels import Kernel, Linear
 
-from sigkernel_tf._arguments import as_int, check_unmasked
+from sigkernel_tf import _library
+from sigkernel_tf._arguments import as_bool, as_int, check_unmasked
 from sigkernel_tf._batches import merged, sizes
 from sigkernel_tf._checks import check_no_long_double
+from sigkernel_tf._extended_range import Extended, power_of_two
 from sigkernel_tf.paths import pad_ragged
 from sigkernel_tf.static_kernels import common_offset, offset_of_each
 
@@ -85,7 +87,8 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
             neither a scalar nor [D], lengthscales or a variance that are not positive, a number of active columns that
             is no multiple of ``num_channels``, and a static kernel of other channels than the points have.
         :raises TypeError: for a ``num_channels`` that is no integer, ``channels`` that are no sequence of integers,
-            lengthscales or a variance that are no numbers, and what is no static kernel.
+            lengthscales or a variance that are no numbers, a ``normalize`` that is no bool, and what is no static
+            kernel.
         """
         super().__init__(active_dims=active_dims, name=name)
         self.num_channels = as_int(num_channels, "num_channels", 1)
@@ -104,9 +107,9 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
                 f"of them, got {len(self.active_dims)}: to pick channels use channels=, as in channels=[0]."
             )
         self.variance = positive_parameter(variance, "variance")
-        self.normalize = normalize
+        self.normalize = as_bool(normalize, "normalize")
         if static_kernel is not None:
-            check_static_kernel(static_kernel, self.num_channels_seen)
+            check_static_kernel(static_kernel, self.num_channels_of_points)
         self.static_kernel = static_kernel
 
     @abc.abstractmethod
@@ -121,10 +124,23 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
     def _squared_norm(self, x: tf.Tensor) -> tf.Tensor:
         """κ of each scaled path [..., L, D] with itself: [...]."""
 
+    def _extended_gram(self, x: tf.Tensor, y: tf.Tensor | None) -> Extended:
+        """``_gram`` where ``normalize`` is set: its numbers may be beyond the largest of the dtype."""
+        return Extended.of(self._gram(x, y))
+
+    def _extended_squared_norm(self, x: tf.Tensor) -> Extended:
+        """``_squared_norm`` in the same way."""
+        return Extended.of(self._squared_norm(x))
+
     @property
     def num_channels_seen(self) -> int:
         """D, the number of channels that the kernel sees."""
         return self.num_channels if self.channels is None else len(self.channels)
+
+    @property
+    def num_channels_of_points(self) -> int:
+        """The number of channels of the points that the static kernel sees."""
+        return self.num_channels_seen
 
     @property
     def is_linear(self) -> bool:
@@ -171,15 +187,18 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         """
         x = check_shape(self._paths(X, "X"), "[batch..., N, L, D]")
         if X2 is None:
-            k = self._gram(self._scaled(x)[0], None)
-            return self._normalized(k, tf.linalg.diag_part(k)) if self.normalize else self.variance * k
+            paths = self._scaled(x)[0]
+            if not self.normalize:
+                return self.variance * self._gram(paths, None)
+            k = self._extended_gram(paths, None)
+            return self._normalized(k, Extended(*map(tf.linalg.diag_part, k)))
         y = check_shape(self._paths(X2, "X2"), "[batch2..., N2, L2, D]")
         rows, columns = (merged(paths) for paths in self._scaled(x, y))
-        k = self._gram(rows, columns)
         if self.normalize:
-            k = self._normalized(k, self._squared_norm(rows), self._squared_norm(columns))
+            norms = (self._extended_squared_norm(paths) for paths in (rows, columns))
+            k = self._normalized(self._extended_gram(rows, columns), *norms)
         else:
-            k = self.variance * k
+            k = self.variance * self._gram(rows, columns)
         return tf.reshape(k, sizes(x)[:-2] + sizes(y)[:-2])
 
     @check_shapes(
@@ -196,7 +215,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
             return self.variance * tf.ones_like(x[..., 0, 0])
         return self.variance * self._squared_norm(x)
 
-    def _normalized(self, k: tf.Tensor, of_rows: tf.Tensor, of_columns: tf.Tensor | None = None) -> tf.Tensor:
+    def _normalized(self, k: Extended, of_rows: Extended, of_columns: Extended | None = None) -> tf.Tensor:
         """
         σ² κ(x, y) / sqrt(κ(x, x) κ(y, y)).
 
@@ -206,14 +225,16 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         """
         rows = self._norms(of_rows)
         columns = rows if of_columns is None else self._norms(of_columns)
-        norms = rows[..., :, None] * columns[..., None, :]  # multiplied first: symmetric to the last bit
-        return self.variance * (k / norms)
+        # What belongs to both paths is put together first: symmetric to the last bit.
+        norms = rows.mantissa[..., :, None] * columns.mantissa[..., None, :]
+        exponents = rows.exponent[..., :, None] + columns.exponent[..., None, :]
+        return self.variance * (k.mantissa / norms * power_of_two(k.exponent - exponents))
 
-    def _norms(self, squared_norms: tf.Tensor) -> tf.Tensor:
+    def _norms(self, squared: Extended) -> Extended:
         """sqrt(κ(x, x)) of paths, from κ(x, x) [..., N]. A solver may have made this negative: an error, here."""
         # NaN, as a GPU returns it for a kernel that overflows, stays NaN. Paths count through all leading dimensions.
-        is_bad = tf.reshape(squared_norms <= 0, [-1])
-        count = tf.size(squared_norms)
+        is_bad = tf.reshape(squared.mantissa <= 0, [-1])
+        count = tf.size(squared.mantissa)
         is_good = tf.logical_not(tf.reduce_any(is_bad))
         first = tf.reduce_min(tf.where(is_bad, tf.range(count), count))
         message = (
@@ -221,9 +242,14 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
             "or lost its digits. Take solver=PowerSeries() or a higher dyadic_order, make the steps smaller by longer "
             "lengthscales, or use float64. The smallest k(x, x), and the first path without one above 0:"
         )
-        smallest = tf.reduce_min(squared_norms)
+        smallest = tf.reduce_min(squared.mantissa * power_of_two(squared.exponent))
         with tf.control_dependencies([tf.debugging.Assert(is_good, [message, smallest, first])]):
-            return tf.sqrt(squared_norms)
+            return Extended(tf.identity(squared.mantissa), squared.exponent).square_root()
+
+    def _over_norms(self, features: tf.Tensor, squared: Extended) -> tf.Tensor:
+        """Features [..., N, M] over the norms of their paths, whose squares are given, [..., N]."""
+        norms = self._norms(squared)
+        return features / norms.mantissa[..., None] * power_of_two(-norms.exponent)[..., None]
 
     def _active(self, X: TensorType, name: str) -> tf.Tensor:
         """The active columns of rows X."""
@@ -280,7 +306,10 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
 
     def _scaled_vectors(self, vectors: tf.Tensor) -> tf.Tensor:
         """Vectors [..., D] over the lengthscales, times the square root of a linear static kernel's variance."""
-        vectors = vectors / self.lengthscales
+        return self._of_linear(vectors / self.lengthscales)
+
+    def _of_linear(self, vectors: tf.Tensor) -> tf.Tensor:
+        """Vectors times the square root of a linear static kernel's variance; as they are for any other."""
         if self.is_linear and isinstance(self.static_kernel, Linear):
             vectors *= tf.sqrt(self.static_kernel.variance)
         return vectors
@@ -299,6 +328,7 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
 
     def _rows(self, X: TensorType, name: str) -> tf.Tensor:
         """X as a tensor of rank 2 or more and of the parameters' dtype, which lists of numbers are given."""
+        _library.check_process()  # kernels in TensorFlow's own operations would hang, too
         check_no_long_double(X, name)
         check_unmasked(X, name, "flatten_paths takes masked steps at the end of a path as padding; fill others in")
         X = tf.convert_to_tensor(X, self.lengthscales.dtype if isinstance(X, (list, tuple)) else None)

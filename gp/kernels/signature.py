@@ -7,16 +7,20 @@ import tensorflow as tf
 from check_shapes import check_shapes
 from gpflow.base import Parameter, TensorData, TensorType
 
+from sigkernel_tf._batches import sizes
+from sigkernel_tf._extended_range import Extended, power_of_two
+from sigkernel_tf._path_lengths import Paths
 from sigkernel_tf._words import num_words_up_to
 from sigkernel_tf.goursat import PowerSeries, Solver, solver_attributes
-from sigkernel_tf.signature_kernels import signature_kernel_diag, signature_kernel_gram
 from sigkernel_tf.signatures import signature
+from sigkernel_tf.static_kernels import common_offset, offset_of_each
 
-from .._checks import described
+from .._checks import described, positive_parameter
 from . import tiles
 from .levels import level_variances_parameter, levels_of_words
+from .lifting import Lifting, Time
 from .paths import PathKernel
-from .points import PointKernel
+from .points import PointKernel, is_stationary
 
 
 class SignatureKernel(PathKernel):
@@ -36,9 +40,30 @@ class SignatureKernel(PathKernel):
     depends nonlinearly on the points themselves and not only on their increments. Every kernel of
     :mod:`gpflow.kernels` for points can be used, and its parameters are trained with those of this kernel. Its
     lengthscales scale the points as ours do, so hold one of the two. The compiled operations know the linear kernel,
-    with or without ARD, and the RBF. For any other, the increments are formed for one tile of pairs at a time, and
-    again for the gradient. This takes about 200 MB whatever the number of paths; a single pair of long paths may take
-    more, about 5 L² (D + 3) numbers in a gradient.
+    with or without ARD, the RBF and, on the CPU, Matérn 1/2, 3/2 and 5/2. For any other, the increments are formed for
+    one tile of pairs at a time, and again for the gradient. This takes about 200 MB whatever the number of paths; a
+    single pair of long paths may take more, about 5 L² (D + 3) numbers in a gradient.
+
+    **Without differencing**, ``difference=False``, the kernel is that of the integral of the lifted path over its own
+    length, t ↦ ∫₀ᵗ κ(x_s, ·) ds: :func:`sigkernel_tf.signature_kernel` says which increments that has. It depends on
+    the points themselves, in their order, and a shape counts wherever it occurs. The variance of the static kernel then
+    says how much the higher levels of the signature matter; 4 to 32 is usual.
+
+    **Windows** of a path's values, (x_t, x_{t + dilation}, ...), can stand for its points, so that the static kernel
+    compares shapes and not single values. A path of n points has n − (window − 1) · dilation of them, of which every
+    ``stride``-th is kept; a path that is shorter than a window has one, filled up with its last value. With ``centre``
+    the mean of each channel is subtracted in each window, and with ``scale`` each channel is divided by its deviation
+    in the window plus a tenth of its deviation in the whole path, and is 0 where both are 0. Then all is divided by
+    √window, and by the lengthscales, of which there is one for each channel of the data.
+
+    **Time** can stand beside the channels, as one more channel in front of a window's: ``time_scale`` times the number
+    of the window, over the number of the last one (``time="relative"``, from 0 to ``time_scale``), or per time step of
+    the data (``time="absolute"``). No lengthscale divides it.
+
+    The points that the static kernel sees have window · D channels, and one more with time; first all channels at t,
+    then those at t + dilation, and so on. Everywhere here a path ends with its last change, in any of its channels; a
+    constant tail is padding. With any of these options there are no signature features, for they are plain paths'
+    alone.
 
     **Variances of levels.** With ``level_variances`` [w_0, ..., w_n, w_rest] each level of the signature up to n has a
     variance of its own, and all levels beyond have one in common:
@@ -63,6 +88,14 @@ class SignatureKernel(PathKernel):
         variance: TensorData = 1.0,
         static_kernel: PointKernel | None = None,
         level_variances: int | TensorData | None = None,
+        difference: bool = True,
+        window: int = 1,
+        dilation: int = 1,
+        stride: int = 1,
+        centre: bool = False,
+        scale: bool = False,
+        time_scale: TensorData | None = None,
+        time: Time = "relative",
         normalize: bool = False,
         solver: Solver = PowerSeries(),
         active_dims: slice | Sequence[int] | None = None,
@@ -77,14 +110,33 @@ class SignatureKernel(PathKernel):
             :mod:`sigkernel_tf.static_kernels` with its parameters fixed; None is the linear one.
         :param level_variances: [w_0, ..., w_n, w_rest], n >= 0, not negative: the variance of each level up to n and
             of all levels beyond. An integer n stands for n + 2 ones. None: there are none, as if all were 1.
+        :param difference: whether the increments of the lifted path enter, or the values of the static kernel.
+        :param window: how many values of each channel make a point.
+        :param dilation: the number of time steps from one of them to the next.
+        :param stride: the number of time steps from one window to the next that is kept.
+        :param centre: whether the mean of each channel is subtracted in each window. Needs a window of 2 or more.
+        :param scale: whether each channel of a window is divided by its deviation.
+        :param time_scale: None, or the scale of time as a channel in front of all others, a positive number, which is
+            trained.
+        :param time: "relative" to the length of the path, or "absolute", per time step.
         :param normalize: whether to divide by sqrt(k(x, x) k(y, y)). Needs w_0 > 0, for a path that stands still has
-            nothing beyond level 0. An InvalidArgumentError where a coarse solver makes k(x, x) negative.
+            nothing beyond level 0. An InvalidArgumentError where a coarse solver makes k(x, x) negative. On the CPU
+            k itself may then lie far beyond the largest number of the dtype, as it does for long paths, under the
+            static kernels that are compiled (linear, RBF and Matérn) and without ``level_variances``; otherwise it must
+            not overflow.
         :param solver: :class:`sigkernel_tf.PowerSeries`, exact to rounding, or :class:`sigkernel_tf.FiniteDifference`.
         :param active_dims: the columns of X that hold the flattened path, a slice or their indices; None: all.
         :raises ValueError: for an option of another shape or range, and for level variances together with a static
-            kernel that is not linear.
+            kernel that is not linear, with windows, with time or without differencing.
         :raises TypeError: for a ``num_channels`` that is no integer, and for another solver or static kernel.
         """
+        if time_scale is None and time == "absolute":
+            raise ValueError('time="absolute" needs a time_scale, got None: give for instance time_scale=0.1.')
+        lifting = Lifting(
+            difference, window, dilation, stride, centre, scale, time=None if time_scale is None else time
+        )
+        # Before all else, as it says how many channels the static kernel sees.
+        self.lifting = lifting if lifting.arguments() else None
         super().__init__(
             num_channels,
             channels=channels,
@@ -97,16 +149,42 @@ class SignatureKernel(PathKernel):
         )
         solver_attributes(solver, tf.float64)  # a wrong solver is refused here, not at the first call
         self.solver = solver
+        self.time_scale = None if time_scale is None else _one_positive(time_scale, "time_scale")
         self.level_variances: Parameter | None = None
         self._num_weighed = 0  # words with a variance of their own
         if level_variances is not None:
             self._set_level_variances(level_variances)
+
+    @property
+    def num_channels_of_points(self) -> int:
+        """The number of channels of the points that the static kernel sees: window · D, and one more with time."""
+        return self.num_channels_seen if self.lifting is None else self.lifting.num_channels(self.num_channels_seen)
+
+    @property
+    def what_lifts(self) -> list[str]:
+        """The arguments without whose defaults there are no signature features. Empty: the kernel has features."""
+        static = [] if self.is_linear else ["static_kernel"]
+        return static if self.lifting is None else static + self.lifting.arguments()
+
+    def _check_linear(self) -> None:
+        super()._check_linear()
+        if self.what_lifts:
+            raise TypeError(
+                "signature features exist only for the paths themselves, got a SignatureKernel with "
+                f"{' and '.join(self.what_lifts)} not at the default: leave it out, or take inducing points or "
+                "InducingSequences, which need no features."
+            )
 
     def _set_level_variances(self, values: int | TensorData) -> None:
         if not self.is_linear:
             raise ValueError(
                 f"level_variances must be None with static_kernel={described(self.static_kernel)}, got "
                 f"{values!r}: lifted paths have no signatures to weigh. Leave one of the two out."
+            )
+        if self.what_lifts:
+            raise ValueError(
+                f"level_variances must be None where {' and '.join(self.what_lifts)} is not at the default, got "
+                f"{values!r}: only the paths themselves have signatures to weigh. Leave one of the two out."
             )
         if isinstance(values, (int, np.integer)) and not isinstance(values, bool):
             if values < 0:
@@ -138,7 +216,7 @@ class SignatureKernel(PathKernel):
         if not self.normalize:
             return self._basis(signature(x, num_words=num_words))
         S = signature(x, num_words=max(num_words, self._num_weighed))
-        return self._basis(S[..., :num_words], self._squared_norm(x, S))
+        return self._basis(S[..., :num_words], self._extended_squared_norm(x, S))
 
     @check_shapes(
         "return[0]: [batch..., N, M]",
@@ -158,13 +236,15 @@ class SignatureKernel(PathKernel):
         """
         x = self._linear_paths(X)
         S = signature(x, num_words=max(num_words, self._num_weighed))
-        k = self._gram(x, S=S) if full_cov else self._squared_norm(x, S)
         if not self.normalize:
+            k = self._gram(x, S=S) if full_cov else self._squared_norm(x, S)
             return self._basis(S[..., :num_words]), self.variance * k
         if not full_cov:
-            return self._basis(S[..., :num_words], k), self.variance * tf.ones_like(k)
-        squared_norm = tf.linalg.diag_part(k)
-        return self._basis(S[..., :num_words], squared_norm), self._normalized(k, squared_norm)
+            squared_norm = self._extended_squared_norm(x, S)
+            return self._basis(S[..., :num_words], squared_norm), self.variance * tf.ones_like(squared_norm.mantissa)
+        gram = self._extended_gram(x, S=S)
+        squared_norm = Extended(*map(tf.linalg.diag_part, gram))
+        return self._basis(S[..., :num_words], squared_norm), self._normalized(gram, squared_norm)
 
     @check_shapes(
         "return[0]: [batch..., N]",
@@ -174,7 +254,8 @@ class SignatureKernel(PathKernel):
         r"""
         \|S_M(θ x)\|² and, as the solver computes it, \|S(θ x)\|² of each path: they show how accurate the solver is.
 
-        Neither σ² nor level variances enter. If more than M words have a level variance, all of these count.
+        Neither σ² nor level variances enter. If more than M words have a level variance, all of these count. Where the
+        second is beyond 2^32, both are divided by the same power of two, so that long paths do not overflow.
 
         :param X: rows with flattened paths in the active columns, as calling the kernel takes them.
         :param num_words: M.
@@ -182,28 +263,58 @@ class SignatureKernel(PathKernel):
         """
         x = self._linear_paths(X)
         S = signature(x, num_words=max(num_words, self._num_weighed))
-        return tf.reduce_sum(tf.square(S), axis=-1), self._pde_diag(x)
+        k = tiles.diagonal_in_extended_range(None, Paths(x, None), self.solver)
+        return tf.reduce_sum(tf.square(S), axis=-1) * power_of_two(-k.exponent), k.mantissa
+
+    def _scaled(self, *paths: tf.Tensor) -> list[tf.Tensor]:
+        """As for any kernel of paths; windows are cut first, and so scaled later."""
+        return super()._scaled(*paths) if self.lifting is None else list(paths)
 
     def _pde_gram(self, x: tf.Tensor, y: tf.Tensor | None) -> tf.Tensor:
         """⟨S(x), S(y)⟩, lifted by the static kernel."""
-        if self.is_linear:
-            return signature_kernel_gram(x, y, solver=self.solver)
-        assert self.static_kernel is not None
-        return tiles.gram(self.static_kernel, x, y, self.solver)
+        points = self._points(x) if y is None else self._points(x, y)
+        return tiles.gram(self._kernel_of_points, points[0], None if y is None else points[1], self.solver)
 
     def _pde_diag(self, x: tf.Tensor) -> tf.Tensor:
         """⟨S(x), S(x)⟩, lifted by the static kernel."""
-        if self.is_linear:
-            return signature_kernel_diag(x, solver=self.solver)
-        assert self.static_kernel is not None
-        return tiles.diagonal(self.static_kernel, x, self.solver)
+        return tiles.diagonal(self._kernel_of_points, self._points(x)[0], self.solver)
 
-    def _basis(self, S: tf.Tensor, squared_norm: tf.Tensor | None = None) -> tf.Tensor:
+    @property
+    def _kernel_of_points(self) -> PointKernel | None:
+        """The static kernel of scaled points, in which the variance of a linear one has been counted."""
+        return None if self.is_linear else self.static_kernel
+
+    def _points(self, *paths: tf.Tensor) -> list[Paths]:
+        """The scaled points of several sets of paths [..., L, D], for the static kernel to see."""
+        if self.lifting is None:  # they have been scaled
+            return [Paths(x, None) for x in paths]
+        cut = [self.lifting.windows(x) for x in paths]
+        windows = [of_one for of_one, _ in cut]
+        if is_stationary(self.static_kernel):
+            offset = common_offset(*windows)
+            windows = [of_one - offset for of_one in windows]
+        return [
+            Paths(self._point_channels(self.lifting, of_one, x, counts), None if self.lifting.difference else counts)
+            for x, of_one, (_, counts) in zip(paths, windows, cut, strict=True)
+        ]
+
+    def _point_channels(self, lifting: Lifting, windows: tf.Tensor, x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+        """Windows [..., T, window, D] of paths x over the lengthscales, with time: [..., T, window * D (+ 1)]."""
+        *leading, window, num_channels = sizes(windows)
+        points = tf.reshape(windows, [*leading, window * num_channels])
+        if self.is_linear and lifting.difference:
+            points -= offset_of_each(points)
+        points /= self.lengthscales if self.lengthscales.shape.rank == 0 else tf.tile(self.lengthscales, [window])
+        if self.time_scale is not None:
+            points = tf.concat([self.time_scale * lifting.times(x, counts)[..., None], points], axis=-1)
+        return self._of_linear(points)
+
+    def _basis(self, S: tf.Tensor, squared_norm: Extended | None = None) -> tf.Tensor:
         """The features of plain signatures [..., M]."""
         if self.level_variances is not None:
             S *= self._of_words(self._square_roots(), S.shape[-1])
         if squared_norm is not None:
-            S /= self._norms(squared_norm)[..., None]
+            S = self._over_norms(S, squared_norm)
         return tf.sqrt(self.variance) * S
 
     def _gram(self, x: tf.Tensor, y: tf.Tensor | None = None, S: tf.Tensor | None = None) -> tf.Tensor:
@@ -234,6 +345,19 @@ class SignatureKernel(PathKernel):
             k += self.level_variances[-1] * _not_negative(rest)
         return k
 
+    def _extended_gram(self, x: tf.Tensor, y: tf.Tensor | None = None, S: tf.Tensor | None = None) -> Extended:
+        if self.level_variances is not None:
+            return Extended.of(self._gram(x, y, S))
+        points = self._points(x) if y is None else self._points(x, y)
+        return tiles.gram_in_extended_range(
+            self._kernel_of_points, points[0], None if y is None else points[1], self.solver
+        )
+
+    def _extended_squared_norm(self, x: tf.Tensor, S: tf.Tensor | None = None) -> Extended:
+        if self.level_variances is not None:
+            return Extended.of(self._squared_norm(x, S))
+        return tiles.diagonal_in_extended_range(self._kernel_of_points, self._points(x)[0], self.solver)
+
     def _weighed_words(self, x: tf.Tensor, S: tf.Tensor | None = None) -> tf.Tensor:
         """The signatures of paths [..., L, D] up to the last level with a variance of its own."""
         return signature(x, num_words=self._num_weighed) if S is None else S[..., : self._num_weighed]
@@ -247,6 +371,14 @@ class SignatureKernel(PathKernel):
         """The square roots of the level variances, with a finite gradient where these are held at 0."""
         values = tf.where(self._is_nonzero, self.level_variances, tf.ones_like(self.level_variances))
         return tf.where(self._is_nonzero, tf.sqrt(values), tf.zeros_like(values))
+
+
+def _one_positive(value: TensorData, name: str) -> Parameter:
+    """:raises ValueError: for anything but one positive number."""
+    parameter = positive_parameter(value, name)
+    if parameter.shape.rank != 0:
+        raise ValueError(f"{name} must be one number, got shape {parameter.shape}: for instance {name}=1.0.")
+    return parameter
 
 
 def _symmetric(k: tf.Tensor) -> tf.Tensor:

@@ -1,9 +1,9 @@
 """
 The signature kernel under any static kernel, in bounded memory.
 
-The compiled operations know the linear and the RBF static kernel. For all others the increments of each pair of paths
-must be formed first, which takes L1 L2 numbers for each pair. They are formed for one tile of the Gram matrix at a
-time, and formed again for the gradient, so that only one tile's increments are in memory.
+The compiled operations know the linear, the RBF and the Matérn static kernels. For all others the increments of each
+pair of paths must be formed first, which takes L1 L2 numbers for each pair. They are formed for one tile of the Gram
+matrix at a time, and formed again for the gradient, so that only one tile's increments are in memory.
 """
 
 import functools
@@ -12,9 +12,11 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from sigkernel_tf._batches import merged, on_merged, upper_pairs
+from sigkernel_tf._extended_range import Extended
+from sigkernel_tf._path_lengths import Paths
 from sigkernel_tf.goursat import Solver, solve_goursat
-from sigkernel_tf.signature_kernels import signature_kernel_diag, signature_kernel_gram
-from sigkernel_tf.static_kernels import fused_form, increments
+from sigkernel_tf.signature_kernels import diag_of_points, extended_diag, extended_gram, gram_of_points
+from sigkernel_tf.static_kernels import StaticKernel, fused_form, increments, values
 
 from .._chunks import in_chunks
 from .points import PointKernel, gram_function, pairs_function
@@ -23,34 +25,35 @@ from .points import PointKernel, gram_function, pairs_function
 NUMBERS_AT_ONCE = 2**22
 
 
-def gram(kernel: PointKernel, x: tf.Tensor, y: tf.Tensor | None, solver: Solver) -> tf.Tensor:
+def gram(kernel: PointKernel | None, x: Paths, y: Paths | None, solver: Solver) -> tf.Tensor:
     """
     The signature kernel of paths, lifted by a static kernel.
 
+    :param kernel: None is the linear one.
     :param x: [N, L1, D]; without y any leading axes, [..., N, L1, D].
-    :param y: [N2, L2, D]; None stands for x.
+    :param y: [N2, L2, D], with lengths where x has them; None stands for x.
     :return: [N, N2]; without y [..., N, N].
     """
-    function = gram_function(kernel)
-    if fused_form(function, x) is not None:
-        return signature_kernel_gram(x, y, static_kernel=function, solver=solver)
+    function = None if kernel is None else gram_function(kernel)
+    if function is None or _is_compiled(function, x):
+        return gram_of_points(x, y, function, solver)
 
     def of_tiles(x_tile: tf.Tensor, y_tile: tf.Tensor) -> tf.Tensor:
-        return solve_goursat(increments(function, x_tile[:, None], y_tile[None]), solver=solver)
+        return solve_goursat(_increments(function, x_tile[:, None], y_tile[None], x.lengths is not None), solver=solver)
 
     if y is not None:
-        return _gram(of_tiles, x, y)
-    return on_merged(functools.partial(_symmetric_grams, of_tiles), x, axes=3)
+        return _gram(of_tiles, _with_weights(x), _with_weights(y))
+    return on_merged(functools.partial(_symmetric_grams, of_tiles), _with_weights(x), axes=3)
 
 
-def diagonal(kernel: PointKernel, x: tf.Tensor, solver: Solver) -> tf.Tensor:
+def diagonal(kernel: PointKernel | None, x: Paths, solver: Solver) -> tf.Tensor:
     """The signature kernel of each path [..., L, D] with itself, lifted by a static kernel: [...]."""
-    function = pairs_function(kernel)
-    if fused_form(function, x) is not None:
-        return signature_kernel_diag(x, static_kernel=function, solver=solver)
+    function = None if kernel is None else pairs_function(kernel)
+    if function is None or _is_compiled(function, x):
+        return diag_of_points(x, function, solver)
 
     def of_tile(x_tile: tf.Tensor, y_tile: tf.Tensor) -> tf.Tensor:
-        return solve_goursat(increments(function, x_tile, y_tile), solver=solver)
+        return solve_goursat(_increments(function, x_tile, y_tile, x.lengths is not None), solver=solver)
 
     def of_all(x: tf.Tensor) -> tf.Tensor:
         num_paths = tf.shape(x)[0]
@@ -59,7 +62,39 @@ def diagonal(kernel: PointKernel, x: tf.Tensor, solver: Solver) -> tf.Tensor:
         k = _solve(of_tile, tiles, tiles, tf.stack([number, number], axis=1))
         return tf.ensure_shape(tf.reshape(k, [-1])[:num_paths], x.shape[:1])
 
-    return on_merged(of_all, x)
+    return on_merged(of_all, _with_weights(x))
+
+
+def _with_weights(x: Paths) -> tf.Tensor:
+    """Paths [..., L, D]; where they are not differenced, the weights of their points follow as one more channel."""
+    return x.points if x.lengths is None else tf.concat([x.points, x.weights()[..., None]], axis=-1)
+
+
+def _increments(function: StaticKernel, x: tf.Tensor, y: tf.Tensor, has_weights: bool) -> tf.Tensor:
+    """The increments [..., rows, columns] of paths as :func:`_with_weights` makes them."""
+    if not has_weights:
+        return increments(function, x, y)
+    return values(function, x[..., :-1], y[..., :-1]) * x[..., :, None, -1] * y[..., None, :, -1]
+
+
+def gram_in_extended_range(kernel: PointKernel | None, x: Paths, y: Paths | None, solver: Solver) -> Extended:
+    """:func:`gram` of kernels beyond the largest number, where the compiled operations know the static kernel."""
+    function = None if kernel is None else gram_function(kernel)
+    if function is None or _is_compiled(function, x):
+        return extended_gram(x, y, function, solver)
+    return Extended.of(gram(kernel, x, y, solver))
+
+
+def diagonal_in_extended_range(kernel: PointKernel | None, x: Paths, solver: Solver) -> Extended:
+    """:func:`diagonal` in the same way."""
+    function = None if kernel is None else pairs_function(kernel)
+    if function is None or _is_compiled(function, x):
+        return extended_diag(x, function, solver)
+    return Extended.of(diagonal(kernel, x, solver))
+
+
+def _is_compiled(function: StaticKernel, x: Paths) -> bool:
+    return fused_form(function, x.points, difference=x.lengths is None) is not None
 
 
 def _gram(of_tiles: Callable, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,7 @@ from check_shapes import check_shapes
 from gpflow.base import TensorData, TensorType
 
 from sigkernel_tf import static_kernels
-from sigkernel_tf._arguments import as_int, check_unmasked
+from sigkernel_tf._arguments import as_bool, as_int, check_unmasked
 from sigkernel_tf._batches import merged, on_merged, sizes, upper_pairs
 from sigkernel_tf.signatures import signature
 
@@ -84,7 +84,8 @@ class TruncatedSignatureKernel(PathKernel):
         :param active_dims: the columns of X that hold the flattened path, a slice or their indices; None: all.
         :raises ValueError: for an option of another shape or range, for an order or level variances that do not fit the
             depth, and for explicit signatures with a static kernel that is not linear.
-        :raises TypeError: for a number of channels, depth or order that is no integer, and another static kernel.
+        :raises TypeError: for a number of channels, depth or order that is no integer, an ``explicit`` or ``normalize``
+            that is no bool, and another static kernel.
         """
         super().__init__(
             num_channels,
@@ -106,12 +107,13 @@ class TruncatedSignatureKernel(PathKernel):
         self.discretization_order = order
         self.level_variances = level_variances_parameter(_each_level(level_variances, self.depth), normalize=normalize)
         self.num_words = sum(self.num_channels_seen**level for level in range(self.depth + 1))
+        explicit = None if explicit is None else as_bool(explicit, "explicit")
         if explicit and not self.is_linear:
             raise ValueError(
                 f"explicit=True needs a linear static kernel, got static_kernel={described(static_kernel)}: "
                 "explicit signatures are of the paths themselves. Leave explicit out."
             )
-        self.explicit = self.is_linear and self.num_words <= MAX_EXPLICIT_WORDS if explicit is None else bool(explicit)
+        self.explicit = self.is_linear and self.num_words <= MAX_EXPLICIT_WORDS if explicit is None else explicit
 
     @property
     def word_variances(self) -> tf.Tensor:
@@ -134,7 +136,7 @@ class TruncatedSignatureKernel(PathKernel):
         x = self._linear_paths(X)
         S = self._weighted_signature(x)
         if self.normalize:
-            S = S / self._norms(self._squared_norm(x))[..., None]
+            S = self._over_norms(S, self._extended_squared_norm(x))
         return tf.sqrt(self.variance) * S
 
     @check_shapes(
@@ -198,7 +200,7 @@ class TruncatedSignatureKernel(PathKernel):
         else:
             K = tf.transpose(self._paths_on_tensors(rows, z))
         if self.normalize:
-            K = K / self._norms(self._squared_norm(rows))
+            K = K / self._norms(self._extended_squared_norm(rows)).mantissa  # all exponents are 0
         return self.variance * tf.reshape(K, [size_of(z, 0), *sizes(x)[:-2]])
 
     def _paths_on_tensors(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:

@@ -27,7 +27,7 @@ def as_rows(X: TensorType) -> tf.Tensor:
     return tf.convert_to_tensor(X, default_float() if isinstance(X, (list, tuple)) else None)
 
 
-def marginals_of_rows(function: Callable[[tf.Tensor], MeanAndVariance], X: TensorType) -> MeanAndVariance:
+def marginals_of_rows(function: Callable[[tf.Tensor], MeanAndVariance], X: tf.Tensor) -> MeanAndVariance:
     """
     Means and variances of each row by itself, for which the leading dimensions of X are merged.
 
@@ -35,7 +35,7 @@ def marginals_of_rows(function: Callable[[tf.Tensor], MeanAndVariance], X: Tenso
     :param X: rows [..., N, W].
     :return: means [..., N, P] and variances [..., N, P] or [..., N, P, P].
     """
-    return on_merged(function, as_rows(X), axes=1)
+    return on_merged(function, X, axes=1)
 
 
 def with_output_covariances(covariances: tf.Tensor) -> tf.Tensor:

@@ -87,17 +87,18 @@ class OrthogonalPosterior(IndependentPosterior):
         full_cov: bool = False,
         full_output_cov: bool = False,
     ) -> MeanAndVariance:
+        X = as_rows(Xnew)
         if full_cov:
-            mean, cov = self._means_and_covariances(cache, as_rows(Xnew))
+            mean, cov = self._means_and_covariances(cache, X)
             if cov.shape.rank == 3:
                 return self._post_process_mean_and_cov(mean, cov, full_cov, full_output_cov)
             return self._outputs_of_batches(mean, cov, full_output_cov)
 
-        def marginals(Xnew: tf.Tensor) -> MeanAndVariance:
-            mean, variance = self._means_and_variances(cache, Xnew)
+        def marginals(rows: tf.Tensor) -> MeanAndVariance:
+            mean, variance = self._means_and_variances(cache, rows)
             return self._post_process_mean_and_cov(mean, variance, full_cov, full_output_cov)
 
-        return marginals_of_rows(marginals, Xnew)
+        return marginals_of_rows(marginals, X)
 
     def _means_and_variances(self, cache: tuple[tf.Tensor, ...], Xnew: tf.Tensor) -> MeanAndVariance:
         """Of the latent processes at rows [N, W]: [N, L] both."""

@@ -16,7 +16,7 @@ from sigkernel_tf._arguments import as_int, check_unmasked
 
 from .._checks import check_model, check_rows
 from .._chunks import row_parts
-from ..data.rows import as_array_like, as_default_float
+from ..data.rows import as_array_like, as_default_float, check_finite
 from .traces import traced
 
 Predictor = Callable[[tf.Tensor], Sequence[Any]]
@@ -45,8 +45,8 @@ def predict_in_batches(
         are taken as they come.
     :param out: arrays [N, P] for the means and the variances. They may have more rows, which are left as they are.
     :return: means and variances, [N, P] each; ``out`` where it is given.
-    :raises ValueError: for no inputs, for an ``out`` of another shape, and for a model with another number of latent
-        processes than its multioutput kernel has.
+    :raises ValueError: for no inputs, for a NaN or an infinity in X, naming its row, for an ``out`` of another shape,
+        and for a model with another number of latent processes than its multioutput kernel has.
     """
     return over_inputs(predictor(model, predict_y), X, batch_size, out)
 
@@ -94,7 +94,7 @@ def over_inputs(function: Predictor, X: Any, batch_size: int, out: Sequence[Any]
     :param out: an array for each result; None: new ones are made.
     """
     batches = _input_batches(X, as_int(batch_size, "batch_size", 1))
-    return over_batches(function, ((as_default_float(batch),) for batch in batches), out)
+    return over_batches(function, ((inputs,) for inputs in _checked(batches)), out)
 
 
 def over_batches(
@@ -143,6 +143,20 @@ def _input_batches(X: Any, batch_size: int) -> Iterator[Any]:
     if array.shape[0] == 0:
         raise ValueError(f"X must have at least one row, got shape {array.shape}.")
     yield from row_parts(array, batch_size)
+
+
+def _checked(batches: Iterable[Any]) -> Iterator[tf.Tensor]:
+    """
+    The batches in GPflow's default float.
+
+    :raises ValueError: for a NaN or an infinity, with its row counted through all batches.
+    """
+    first = 0
+    for batch in batches:
+        inputs = as_default_float(batch)
+        check_finite(inputs.numpy(), range(first, first + inputs.shape[0]))
+        first += inputs.shape[0]
+        yield inputs
 
 
 def _write(results: tuple[np.ndarray, ...], out: Sequence[Any], row: int) -> None:

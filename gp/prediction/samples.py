@@ -9,7 +9,7 @@ from gpflow.models import GPModel
 from sigkernel_tf._arguments import as_int
 
 from .._checks import check_model, check_rows
-from ..data.rows import as_array_like, as_default_float
+from ..data.rows import as_array_like, as_default_float, check_finite
 
 
 def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int = 0) -> np.ndarray:
@@ -25,12 +25,14 @@ def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int 
     :param num_samples: S, the number of draws.
     :param seed: decides the draws: the same seed, model and inputs give the same draws.
     :return: [S, N, P].
-    :raises ValueError: for a model with another number of latent processes than its multioutput kernel has.
+    :raises ValueError: for a NaN or an infinity in X, and for a model with another number of latent processes than its
+        multioutput kernel has.
     """
     check_model(model)
     num_samples = as_int(num_samples, "num_samples", 1)
     inputs = as_default_float(as_array_like(X, "X"))
     check_rows(inputs, "X")
+    check_finite(inputs.numpy(), range(inputs.shape[0]))
     mean, covariance = model.predict_f(inputs, full_cov=True)  # [N, P], [P, N, N]
     values, vectors = tf.linalg.eigh(0.5 * (covariance + tf.linalg.matrix_transpose(covariance)))
     roots = vectors * tf.sqrt(tf.maximum(values, 0.0))[:, None, :]

@@ -80,7 +80,7 @@ class Checkpoints:
         differing = [
             f"{name} (there {there.get(name)}, here {here.get(name)})"
             for name in {**here, **there}  # in their order
-            if name not in here or name not in there or here[name] != there[name]
+            if here.get(name) != there.get(name)  # an option that is None may be younger than the checkpoint
         ]
         if self._start not in (start, values):
             differing.append("the values that the model's parameters start from")

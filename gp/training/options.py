@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from sigkernel_tf._arguments import as_int
+from sigkernel_tf._arguments import as_bool, as_int
 
 from .optimizers import OPTIMIZERS, LearningRate
 
@@ -72,6 +73,11 @@ class TrainingOptions:
             value = getattr(self, name)
             if name != "patience" or value is not None:
                 object.__setattr__(self, name, as_int(value, name, smallest))
+        object.__setattr__(self, "progress", as_bool(self.progress, "progress"))
+        for name in ("checkpoint_dir", "tensorboard_dir"):
+            folder = getattr(self, name)
+            if folder is not None and not isinstance(folder, (str, os.PathLike)):
+                raise TypeError(f"{name} must be a path or None, got {folder!r}: for instance {name}='run'.")
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
         self._check_numbers()

@@ -100,6 +100,8 @@ def train(
         )
     if not isinstance(options, TrainingOptions):
         raise TypeError(f"options must be TrainingOptions, got {options!r}: for instance TrainingOptions(seed=1).")
+    if record is not None and not callable(record):
+        raise TypeError(f"record must be a function that returns numbers by name, got {record!r}.")
     with tempfile.TemporaryDirectory(prefix="sigkernel_tf-") as folder:
         if isinstance(data, tf.data.Dataset):
             data = spooled(data, Path(folder))

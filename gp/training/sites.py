@@ -2,10 +2,10 @@
 Likelihoods for the fit in closed form: each gives the expectations from which that fit's Gaussian sites follow.
 
 Two classes, several classes and real numbers; the fit itself is in ``closed_form.py``. No random numbers are drawn, so
-that the same marginals always give the same sites.
+that the same marginals always give the same sites. A series may have a weight: one of weight 2 counts as two would.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -35,16 +35,19 @@ class LogisticSites(_WithoutParameters):
 
     y: np.ndarray
     """0 or 1, [N]."""
+    weights: np.ndarray | None = None
+    """The weight of each series, [N]. None: ones."""
 
     def expectations(self, mean: np.ndarray, variance: np.ndarray) -> Expectations:
         """By Gauss-Hermite quadrature."""
         f = mean + np.sqrt(variance) * NODES
         sign = np.where(self.y == 1, 1.0, -1.0)[:, None]
         p = scipy.special.expit(f)
-        return Expectations(
-            log_density=float(np.sum(scipy.special.log_expit(sign * f) @ WEIGHTS)),
-            slope=((self.y[:, None] - p) @ WEIGHTS)[:, None],
-            curvature=((p * (1.0 - p)) @ WEIGHTS)[:, None],
+        return _expectations(
+            scipy.special.log_expit(sign * f) @ WEIGHTS,
+            ((self.y[:, None] - p) @ WEIGHTS)[:, None],
+            ((p * (1.0 - p)) @ WEIGHTS)[:, None],
+            self.weights,
         )
 
 
@@ -55,20 +58,22 @@ class SoftmaxSites(_WithoutParameters):
     y: np.ndarray
     """0 to C - 1, [N]."""
     num_classes: int
+    weights: np.ndarray | None = None
+    """The weight of each series, [N]. None: ones."""
 
     def expectations(self, mean: np.ndarray, variance: np.ndarray) -> Expectations:
         """By the mean over quasi-random points, the same points in every call."""
         points = normal_points(_DRAWS, self.num_classes)
-        total, slope, curvature = 0.0, np.empty_like(mean), np.empty_like(mean)
+        log_density, slope, curvature = np.empty(len(mean)), np.empty_like(mean), np.empty_like(mean)
         for rows in row_slices(len(mean), max(_NUMBERS_AT_ONCE // points.size, 1)):
             f = mean[rows, None, :] + np.sqrt(variance[rows, None, :]) * points
             log_p = f - scipy.special.logsumexp(f, axis=2, keepdims=True)
             p = np.exp(log_p)
             one_hot = np.eye(self.num_classes)[self.y[rows]]
-            total += float(np.sum(np.mean(log_p, axis=1) * one_hot))
+            log_density[rows] = np.sum(np.mean(log_p, axis=1) * one_hot, axis=1)
             slope[rows] = one_hot - p.mean(axis=1)
             curvature[rows] = (p * (1.0 - p)).mean(axis=1)
-        return Expectations(total, slope, curvature)
+        return _expectations(log_density, slope, curvature, self.weights)
 
 
 @dataclass(frozen=True)
@@ -79,13 +84,31 @@ class GaussianSites:
     """[N, P]"""
     noise: float
     """The variance of the noise."""
+    weights: np.ndarray | None = None
+    """The weight of each series, by which its noise is divided, [N]. None: ones."""
 
     def expectations(self, mean: np.ndarray, variance: np.ndarray) -> Expectations:
         """In closed form."""
         error = self.Y - mean
-        log_density = -0.5 * np.sum(np.log(2 * np.pi * self.noise) + (error**2 + variance) / self.noise)
-        return Expectations(float(log_density), error / self.noise, np.full_like(mean, 1.0 / self.noise))
+        log_density = -0.5 * np.sum(np.log(2 * np.pi * self.noise) + (error**2 + variance) / self.noise, axis=1)
+        return _expectations(log_density, error / self.noise, np.full_like(mean, 1.0 / self.noise), self.weights)
 
     def updated(self, mean: np.ndarray, variance: np.ndarray) -> "GaussianSites":
         """With the noise at which the bound is largest for these marginals; GPflow's lower limit is 1e-6."""
-        return GaussianSites(self.Y, max(float(np.mean((self.Y - mean) ** 2 + variance)), 1.1e-6))
+        squares = np.mean((self.Y - mean) ** 2 + variance, axis=1)
+        return replace(self, noise=max(float(np.average(squares, weights=self.weights)), 1.1e-6))
+
+
+def _expectations(
+    log_density: np.ndarray, slope: np.ndarray, curvature: np.ndarray, weights: np.ndarray | None
+) -> Expectations:
+    """
+    :param log_density: of each series, [N].
+    :param slope: [N, C].
+    :param curvature: [N, C].
+    :param weights: of the series, [N].
+    """
+    if weights is None:
+        return Expectations(float(np.sum(log_density)), slope, curvature)
+    w = weights[:, None]
+    return Expectations(float(weights @ log_density), w * slope, w * curvature)

@@ -72,15 +72,21 @@ def test_a_stage_without_a_command_is_refused(capfd: pytest.CaptureFixture) -> N
     assert "TITLE COMMAND" in capfd.readouterr().err
 
 
-def make(venv: Path, *goals: str, **environment: str) -> str:
-    """What make would run; ``venv`` stands for an environment in which the files that are there are done."""
+def run_make(venv: Path, *goals: str, **environment: str) -> subprocess.CompletedProcess:
     if shutil.which("make") is None:
         pytest.skip("needs make")
-    clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS") and "SIGKERNEL_TF_CUDA" not in k}
+    ours = ("MAKEFLAGS", "MFLAGS", "PYTHON")
+    clean = {k: v for k, v in os.environ.items() if k not in ours and "SIGKERNEL_TF_CUDA" not in k}
     return subprocess.run(
-        ["make", "-n", *goals, f"VENV={venv}"],
-        cwd=ROOT, env=clean | environment, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+        ["make", "-n", *goals, f"VENV={venv}"], cwd=ROOT, env=clean | environment, capture_output=True, text=True
+    )
+
+
+def make(venv: Path, *goals: str, **environment: str) -> str:
+    """What make would run; ``venv`` stands for an environment in which the files that are there are done."""
+    found = run_make(venv, *goals, **environment)
+    found.check_returncode()
+    return found.stdout
 
 
 def done(venv: Path, *names: str) -> None:
@@ -111,6 +117,21 @@ def test_another_choice_of_cuda_is_another_build(tmp_path: Path) -> None:
     assert "--editable" not in make(tmp_path, "test")
     assert "--editable" in make(tmp_path, "test", SIGKERNEL_TF_CUDA="1")
     assert "--editable" in make(tmp_path, "test", SIGKERNEL_TF_CUDA_ARCHS="80,90")
+
+
+def test_another_python_than_the_environments_is_refused(tmp_path: Path) -> None:
+    """The environment keeps its own, so the one that was asked for would be ignored without a word."""
+    done(tmp_path, "tools", "requirements-test.txt", "requirements-build.txt", "requirements-test", "built")
+    (tmp_path / "bin").mkdir()
+    other = tmp_path / "bin" / "python"
+    other.write_text("#!/bin/sh\necho 3.8\n")
+    other.chmod(0o755)
+    refused = run_make(tmp_path, "test", f"PYTHON={sys.executable}")
+    assert refused.returncode != 0
+    own = "{}.{}".format(*sys.version_info[:2])
+    assert re.search(rf"has Python 3\.8, but PYTHON=.* is {own}: .*make clean.*VENV=", refused.stderr)
+    for goals in (["test"], ["clean", f"PYTHON={sys.executable}"], ["test", f"PYTHON={other}"]):
+        make(tmp_path, *goals)
 
 
 def test_each_tier_of_tests_takes_its_own(tmp_path: Path) -> None:

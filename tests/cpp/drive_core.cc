@@ -60,10 +60,19 @@ void expect_finite(const std::vector<T>& values, const char* what) {
     }
 }
 
+// From 1 to all points.
+template <class T>
+std::vector<int32_t> lengths_of(const Paths<T>& paths) {
+  std::vector<int32_t> lengths(paths.count);
+  for (int64_t n = 0; n < paths.count; ++n) lengths[n] = static_cast<int32_t>(1 + n % paths.length);
+  return lengths;
+}
+
 template <class T>
 void drive_kernel(Pairing pairing, StaticKernel static_kernel, const Solver& solver, int64_t count, int64_t other,
-                  int64_t rows, int64_t columns, int64_t channels) {
+                  int64_t rows, int64_t columns, int64_t channels, bool difference = true) {
   KernelProblem<T> problem;
+  problem.difference = difference;
   problem.static_kernel = static_kernel;
   problem.variance = T(1.5);
   const Batch<T> X(count, rows, channels);
@@ -72,6 +81,9 @@ void drive_kernel(Pairing pairing, StaticKernel static_kernel, const Solver& sol
   const Batch<T> Y(pairing == Pairing::kGram ? other : count, columns, channels);
   problem.X = X.paths;
   problem.Y = problem.is_symmetric() ? X.paths : Y.paths;
+  const std::vector<int32_t> x_lengths = lengths_of(problem.X), y_lengths = lengths_of(problem.Y);
+  problem.X.lengths = x_lengths.data();
+  problem.Y.lengths = y_lengths.data();
   std::vector<T> k(problem.pairs()), upstream(problem.pairs(), T(1)), dX(X.values.size()), dY(Y.values.size());
   std::vector<Plan> plan(problem.pairs());
   signature_kernel<T>(problem, three_threads, k.data(), plan.data());
@@ -89,11 +101,16 @@ void drive_kernel(Pairing pairing, StaticKernel static_kernel, const Solver& sol
   expect_finite(std::vector<T>{d_variance}, "the variance's gradient");
   expect_finite(dX, "dX");
   if (!problem.is_symmetric()) expect_finite(dY, "dY");
-  if (pairing == Pairing::kPairs) {
+  if (pairing == Pairing::kPairs && difference) {
     std::vector<T> tangent(problem.pairs());
     signature_kernel_directional<T>(problem, X.values.data(), three_threads, k.data(), tangent.data(), plan.data());
     expect_finite(tangent, "tangent");
   }
+  problem.solver.extended_range = true;
+  signature_kernel<T>(problem, three_threads, k.data(), plan.data());
+  signature_kernel_backward<T>(problem, three_threads, plan.data(), upstream.data(), dX.data(), dY.data(), &d_variance);
+  expect_finite(k, "k in extended range");
+  expect_finite(dX, "dX in extended range");
 }
 
 template <class T>
@@ -222,6 +239,14 @@ void drive_all() {
           drive_kernel<T>(pairing, kernel, solver, 3, 0, rows, rows, 1);
         drive_kernel<T>(Pairing::kGram, kernel, solver, 0, 4, rows, columns, 2);
         drive_kernel<T>(Pairing::kSymmetricGram, kernel, solver, 19, 0, rows, rows, 2);
+      }
+      for (const StaticKernel kernel : {StaticKernel::kMatern12, StaticKernel::kMatern32, StaticKernel::kMatern52})
+        drive_kernel<T>(Pairing::kPairs, kernel, solver, 3, 0, rows, columns, 2);
+      for (const StaticKernel kernel : {StaticKernel::kLinear, StaticKernel::kRbf, StaticKernel::kMatern12}) {
+        drive_kernel<T>(Pairing::kPairs, kernel, solver, 18, 0, rows, columns, 2, false);
+        drive_kernel<T>(Pairing::kGram, kernel, solver, 35, 2, rows, columns, 1, false);
+        drive_kernel<T>(Pairing::kSymmetricGram, kernel, solver, 19, 0, rows, rows, 2, false);
+        drive_kernel<T>(Pairing::kDiagonal, kernel, solver, 3, 0, rows, rows, 3, false);
       }
     }
   for (const Solver& solver : {series, coarse})

@@ -66,6 +66,16 @@ def test_ts_of_any_length_from_the_folder(tmp_path: Path, subfolder: str, monkey
     assert raw.source.startswith(str(tmp_path / "data" / subfolder / "Toy_TRAIN.ts"))
 
 
+def test_one_file_is_read_by_itself(tmp_path: Path) -> None:
+    file = tmp_path / "Toy_TEST.ts"
+    file.write_text(TEST_TS)
+    split = archive.read_file(file)
+    np.testing.assert_array_equal(split.X, [[[0.5, 2.0], [1e-3, 3.0]]])
+    assert list(split.labels) == ["b"]
+    with pytest.raises(ValueError, match=r"Toy_TEST.csv must be one of .ts, .arff, .tsv, got '.csv'"):
+        archive.read_file(tmp_path / "Toy_TEST.csv")
+
+
 def test_arff_from_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, Toy_TRAIN__arff=TRAIN_ARFF, Toy_TEST__arff=TEST_ARFF)
     monkeypatch.setenv(VARIABLE, str(tmp_path))
@@ -115,6 +125,23 @@ def test_a_damaged_download_is_fetched_again(zipped: Path, cache: Path) -> None:
     (cache / "Toy.zip").write_bytes(whole[:-1])
     assert_toy_ts(archive.load("Toy"))
     assert (cache / "Toy.zip").read_bytes() == whole
+
+
+def test_unpacking_that_was_interrupted_is_begun_again(
+    zipped: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a text file is text like any other: fewer series would be read without a word."""
+
+    def interrupted(_: zipfile.ZipFile, folder: Path) -> None:
+        write(folder / "Toy", Toy_TRAIN__ts=TRAIN_TS.replace("7.0,8.0:9.0,-1.5:b\n", ""), Toy_TEST__ts=TEST_TS)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "extractall", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            archive.load("Toy")
+    assert [file.name for file in cache.iterdir()] == ["Toy.zip"]
+    assert_toy_ts(archive.load("Toy"))
 
 
 def test_another_file_than_the_first_download_is_refused(zipped: Path, cache: Path) -> None:

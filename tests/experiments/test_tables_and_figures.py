@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from experiments import figures
 from experiments.figures import draw_all, relevant_words
 from experiments.results import read_results
 from experiments.scores import binary_scores
@@ -190,6 +192,23 @@ def test_pictures_of_a_sweep_and_of_two_classes(results: Path, rng: np.random.Ge
     assert drawn == {stem + ending for stem in stems for ending in (".png", ".pdf")}
     for name in drawn:
         assert (out / name).read_bytes()[:4] in (b"\x89PNG", b"%PDF")
+
+
+def test_a_picture_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is interrupted leaves the old one, and no other file."""
+    file = tmp_path / "a.png"
+    figures._draw(Figure(), file)
+    old = file.read_bytes()
+
+    def interrupted(_: Figure, picture: Path, **__: object) -> None:
+        picture.write_bytes(old[:9])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        figures._draw(Figure(), file)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    assert file.read_bytes() == old
 
 
 def test_nothing_to_draw(tmp_path: Path) -> None:

@@ -217,6 +217,10 @@ def test_bad_records(tmp_path: Path, data: tuple) -> None:
     path.write_bytes(content[:-1])
     with pytest.raises(ValueError, match=f"record 59, .* breaks off at byte {len(content) - 1}"):
         read_tfrecords(path)
+    with pytest.raises(IsADirectoryError):
+        read_tfrecords(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        write_tfrecords(tmp_path / "no such folder" / "records", data)
     with tf.io.TFRecordWriter(str(path)) as writer:
         writer.write(b"something else")
     with pytest.raises(ValueError, match="no file of write_tfrecords"):

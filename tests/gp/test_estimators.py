@@ -32,6 +32,7 @@ NOT_APPLICABLE = {
     "check_n_features_in": ANY_LENGTH,
     "check_n_features_in_after_fitting": ANY_LENGTH,
     "check_classifiers_train": ANY_LENGTH,
+    "check_sample_weight_equivalence_on_dense_data": "a weight counts in the fit; the scaling of series knows none",
     "check_regressors_train": "y is the value at one time step, which a dozen signature features do not resolve",
 }
 

@@ -97,8 +97,10 @@ def test_joblibs_hash_is_stable() -> None:
     assert joblib.hash(regressor) == first
 
 
-def test_a_damaged_file(tmp_path: Path) -> None:
-    classifier = SignatureGPClassifier(**QUICK).fit(X, Y > 0)
+@pytest.mark.parametrize("kernel", ["truncated", "lifted"])
+def test_a_damaged_file(kernel: str, tmp_path: Path) -> None:
+    options = QUICK if kernel == "truncated" else {"kernel": kernel, "effort": 0.01}
+    classifier = SignatureGPClassifier(**options).fit(X, Y > 0)
     file = tmp_path / "model.npz"
     classifier.save(file)
     expected, whole = persistence.read(file, "SignatureGPClassifier"), file.read_bytes()
@@ -111,9 +113,81 @@ def test_a_damaged_file(tmp_path: Path) -> None:
             assert "model.npz' is no file that save() of a sigkernel_tf estimator wrote, or is damaged" in error
 
 
-def test_files_of_another_shape(tmp_path: Path) -> None:
+@pytest.mark.parametrize("estimator", [SignatureGPClassifier, SignatureGPRegressor])
+def test_files_of_the_first_version(estimator: Any, tmp_path: Path) -> None:
+    """
+    They held truncated kernels and nothing that tells their kind; their options were fewer.
+
+    The arrays are written by that version's rules from the model itself: lengthscales, variances of levels, q(u) and
+    the moments of the training set.
+    """
+    fit, file = estimator(**QUICK).fit(X, Y > 0 if estimator is SignatureGPClassifier else Y), tmp_path / "model.npz"
+    model = fit.model_
+    fitted = {
+        "candidates_": fit.candidates_,
+        "num_channels_": 2,
+        "num_inducing_": 15,
+        "depth_": fit.depth_,
+        "level_variances_": True,
+        "validation_nlpp_": fit.validation_nlpp_,
+        "elbo_": fit.elbo_,
+        "n_iter_": fit.n_iter_,
+        "_num_series": 30,
+        "preprocessing_": {
+            "scaling": "set", "cumulative_sum": False, "base_point": True, "lead_lag": False, "windows": 1, "time": True
+        },
+    }  # fmt: skip
+    if estimator is SignatureGPClassifier:
+        fitted["classes_"] = {"__array__": [False, True], "dtype": "|b1"}
+    else:
+        fitted |= {
+            "y_mean_": {"__array__": [float(Y.mean())], "dtype": "<f8"},
+            "y_scale_": {"__array__": [float(Y.std())], "dtype": "<f8"},
+            "_flat": True,
+            "_noise": float(model.likelihood.variance.numpy()),
+        }
+    header = {
+        "format": "sigkernel_tf.gp.estimators",
+        "version": 1,
+        "estimator": estimator.__name__,
+        "params": {
+            "preprocessing": {"scaling": "set"},
+            "num_inducing": 15,
+            "lengthscales": 1.0,
+            "level_variances": True,
+            "max_length": 300,
+            "max_iterations": 20,
+            "verbose": False,
+            "random_state": None,
+        },
+        "fitted": fitted,
+        "thinned_to": 300,
+    }
+    np.savez(
+        file,
+        header=np.array(json.dumps(header)),
+        lengthscales=model.kernel.lengthscales.numpy(),
+        variances=model.kernel.level_variances.numpy()[:-1],
+        q_mu=model.q_mu.numpy(),
+        q_sqrt=model.q_sqrt.numpy(),
+        mean=X.reshape(-1, 2).mean(axis=0),
+        deviation=X.reshape(-1, 2).std(axis=0),
+    )
+    loaded = estimator.load(file)
+    assert loaded.kernel_kind_ == "truncated"
+    assert loaded.kernel == "auto"
+    assert loaded.depth_ == fit.depth_
+    predict = "predict_proba" if estimator is SignatureGPClassifier else "predict"
+    np.testing.assert_allclose(getattr(loaded, predict)(X), getattr(fit, predict)(X), rtol=1e-8)
+    loaded.save(file)
+    np.testing.assert_allclose(getattr(estimator.load(file), predict)(X), getattr(fit, predict)(X), rtol=1e-8)
+
+
+@pytest.mark.parametrize("kernel", ["truncated", "lifted"])
+def test_files_of_another_shape(kernel: str, tmp_path: Path) -> None:
     """Whole files, whose header or arrays are not those of an estimator."""
-    regressor, file = fitted(), tmp_path / "model.npz"
+    options = QUICK if kernel == "truncated" else {"kernel": kernel, "effort": 0.01}
+    regressor, file = SignatureGPRegressor(**options).fit(X, Y), tmp_path / "model.npz"
     regressor.save(file)
     arrays = dict(np.load(file))
     header = json.loads(str(arrays.pop("header")))
@@ -129,7 +203,8 @@ def test_files_of_another_shape(tmp_path: Path) -> None:
         np.savez(file, header=np.array(json.dumps(header)), **{key: arrays[key] for key in arrays if key != name})
         with pytest.raises(ValueError, match=f"is damaged \\(it has no '{name}'\\)"):
             SignatureGPRegressor.load(file)
-    wrong = {**arrays, "q_mu": arrays["q_mu"][:-1]}
+    name = "q_mu" if kernel == "truncated" else "alpha"
+    wrong = {**arrays, name: arrays[name][:-1]}
     np.savez(file, header=np.array(json.dumps(header)), **wrong)
     with pytest.raises(ValueError, match="is no file that save"):
         SignatureGPRegressor.load(file)

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from sigkernel_tf.gp import Preprocessing, SignatureGPClassifier, SignatureGPRegressor
 from sigkernel_tf.gp.data.classes import logistic_or_softmax_probabilities
-from sigkernel_tf.gp.estimators.search.candidates import depth_of, subset
-from sigkernel_tf.gp.estimators.search.evidence import grams_of, log_evidence, maximise
-from sigkernel_tf.gp.estimators.search.validation import folds
+from sigkernel_tf.gp.estimators.search.rows import folds, subset
+from sigkernel_tf.gp.estimators.search.truncated.candidates import depth_of
+from sigkernel_tf.gp.estimators.search.truncated.evidence import grams_of, log_evidence, maximise
 from sigkernel_tf.gp.training.closed_form import Features, fit
 from sigkernel_tf.gp.training.sites import GaussianSites, LogisticSites, SoftmaxSites
 

@@ -5,6 +5,8 @@ A public kernel without a configuration fails; a new one adds its own to ``CONFI
 """
 
 import copy
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -241,3 +243,22 @@ def test_priors_of_lengthscales_enter_the_loss(make: Make, data: tuple) -> None:
         model.training_loss, model.kernel.lengthscales.trainable_variables, options={"maxiter": 2}, compile=False
     )
     assert float(model.training_loss()) < without - np.sum(density)
+
+
+def test_no_kernel_hangs_in_a_forked_process(data: tuple) -> None:
+    """TensorFlow's threads are missing there, for its own operations as for the compiled ones."""
+    kernels = [each.values[0]() for each in EVERY]
+    for kernel in kernels:
+        kernel(data[0])
+    child = os.fork()
+    if child == 0:  # it must never return to pytest
+        signal.alarm(30)
+        refused = 0
+        for kernel in kernels:
+            for call in (kernel, kernel.K_diag):
+                try:
+                    call(data[0])
+                except RuntimeError as error:
+                    refused += "forked" in str(error)
+        os._exit(refused)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2 * len(kernels)

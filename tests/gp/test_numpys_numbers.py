@@ -65,6 +65,21 @@ def test_kernels(paths: np.ndarray) -> None:
             np.testing.assert_array_equal(found, kind(2, **expected, **plain)(X))
 
 
+def test_switches_of_kernels(paths: np.ndarray) -> None:
+    X = flatten_paths(paths)
+    for kind, name, plain in (
+        (SignatureKernel, "normalize", {}),
+        (TruncatedSignatureKernel, "normalize", {"depth": 2}),
+        (TruncatedSignatureKernel, "explicit", {"depth": 2}),
+    ):
+        for switch in (False, True):
+            given = kind(2, **plain, **{name: np.bool_(switch)})
+            np.testing.assert_array_equal(given(X), kind(2, **plain, **{name: switch})(X))
+        for wrong in ("no", 1):
+            with pytest.raises(TypeError, match=f"{name} must be True or False, got {wrong!r}"):
+                kind(2, **plain, **{name: wrong})
+
+
 def test_models_and_predictions(paths: np.ndarray) -> None:
     X = flatten_paths(paths)
     likelihood = gpflow.likelihoods.Gaussian(0.5)

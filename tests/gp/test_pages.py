@@ -24,3 +24,16 @@ def test_the_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     examples = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
     assert examples
     exec("\n".join(examples), {})
+
+
+def test_the_tests_that_hold_the_promises_are_there() -> None:
+    """Within one cell a file without a folder lies in the folder that was named before it."""
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    named = 0
+    for line in page.splitlines():
+        folder = ""
+        for name in re.findall(r"`((?:\w+/)?\w+\.(?:py|cc))`", line):
+            folder = name.rpartition("/")[0] or folder
+            assert (ROOT / "tests" / folder / name.rpartition("/")[2]).is_file(), f"{name} in: {line}"
+            named += 1
+    assert named > 50

@@ -57,6 +57,24 @@ def test_inputs_of_several_shapes_are_no_array(paths_model: tuple) -> None:
         predict_in_batches(model, X[0])
 
 
+def test_inputs_that_are_not_finite(rng: np.random.Generator) -> None:
+    """Rows are counted through all batches; a kernel of GPflow's would return NaN without a word."""
+    model, X = model_with(gpflow.likelihoods.Gaussian(), 1, rng)
+    X[13, 1] = np.nan
+    calls: list[Callable] = [
+        lambda: predict_in_batches(model, X, batch_size=5),
+        lambda: predict_in_batches(model, (X[i : i + 4] for i in range(0, 23, 4))),
+        lambda: predict_quantiles(model, tf.constant(X), [0.5]),
+        lambda: sample_posterior(model, X),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="X must be finite, got nan in row 13, column 1: fill it in"):
+            call()
+    X[13, 1] = np.inf
+    with pytest.raises(ValueError, match="X must be finite, got inf in row 1, column 1"):
+        predict_in_batches(model, X[12:])
+
+
 def test_predictions_follow_the_model(paths_model: tuple) -> None:
     """A cache lasts only for one call."""
     model, X = paths_model

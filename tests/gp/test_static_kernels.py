@@ -14,6 +14,7 @@ from gpflow.inducing_variables import SeparateIndependentInducingVariables, Shar
 from gpflow.kernels import RBF, Linear, Matern12, Matern32, Matern52, Polynomial, RationalQuadratic
 
 import sigkernel_tf as sk
+from sigkernel_tf import _library, static_kernels
 from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, TruncatedSignatureKernel, flatten_paths
 from sigkernel_tf.gp.kernels import tiles
 
@@ -49,12 +50,12 @@ STATIC: dict[str, tuple[Callable, Callable]] = {
         lambda: functools.partial(sk.static_kernels.matern12, lengthscale=0.9),
         lambda X, Y: np.exp(-distance(X, Y, 0.9)),
     ),
-    "fused_function": (
-        lambda: functools.partial(sk.static_kernels.rbf, lengthscale=0.9),
-        lambda X, Y: np.exp(-(distance(X, Y, 0.9) ** 2) / 2),
+    "function of tiles": (
+        lambda: functools.partial(sk.static_kernels.rational_quadratic, lengthscale=0.9),
+        lambda X, Y: 1 / (1 + distance(X, Y, 0.9) ** 2 / 2),
     ),
 }
-FUSED = {"rbf", "ard", "linear", "linear_ard", "fused_function"}
+FUSED = {"rbf", "ard", "linear", "linear_ard", "matern12", "function"}
 
 
 def expected_kernel(kappa: Callable, x: np.ndarray, y: np.ndarray) -> float:
@@ -84,7 +85,7 @@ def test_matches_the_goursat_problem_of_its_increments(
 
 
 @pytest.mark.parametrize("name", STATIC)
-def test_linear_and_rbf_enter_the_compiled_sweep(name: str) -> None:
+def test_which_kernels_enter_the_compiled_sweep(name: str) -> None:
     kernel = SignatureKernel(2, static_kernel=STATIC[name][0]())
     spec = tf.TensorSpec([5, 8], tf.float64)
     graph = tf.function(lambda X: kernel(X), autograph=False).get_concrete_function(spec).graph.as_graph_def()
@@ -92,7 +93,19 @@ def test_linear_and_rbf_enter_the_compiled_sweep(name: str) -> None:
     assert ("SigkernelTfSignatureKernel" in operations) == (name in FUSED)
 
 
-@pytest.mark.parametrize(("name", "numbers_at_once"), [("combined", 400), ("matern12", 1)])
+def test_matern_kernels_are_formed_in_tiles_where_there_is_a_gpu(
+    walks: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The GPU's solver does not know them; what is not differenced it refuses in any case."""
+    X, kernel = flatten_paths(walks(3, 5, 2)), SignatureKernel(2, static_kernel=Matern12())
+    K = kernel(X)
+    monkeypatch.setattr(_library, "sees_gpu", lambda: True)
+    assert static_kernels.fused_form(sk.static_kernels.matern12, K) is None
+    assert static_kernels.fused_form(sk.static_kernels.matern12, K, difference=False) is not None
+    np.testing.assert_allclose(kernel(X), K, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "numbers_at_once"), [("combined", 400), ("rational", 1)])
 def test_tiles_change_nothing(
     name: str, numbers_at_once: int, walks: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +142,7 @@ def test_no_more_than_a_tile_is_held(walks: Callable, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(tiles, "solve_goursat", spy)
     monkeypatch.setattr(tiles, "NUMBERS_AT_ONCE", 2000)
-    X, kernel = flatten_paths(walks(12, 5, 2)), SignatureKernel(2, static_kernel=Matern32())
+    X, kernel = flatten_paths(walks(12, 5, 2)), SignatureKernel(2, static_kernel=RationalQuadratic())
     with tf.GradientTape() as tape:
         K, diagonal = kernel(X, X[:9]), kernel(X, full_cov=False)
         total = tf.reduce_sum(K) + tf.reduce_sum(kernel(X)) + tf.reduce_sum(diagonal)

@@ -178,6 +178,9 @@ def test_progress_bar_shows_the_bound_and_the_rate(capsys: pytest.CaptureFixture
         ("learning_rate", "fast", TypeError, "learning_rate must be a number"),
         ("validation_fraction", 0.0, ValueError, "validation_fraction must lie strictly between 0 and 1"),
         ("validation_fraction", 1.0, ValueError, "validation_fraction must lie strictly between 0 and 1"),
+        ("progress", "no", TypeError, "progress must be True or False, got 'no'"),
+        ("checkpoint_dir", 3, TypeError, "checkpoint_dir must be a path or None, got 3: for instance checkpoint_dir="),
+        ("tensorboard_dir", True, TypeError, "tensorboard_dir must be a path or None, got True"),
     ],
 )
 def test_bad_options(option: str, value: object, error: type[Exception], message: str) -> None:
@@ -315,6 +318,8 @@ def test_other_models_options_and_records() -> None:
         train(gpflow.models.GPR((X, Y), gpflow.kernels.RBF()), (X, Y), toy_options())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="options must be TrainingOptions, got {'iterations': 5}"):
         train(toy_model(), (X, Y), {"iterations": 5})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="record must be a function that returns numbers by name, got {}"):
+        train(toy_model(), (X, Y), toy_options(), record={})  # type: ignore[arg-type]
     for record in (lambda: None, lambda: {"name": "text"}, lambda: [0.5]):
         with pytest.raises(TypeError, match="record must return numbers by name, got"):
             train(toy_model(), (X, Y), toy_options(), record=record)  # type: ignore[arg-type, return-value]

@@ -53,7 +53,7 @@ def test_the_rule_holds_for_thousands_of_pairs(quadruple: Oracle) -> None:
         assert_the_rule_holds(problems, truth, dtype)
 
 
-@pytest.mark.parametrize("tolerance", [1e-4, 1e-8, 1e-12])
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-3, 1e-4, 1e-8, 1e-12])
 def test_a_tolerance_takes_the_place_of_epsilon(tolerance: float, quadruple: Oracle) -> None:
     problems = increments(40, longest=10)
     for p, (k, largest) in zip(problems, quadruple(problems), strict=True):

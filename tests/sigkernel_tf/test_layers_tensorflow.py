@@ -1,4 +1,9 @@
-"""What the Keras layers do only on TensorFlow: the compiled operation, XLA, ragged tensors."""
+"""What the Keras layers do only on TensorFlow: the compiled operation, XLA, ragged tensors, SavedModels."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -110,3 +115,40 @@ def test_the_words_of_all_time_steps_are_counted_while_a_function_is_traced(laye
     traced = tf.function(lambda X: layer(X), jit_compile=jit)
     with pytest.raises(ValueError, match=r"depth=5 with 40 .* bytes for all 1000000 signatures; .* fewer"):
         traced.get_concrete_function(tf.TensorSpec([10, 10**5, 40], tf.float32))
+
+
+def exported(tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray]:
+    """A SavedModel that Keras exported, paths, and its predictions for them."""
+    X = random_paths(3, 7, 2).astype("float32")
+    model = keras.Sequential([keras.Input((None, 2)), sk.SignatureLayer(3, add_time=True), keras.layers.Dense(1)])
+    model.export(tmp_path / "model", verbose=False)
+    return tmp_path / "model", X, model.predict(X, verbose=0)
+
+
+def test_an_exported_model_serves_paths_of_any_length(tmp_path):
+    folder, X, expected = exported(tmp_path)
+    served = tf.saved_model.load(folder)
+    np.testing.assert_allclose(served.serve(X), expected, rtol=1e-5)
+    assert served.serve(X[:2, :4]).shape == (2, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_an_exported_model_needs_the_library_where_it_is_loaded(tmp_path):
+    """As the documentation says: the operations are loaded by importing sigkernel_tf.gp."""
+    folder, X, expected = exported(tmp_path)
+    np.save(tmp_path / "X.npy", X)
+    script = f"""
+        import numpy as np, tensorflow as tf
+        try:
+            tf.saved_model.load({str(folder)!r})
+        except Exception as error:
+            assert "SigkernelTf" in str(error), error
+        else:
+            raise SystemExit("the operations came from nowhere")
+        import sigkernel_tf.gp
+        loaded = tf.saved_model.load({str(folder)!r})
+        np.save({str(tmp_path / "served.npy")!r}, loaded.serve(np.load({str(tmp_path / "X.npy")!r})))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "served.npy"), expected, rtol=1e-5)

@@ -50,6 +50,14 @@ def test_smaller_errors_and_other_solvers_pass(operation, paths: np.ndarray) -> 
     operation(paths.astype(np.float32), static_kernel=sk.static_kernels.rbf)
 
 
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_beside_an_estimate_of_the_error_nothing_is_refused(operation, paths: np.ndarray) -> None:
+    k, error = operation(paths.astype(np.float32), return_error=True)
+    k, error = (of_all[1] if of_all.ndim == 1 else of_all[1, 1] for of_all in (k.numpy(), error.numpy()))
+    assert abs(k - 1) <= error  # of the circle there and back
+    assert error > 1
+
+
 def test_a_value_beyond_cauchy_schwarz_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines there and back, all of whose k are 1. Of what comes out, some pairs are only wrong beside each other."""
     monkeypatch.setenv("SIGKERNEL_TF_SIMD", "baseline")  # rounds alike on all machines

@@ -72,8 +72,32 @@ def test_solvers_hold_pythons_numbers() -> None:
     for wrong in (np.bool_(True), np.float64(2.0)):
         with pytest.raises(TypeError, match="dyadic_order must be an int"):
             sk.FiniteDifference(wrong)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="dyadic_order must be between 0 and 15, got -1"):
+    with pytest.raises(ValueError, match="dyadic_order must be at least 0, got -1"):
         sk.FiniteDifference(np.int8(-1))
+
+
+SWITCHES: dict[str, Callable] = {
+    "return_error": lambda switch: sk.signature_kernel_gram(X, return_error=switch),
+    "return_error of solve_goursat": lambda switch: sk.solve_goursat(X, return_error=switch),
+    "stream": lambda switch: sk.signature(X, 2, stream=switch),
+    "stream of log_signature": lambda switch: sk.log_signature(X, 2, stream=switch),
+    "add_time": lambda switch: sk.SignatureLayer(2, add_time=switch, dtype="float64")(X),
+    "add_basepoint": lambda switch: sk.SignatureLayer(2, add_basepoint=switch, dtype="float64")(X),
+    "trainable_scaling": lambda switch: sk.LogSignatureLayer(2, trainable_scaling=switch, dtype="float64")(X),
+    "include_level_zero": lambda switch: sk.SignatureLayer(2, include_level_zero=switch, dtype="float64")(X),
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_switches_take_numpys_booleans_and_nothing_else(name: str) -> None:
+    """Any other value is true or false as well, and "no" is true."""
+    call = SWITCHES[name]
+    for switch in (False, True):
+        for found, expected in zip(call(np.bool_(switch)), call(switch), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    for wrong in ("no", 1, None):
+        with pytest.raises(TypeError, match=f"{name.split()[0]} must be True or False, got {wrong!r}"):
+            call(wrong)
 
 
 def test_layers_with_numpys_numbers_are_saved() -> None:

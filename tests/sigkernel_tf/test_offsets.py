@@ -1,6 +1,7 @@
 """Paths far from zero keep the digits of their increments, whatever scales them: they are exact in float32."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +78,31 @@ def test_mixed_sizes_lose_nothing_to_an_offset(rng: np.random.Generator) -> None
     kappa = functools.partial(sk.static_kernels.rbf, lengthscale=0.003)
     expected = sk.signature_kernel_diag(x[:1].astype(np.float64), static_kernel=kappa)
     close(sk.signature_kernel_diag(x, static_kernel=kappa)[:1], expected, 1e-5)
+
+
+def far_apart(rng: np.random.Generator) -> np.ndarray:
+    """Paths near zero beside others far from it, in float32."""
+    x = rng.normal(size=(6, 8, 2)).cumsum(axis=1) / 3
+    return (x + np.array([0.0, 1000.0])[np.arange(6) % 2][:, None, None]).astype(np.float32)
+
+
+def test_differences_are_taken_before_they_are_scaled(rng: np.random.Generator) -> None:
+    """Where the static kernel is not compiled, no digit is lost."""
+    kappa = functools.partial(sk.static_kernels.rational_quadratic, lengthscale=np.array([0.7, 0.3]))
+    x = far_apart(rng)
+    close(sk.signature_kernel_gram(x, static_kernel=kappa), kernel_in_float64(x, kappa), 1e-5)
+
+
+@pytest.mark.parametrize("name", ["rbf", "matern12", "matern32", "matern52", "rational_quadratic"])
+def test_the_estimate_covers_what_scaling_loses(name: str, rng: np.random.Generator) -> None:
+    kappa = functools.partial(getattr(sk.static_kernels, name), lengthscale=np.array([0.7, 0.3]))
+    x = far_apart(rng)
+    found, error = sk.signature_kernel_gram(x, static_kernel=kappa, return_error=True)
+    assert np.all(error >= np.abs(found.numpy() - kernel_in_float64(x, kappa)))
+
+
+def kernel_in_float64(x: np.ndarray, kappa: Any) -> np.ndarray:
+    return sk.signature_kernel_gram(x.astype(np.float64), static_kernel=kappa).numpy()
 
 
 def test_no_paths_have_no_offset() -> None:

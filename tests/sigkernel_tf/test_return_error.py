@@ -182,6 +182,15 @@ def test_a_reversed_sweep_that_overflows_makes_the_error_infinite() -> None:
         np.testing.assert_array_equal(np.isinf(error), [False, True, True])
 
 
+def test_where_only_the_rest_of_the_paths_overflows_nothing_raises() -> None:
+    """x goes out by 46 and back, y the other way by 46: U is small up to the turn, and W there is I0(92) > 3.4e38."""
+    out = np.arange(93.0) / 2
+    p = oracles.increment_products(np.concatenate([out, out[-2::-1]])[:, None], -out[:, None]).astype(np.float32)
+    k, error = sk.solve_goursat(p, return_error=True)
+    assert np.isfinite(k)
+    assert np.isposinf(error)
+
+
 def test_a_large_grid_keeps_a_bound_of_its_nodes(rng: np.random.Generator) -> None:
     """Its nodes are more than are kept, and the largest of each few stands for them."""
     X = np.repeat(walks(rng, 1, 60, 2), 20, axis=1)  # each point 20 times, which adds cells and changes nothing

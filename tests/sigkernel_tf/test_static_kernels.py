@@ -94,13 +94,16 @@ def test_gradient_is_finite_where_points_coincide(name: str, rng: np.random.Gene
     assert np.isfinite(tape.gradient(k, x)).all()
 
 
-# The linear and the RBF static kernel are evaluated inside the sweep. They are compared with the same functions in
-# disguise, for which the increments are formed first.
+# The linear, the RBF and the Matérn static kernels are evaluated inside the sweep. They are compared with the same
+# functions in disguise, for which the increments are formed first.
 FUSED = {
     "linear": (static_kernels.linear, {}),
     "linear with a variance": (static_kernels.linear, {"variance": 1.3}),
     "rbf": (static_kernels.rbf, {}),
     "rbf with parameters": (static_kernels.rbf, {"lengthscale": [0.5, 0.9, 1.4], "variance": 1.3}),
+    "matern12": (static_kernels.matern12, {"lengthscale": [0.5, 0.9, 1.4], "variance": 1.3}),
+    "matern32": (static_kernels.matern32, {"lengthscale": 1.2}),
+    "matern52": (static_kernels.matern52, {"variance": 0.7}),
 }
 PAIRINGS = {
     "pairs": lambda x, y, kappa, solver: sk.signature_kernel(x, y, static_kernel=kappa, solver=solver),
@@ -189,7 +192,7 @@ def test_float32_and_unknown_shapes_in_a_function(rng: np.random.Generator) -> N
 def test_faults_of_fused_kernels_are_explained(rng: np.random.Generator) -> None:
     X = walks(rng, 3, 5, 2)
     with pytest.raises(ValueError, match="directional_derivative takes the linear static kernel"):
-        sk.directional_derivative(X, X, X, static_kernel=static_kernels.matern52)
+        sk.directional_derivative(X, X, X, static_kernel=static_kernels.rational_quadratic)
     with pytest.raises(tf.errors.InvalidArgumentError, match="variance must be one finite number"):
         sk.signature_kernel(X, X, static_kernel=functools.partial(static_kernels.rbf, variance=np.nan))
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=r"variance|rank 0"):

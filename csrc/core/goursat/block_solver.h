@@ -26,33 +26,44 @@ struct LaneRange {
 };
 
 // How a block holds the paths of a problem: their increments side by side, or, for a static kernel that is not linear,
-// their points; [segments or length][channels][lanes].
+// their points; [segments or length][channels][lanes]. Where points are not differenced, they have weights, 1 over the
+// length of their path and 0 beyond its end: the linear static kernel's points are multiplied by them, those of others
+// are followed by them, [length][lanes].
 template <class T>
 class Packing {
  public:
   Packing(const KernelProblem<T>& problem, int lanes)
-      : holds_points_(problem.static_kernel == StaticKernel::kRbf), is_scaled_(problem.is_scaled),
+      : static_kernel_(problem.static_kernel), difference_(problem.difference), is_scaled_(problem.is_scaled),
         variance_(problem.variance), lanes_(lanes) {}
 
-  int64_t size(const Paths<T>& paths) const { return elements(paths) * lanes_; }
-  int64_t rounding_size(const Paths<T>& paths) const { return holds_points_ ? 0 : 2 * paths.segments() * lanes_; }
+  int64_t size(const Paths<T>& paths) const {
+    return (elements(paths) + (has_weights() ? paths.length : 0)) * lanes_;
+  }
+  int64_t rounding_size(const Paths<T>& paths) const { return knows_rounding() ? 2 * paths.segments() * lanes_ : 0; }
 
   void pack(const Paths<T>& paths, const LaneRange& range, T* packed) const {
     const int64_t size = elements(paths), channels = paths.channels;
     for (int lane = 0; lane < lanes_; ++lane) {
       const T* path = paths.values + range[lane] * paths.length * channels;
       T* to = packed + lane;
-      if (holds_points_) {
+      if (holds_points()) {
         for (int64_t e = 0; e < size; ++e) to[e * lanes_] = path[e];
-      } else {
+      } else if (difference_) {
         for (int64_t e = 0; e < size; ++e) to[e * lanes_] = path[e + channels] - path[e];
+      } else {
+        const Weights weights(paths, range[lane]);
+        const int64_t inside = weights.length * channels;
+        for (int64_t e = 0; e < size; ++e) to[e * lanes_] = e < inside ? path[e] * weights.weight : T(0);
       }
+      if (!has_weights()) continue;
+      const Weights weights(paths, range[lane]);
+      for (int64_t i = 0; i < paths.length; ++i) to[(size + i) * lanes_] = i < weights.length ? weights.weight : T(0);
     }
   }
 
   // Block's x_rounding or y_rounding of these paths, in units of epsilon.
   void pack_rounding(const Paths<T>& paths, const LaneRange& range, T* packed) const {
-    if (holds_points_) return;
+    if (!knows_rounding()) return;
     for (int lane = 0; lane < lanes_; ++lane) {
       const T* point = paths.values + range[lane] * paths.length * paths.channels;
       for (int64_t i = 0; i < paths.segments(); ++i, point += paths.channels) {
@@ -65,16 +76,21 @@ class Packing {
   // One path in every lane.
   void repeat(const Paths<T>& paths, int64_t index, T* packed) const { pack(paths, {index, 1, lanes_}, packed); }
 
-  // Accumulates one lane of a gradient into a path's points. A point's is the difference of its two segments'.
-  void add_gradient(const Paths<T>& paths, const T* packed, int lane, T* points) const {
+  // Accumulates one lane of a gradient into the points of a path, of all of them. A point's is the difference of its two
+  // segments'.
+  void add_gradient(const Paths<T>& paths, const T* packed, int lane, int64_t index, T* all_points) const {
     const int64_t size = elements(paths), channels = paths.channels;
     const T* from = packed + lane;
+    T* points = all_points + index * paths.length * channels;
     for (int64_t e = 0; e < size; ++e) {
-      if (holds_points_) {
+      if (holds_points()) {
         points[e] += from[e * lanes_];
-      } else {
+      } else if (difference_) {
         points[e] -= from[e * lanes_];
         points[e + channels] += from[e * lanes_];
+      } else {
+        const Weights weights(paths, index);
+        if (e < weights.length * channels) points[e] += from[e * lanes_] * weights.weight;
       }
     }
   }
@@ -83,22 +99,46 @@ class Packing {
   Block<T> block(const Paths<T>& X, const Paths<T>& Y, const T* x, const T* y, const T* x_rounding,
                  const T* y_rounding) const {
     Block<T> block;
-    block.kind = holds_points_ ? IncrementsKind::kRbf : IncrementsKind::kLinear;
-    block.rows = X.segments();
-    block.columns = Y.segments();
+    block.kind = kind();
+    block.rows = difference_ ? X.segments() : X.length;
+    block.columns = difference_ ? Y.segments() : Y.length;
     block.channels = X.channels;
     block.x = x;
     block.y = y;
     block.variance = variance_;
-    block.x_rounding = holds_points_ ? nullptr : x_rounding;
-    block.y_rounding = holds_points_ ? nullptr : y_rounding;
+    block.x_weights = has_weights() ? x + elements(X) * lanes_ : nullptr;
+    block.y_weights = has_weights() ? y + elements(Y) * lanes_ : nullptr;
+    block.x_rounding = knows_rounding() ? x_rounding : nullptr;
+    block.y_rounding = knows_rounding() ? y_rounding : nullptr;
     return block;
   }
 
  private:
-  int64_t elements(const Paths<T>& paths) const {
-    return (holds_points_ ? paths.length : paths.segments()) * paths.channels;
+  bool holds_points() const { return static_kernel_ != StaticKernel::kLinear; }
+  bool has_weights() const { return holds_points() && !difference_; }
+  bool knows_rounding() const { return !holds_points() && difference_; }
+
+  IncrementsKind kind() const {
+    switch (static_kernel_) {
+      case StaticKernel::kRbf: return IncrementsKind::kRbf;
+      case StaticKernel::kMatern12: return IncrementsKind::kMatern12;
+      case StaticKernel::kMatern32: return IncrementsKind::kMatern32;
+      case StaticKernel::kMatern52: return IncrementsKind::kMatern52;
+      default: return IncrementsKind::kLinear;
+    }
   }
+
+  int64_t elements(const Paths<T>& paths) const {
+    return (holds_points() || !difference_ ? paths.length : paths.segments()) * paths.channels;
+  }
+
+  // Of points that are not differenced: those before `length`; all others have none.
+  struct Weights {
+    Weights(const Paths<T>& paths, int64_t index)
+        : length(paths.lengths[index]), weight(T(1) / static_cast<T>(length)) {}
+    const int64_t length;
+    const T weight;
+  };
 
   // A path's share in the rounding of its products p = <dx, dy> with another: what a segment is off by for each unit of
   // |dy|. `point` is its first; *step is overwritten by |dx|. Each coordinate of dx is rounded once when it is formed,
@@ -117,9 +157,27 @@ class Packing {
     return is_scaled_ ? of_step + T(0.5) * (std::sqrt(first) + std::sqrt(last)) : of_step;
   }
 
-  const bool holds_points_, is_scaled_;
+  const StaticKernel static_kernel_;
+  const bool difference_, is_scaled_;
   const T variance_;
   const int lanes_;
+};
+
+// The plans of a block's lanes, for its gradient: a resolution that serves all of them, and their exponents. Forward they
+// may have been solved apart, by an instruction set with fewer lanes or one by one.
+template <class T>
+struct LanePlans {
+  Resolution common = Resolution::of(0);
+  T exponents[kMaxLanes] = {};
+
+  LanePlans(const Plan* plans, const int64_t* places, int used) {
+    for (int lane = 0; lane < used; ++lane) {
+      const Resolution one = Resolution::of(plans[places[lane]]);
+      common.degree = std::max(common.degree, one.degree);
+      common.refinement = std::max(common.refinement, one.refinement);
+      exponents[lane] = static_cast<T>(exponent_of(plans[places[lane]]));
+    }
+  }
 };
 
 // Solves blocks, one after the other, on one thread.
@@ -135,12 +193,14 @@ class BlockSolver {
     if (solver_.power_series) {
       forward_power_series(block, used, &seen, plan);
     } else {
-      sweep(block, scheme_of(0), nullptr, &seen);
+      sweep(block, scheme_of(Resolution::of(0)), nullptr, &seen);
       std::fill_n(plan, used, 0);
     }
     for (int lane = 0; lane < used; ++lane) {
       value[lane] = seen.value[lane];
       if (plan[lane] >= 0 && !std::isfinite(value[lane])) plan[lane] = kOverflow;
+      if (plan[lane] >= 0 && solver_.extended_range)
+        plan[lane] = with_exponent(plan[lane], &value[lane], static_cast<int>(seen.exponent[lane]));
     }
     if (is_keeping_) weigh(block, used, plan, weights);
     is_keeping_ = false;
@@ -153,7 +213,7 @@ class BlockSolver {
     forward(undirected, used, value, plan);
     if (std::any_of(plan, plan + used, [](Plan p) { return p < 0; })) return;
     Outcome<T> seen;
-    sweep(block, scheme_of(plan[0]), nullptr, &seen);  // the lanes were solved together, at one resolution
+    sweep(block, scheme_of(Resolution::of(plan[0])), nullptr, &seen);  // the lanes were solved together, at one resolution
     for (int lane = 0; lane < used; ++lane) {
       tangent[lane] = seen.tangent[lane];
       if (!std::isfinite(tangent[lane])) plan[lane] = kOverflow;
@@ -185,17 +245,16 @@ class BlockSolver {
   }
 
   // Accumulates. upstream: a number for each lane, 0 for those not used.
-  void backward(const Block<T>& block, Plan plan, const T* upstream, const BlockGradient<T>& gradient) {
-    const Scheme scheme = scheme_of(plan);
+  void backward(const Block<T>& block, const LanePlans<T>& plans, const T* upstream, const BlockGradient<T>& gradient) {
+    const Scheme scheme = scheme_of(plans.common);
     void* scratch = scratch_.reserve(loops_.backward_scratch(block, scheme));
-    loops_.backward(block, scheme, upstream, scratch, gradient);
+    loops_.backward(block, scheme, upstream, plans.exponents, scratch, gradient);
   }
 
  private:
-  Scheme scheme_of(Plan plan) const {
-    if (!solver_.power_series) return {false, 0, solver_.dyadic_order, solver_.gradient};
-    const Resolution resolution = Resolution::of(plan);
-    return {true, resolution.degree, resolution.refinement, Gradient::kAdjoint};
+  Scheme scheme_of(const Resolution& resolution) const {
+    if (!solver_.power_series) return {false, 0, solver_.dyadic_order, solver_.gradient, solver_.extended_range};
+    return {true, resolution.degree, resolution.refinement, Gradient::kAdjoint, solver_.extended_range};
   }
 
   void sweep(const Block<T>& block, const Scheme& scheme, const T* ranges, Outcome<T>* seen) {
@@ -209,7 +268,7 @@ class BlockSolver {
     const Plan* solved = std::find_if(plan, plan + used, [](Plan p) { return p >= 0; });
     *weights = {};
     if (solved == plan + used) return;
-    const Scheme scheme = scheme_of(*solved);
+    const Scheme scheme = scheme_of(Resolution::of(*solved));
     void* scratch = scratch_.reserve(loops_.forward_scratch(block, scheme));
     const T* ranges = ranges_.template reserve_numbers<T>((block.rows + block.columns + 1) * loops_.lanes);
     loops_.weigh(block, scheme, ranges, scratch, kept_.reserve(loops_.kept_size(block, scheme)), weights);
@@ -218,12 +277,24 @@ class BlockSolver {
   void forward_power_series(const Block<T>& block, int used, Outcome<T>* seen, Plan* plan) {
     Reach<T> reaches[kMaxLanes];
     T* ranges = ranges_.template reserve_numbers<T>((block.rows + block.columns + 1) * loops_.lanes);
-    loops_.reach(block, scratch_.reserve(loops_.reach_scratch(block)), ranges, reaches);
+    T* known = place_for_increments(block);
+    loops_.reach(block, scratch_.reserve(loops_.reach_scratch(block)), known, ranges, reaches);
+    Block<T> measured = block;
+    measured.known = known;
     const auto solve = [&](const Resolution& now) {
-      sweep(block, {true, now.degree, now.refinement, Gradient::kAdjoint}, ranges, seen);
+      sweep(measured, scheme_of(now), ranges, seen);
       return true;
     };
     resolve(reaches, used, seen, plan, solve);
+  }
+
+  // For the increments that the look at their reach has to form, so that sweeps need not form them again: null where that
+  // costs less than to keep them, or where they are many.
+  T* place_for_increments(const Block<T>& block) {
+    constexpr int64_t kMost = (int64_t{4} << 20) / sizeof(T);
+    const int64_t numbers = block.rows * block.columns * loops_.lanes;
+    const bool are_cheap = block.kind == IncrementsKind::kLinear || block.kind == IncrementsKind::kGiven;
+    return are_cheap || numbers == 0 || numbers > kMost ? nullptr : known_.template reserve_numbers<T>(numbers);
   }
 
   // Sweeps at finer and finer resolutions until all lanes meet the tolerance. sweep(resolution) returns false where
@@ -238,6 +309,7 @@ class BlockSolver {
       reach.largest = std::max(reach.largest, reaches[lane].largest);
       reach.moment = std::max(reach.moment, reaches[lane].moment);
       reach.cell = std::max(reach.cell, reaches[lane].cell);
+      reach.cubes = std::max(reach.cubes, reaches[lane].cubes);
     }
     const ResolutionSearch<T> search(solver_.tolerance, reach);
     Resolution now = search.first();
@@ -271,7 +343,7 @@ class BlockSolver {
 
   const GoursatLoops<T>& loops_;
   const Solver solver_;
-  Scratch scratch_, ranges_, kept_;
+  Scratch scratch_, ranges_, kept_, known_;
   bool is_keeping_ = false;  // whether sweeps keep what weigh needs
 };
 

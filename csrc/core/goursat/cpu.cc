@@ -17,18 +17,6 @@
 namespace sigkernel {
 namespace {
 
-// A resolution that serves all pairs of a block. Forward they may have been solved apart, by an instruction set with
-// fewer lanes or one by one.
-Plan common_plan(const Plan* plans, const int64_t* places, int used) {
-  Resolution common = Resolution::of(0);
-  for (int lane = 0; lane < used; ++lane) {
-    const Resolution one = Resolution::of(plans[places[lane]]);
-    common.degree = std::max(common.degree, one.degree);
-    common.refinement = std::max(common.refinement, one.refinement);
-  }
-  return common.plan();
-}
-
 // About how many nanoseconds a block takes, by which the thread pool cuts its ranges.
 int64_t cost_of(const Solver& solver, int64_t rows, int64_t columns) {
   const int64_t cell = solver.power_series ? 60 : int64_t{6} << (2 * solver.dyadic_order);
@@ -55,7 +43,8 @@ class Pairs {
 
   // Few pairs of long paths are better solved one by one, where that is offered.
   bool are_few() const {
-    if (problem_.static_kernel != StaticKernel::kLinear) return false;
+    if (problem_.static_kernel != StaticKernel::kLinear || !problem_.difference) return false;
+    if (problem_.solver.extended_range) return false;
     const int64_t shortest = std::min(problem_.X.segments(), problem_.Y.segments());
     return 2 * problem_.X.count <= loops_.lanes && shortest >= 4 * loops_.lanes;
   }
@@ -130,11 +119,11 @@ class Pairs {
         places[lane] = range[lane];
         scales[lane] = upstream[range[lane]];
       }
-      solver.backward(packed(range, memory), common_plan(plan, places, range.used), scales, {x, y, variance, {}});
+      solver.backward(packed(range, memory), {plan, places, range.used}, scales, {x, y, variance, {}});
       for (int lane = 0; lane < range.used; ++lane) {
         const Paths<T>&X = problem_.X, &Y = problem_.Y;
-        packing_.add_gradient(X, x, lane, dX + range[lane] * X.length * X.channels);
-        if (!symmetric) packing_.add_gradient(Y, y, lane, dY + range[lane] * Y.length * Y.channels);
+        packing_.add_gradient(X, x, lane, range[lane], dX);
+        if (!symmetric) packing_.add_gradient(Y, y, lane, range[lane], dY);
         d_variance[range[lane]] = variance[lane];
       }
     }
@@ -172,7 +161,7 @@ class Gram {
   // A task takes a block of paths with a chunk of the single ones.
   int64_t tasks() const { return parts_of(block_.count, loops_.lanes) * chunks(); }
 
-  int64_t cost() const { return kChunk * cost_of(solver_, single_.segments(), block_.segments()); }
+  int64_t cost() const { return kChunk * cost_of(solver_, single_.length, block_.length); }
 
   // weights: written where they are wanted.
   void forward(int64_t begin, int64_t end, T* k, Plan* plan, const ErrorWeights<T>& weights) const {
@@ -217,14 +206,14 @@ class Gram {
         }
         std::fill_n(x, single_size_, T(0));
         alignas(64) T variance[kMaxLanes] = {};
-        solver.backward(block, common_plan(plan, places, range.used), scales, {x, y, variance, {}});
+        solver.backward(block, {plan, places, range.used}, scales, {x, y, variance, {}});
         for (int lane = 0; lane < range.used; ++lane) {
-          packing_.add_gradient(single_, x, lane, d_single + single * single_.length * single_.channels);
+          packing_.add_gradient(single_, x, lane, single, d_single);
           *d_variance += variance[lane];
         }
         if (!is_last) return;
         for (int lane = 0; lane < range.used; ++lane)
-          packing_.add_gradient(block_, y, lane, d_block + range[lane] * block_.length * block_.channels);
+          packing_.add_gradient(block_, y, lane, range[lane], d_block);
         std::fill_n(y, block_size_, T(0));
       });
     }
@@ -324,7 +313,7 @@ void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parall
     return;
   }
   const Pairs<T> pairs(problem, loops);
-  const int64_t cost = cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
+  const int64_t cost = cost_of(problem.solver, problem.rows(), problem.columns());
   if (weights.are_wanted()) {
     run_and_rethrow(parallel_for, pairs.blocks(), 2 * cost, [&](int64_t begin, int64_t end) {
       pairs.forward_weighing(begin, end, k, plan, weights);
@@ -344,7 +333,7 @@ void signature_kernel_directional(const KernelProblem<T>& problem, const T* dire
     return one_channel_directional(problem, direction, parallel_for, k, tangent, plan);
   }
   const Pairs<T> pairs(problem, goursat_loops<T>());
-  const int64_t cost = 4 * cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
+  const int64_t cost = 4 * cost_of(problem.solver, problem.rows(), problem.columns());
   run_and_rethrow(parallel_for, pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
     pairs.directional(begin, end, direction, k, tangent, plan);
   });
@@ -364,7 +353,7 @@ void signature_kernel_backward(const KernelProblem<T>& problem, const ParallelFo
   }
   const Pairs<T> pairs(problem, loops);
   std::vector<T> variances(problem.pairs());
-  const int64_t cost = 4 * cost_of(problem.solver, problem.X.segments(), problem.Y.segments());
+  const int64_t cost = 4 * cost_of(problem.solver, problem.rows(), problem.columns());
   run_and_rethrow(parallel_for, pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
     pairs.backward(begin, end, plan, upstream, dX, dY, variances.data());
   });
@@ -423,7 +412,7 @@ void solve_goursat_backward(const GoursatProblem<T>& problem, const ParallelFor&
         scales[lane] = upstream[range[lane]];
         gradient.given[lane] = d_increments + range[lane] * size;
       }
-      solver.backward(given_block(problem, range), common_plan(plan, places, range.used), scales, gradient);
+      solver.backward(given_block(problem, range), {plan, places, range.used}, scales, gradient);
     }
   });
 }

@@ -5,7 +5,7 @@
 
 namespace sigkernel {
 
-constexpr int kDegrees[] = {4, 5, 6, 7, 8, 9, 10, 12, 16, 20, 24, 32, 40, 48};
+constexpr int kDegrees[] = {2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 20, 24, 32, 40, 48};
 // float stops where p^K and r^K still fit its range.
 template <class T>
 constexpr int kLargestDegree = sizeof(T) == 4 ? 20 : 48;
@@ -14,6 +14,8 @@ constexpr int kLargestDegree = sizeof(T) == 4 ? 20 : 48;
 template <class T, class Visitor>
 auto visit_degree(int degree, const Visitor& visitor) {
   switch (degree) {
+    case 2: return visitor.template visit<PowerSeries<2>>();
+    case 3: return visitor.template visit<PowerSeries<3>>();
     case 4: return visitor.template visit<PowerSeries<4>>();
     case 5: return visitor.template visit<PowerSeries<5>>();
     case 6: return visitor.template visit<PowerSeries<6>>();

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/host_device.h"
 #include "core/parallel.h"
 
 namespace sigkernel {
@@ -15,11 +16,17 @@ struct Solver {
   double tolerance = 0;                     // power series: of the error, relative to the largest |U W| over the nodes
   int dyadic_order = 0;                     // finite differences: halvings of every increment
   Gradient gradient = Gradient::kAdjoint;   // finite differences; the power series has only the adjoint
+  bool extended_range = false;              // whether k may be beyond the largest number of its type: see Plan. For
+                                            // kernels and their gradient on the CPU; not with weights or a direction
 };
 
 // How one pair was solved, chosen forward and repeated backward. One int32 per pair: degree | refinement << 8, where
 // `refinement` counts halvings of every increment; finite differences have degree 0. Negative: not solved.
+// In extended range a large k comes as k / 2^e, 1 or larger, and its gradient is of that number, e being a constant. e is
+// kExponentUnit times the number in the plan's bits 16 to 30, which is 0 where |k| < 2^kExponentUnit.
 using Plan = int32_t;
+constexpr int kExponentUnit = 32;
+SIGKERNEL_HOST_DEVICE constexpr int exponent_of(Plan plan) { return plan < 0 ? 0 : (plan >> 16) * kExponentUnit; }
 constexpr Plan kOverflow = -1;     // the kernel is beyond the largest number of its type
 constexpr Plan kUnreached = -2;    // increments too large to meet the tolerance
 
@@ -31,26 +38,32 @@ template <class T>
 struct Paths {
   const T* values = nullptr;  // [count, length, channels], length >= 1
   int64_t count = 0, length = 0, channels = 0;
+  const int32_t* lengths = nullptr;  // [count]: where nothing is differenced, how many of a path's points count
 
   int64_t segments() const { return length - 1; }
   int64_t size() const { return count * length * channels; }
 };
 
-// Linear: p_ij = <dx_i, dy_j>. RBF: kappa = variance exp(-|x - y|²/2), and p is its double difference over a cell.
-enum class StaticKernel { kLinear, kRbf };
+// kappa, which lifts the points: <x, y>, or variance times a function of |x - y| (static_kernels.h).
+enum class StaticKernel { kLinear, kRbf, kMatern12, kMatern32, kMatern52 };
 
 template <class T>
 struct KernelProblem {
   Paths<T> X, Y;
   Pairing pairing = Pairing::kPairs;
   StaticKernel static_kernel = StaticKernel::kLinear;
-  T variance = 1;  // RBF
+  T variance = 1;  // of all but the linear
+  // Whether p is the double difference of kappa over a cell, which has two points at each side. Otherwise cells belong to
+  // pairs of points, with p_ij = kappa(x_i, y_j) / (L1 L2), L1 and L2 being the lengths of the two paths; p is 0 beyond.
+  bool difference = true;
   Solver solver;
   bool is_scaled = false;  // whether the points have been rounded by a multiplication; for the ErrorWeights
 
   bool is_gram() const { return pairing == Pairing::kGram || pairing == Pairing::kSymmetricGram; }
   bool is_symmetric() const { return pairing == Pairing::kSymmetricGram || pairing == Pairing::kDiagonal; }
   int64_t pairs() const { return is_gram() ? X.count * Y.count : X.count; }
+  int64_t rows() const { return difference ? X.segments() : X.length; }
+  int64_t columns() const { return difference ? Y.segments() : Y.length; }
 };
 
 // How much the errors that a sweep makes on its way weigh in each k. An error of U at a node reaches k multiplied by W,

@@ -1,10 +1,11 @@
-// Where a sweep's increments p come from, and where their gradient goes: formed from a block's paths under the linear or
-// the RBF static kernel, some cells at a time and never kept, or given. For the files that are compiled for an
+// Where a sweep's increments p come from, and where their gradient goes: formed from a block's paths under a static kernel,
+// some cells at a time and never kept, or given. For the files that are compiled for an
 // instruction set: it includes nothing of the standard library.
 #pragma once
 
 #include "core/arithmetic.h"
 #include "core/goursat/loops.h"
+#include "core/goursat/static_kernels.h"
 #include "core/simd/dual_numbers.h"
 #include "core/simd/pack.h"
 
@@ -147,38 +148,67 @@ class DirectedIncrements final : public Increments<Dual<V>> {
   int64_t channels_;
 };
 
-// p under the RBF static kernel: double differences of variance exp(-|x - y|²/2), formed where they are used. N is V,
-// or Dual<V> with a direction.
-template <class N, class V>
-class RbfIncrements final : public Increments<N> {
+// p under a static kernel of points, formed where it is used: double differences of variance Kappa(|x - y|²), or its
+// values with their weights. N is V, or Dual<V> with a direction, for which there are no weights.
+template <class Kappa, class N, class V>
+class PointIncrements final : public Increments<N> {
  public:
-  RbfIncrements(const Block<typename V::Scalar>& block, const BlockGradient<typename V::Scalar>* gradient)
+  PointIncrements(const Block<typename V::Scalar>& block, const BlockGradient<typename V::Scalar>* gradient)
       : x_(reinterpret_cast<const V*>(block.x)), direction_(reinterpret_cast<const V*>(block.direction)),
-        y_(reinterpret_cast<const V*>(block.y)), channels_(block.channels), variance_(block.variance),
+        y_(reinterpret_cast<const V*>(block.y)), x_weights_(reinterpret_cast<const V*>(block.x_weights)),
+        y_weights_(reinterpret_cast<const V*>(block.y_weights)), channels_(block.channels), variance_(block.variance),
         x_bar_(gradient == nullptr ? nullptr : reinterpret_cast<V*>(gradient->x)),
         y_bar_(gradient == nullptr ? nullptr : reinterpret_cast<V*>(gradient->y)),
         variance_bar_(gradient == nullptr ? nullptr : reinterpret_cast<V*>(gradient->variance)) {}
 
   void read(const Cells& cells, N* p) const override {
+    x_weights_ == nullptr ? read_differences(cells, p) : read_weighted(cells, p);
+  }
+
+  void add_gradient(const Cells& cells, const N* p_bar) const override {
+    x_weights_ == nullptr ? add_of_differences(cells, p_bar) : add_of_weighted(cells, p_bar);
+  }
+
+ private:
+  static constexpr int64_t kChunk = 16;
+  static constexpr int kAtOnce = 4;
+
+  void read_differences(const Cells& cells, N* p) const {
     for (int64_t first = 0; first < cells.columns; first += kChunk) {
       const int64_t width = smaller(kChunk, cells.columns - first);
-      N above[kChunk + 1];
-      for (int64_t i = 0; i <= cells.rows; ++i) {
-        N before(0.0);
-        for (int64_t j = 0; j <= width; ++j) {
-          const N here = N(variance_) * unit(cells.row + i, cells.column + first + j);
-          if (i > 0 && j > 0) p[(i - 1) * cells.columns + first + j - 1] = (here - above[j]) - (before - above[j - 1]);
-          if (j > 0) above[j - 1] = before;
-          before = here;
-        }
-        above[width] = before;
+      N values[2][kChunk + 1];  // at the points below and above a row of cells, and those two in turn
+      read_values(cells.row, cells.column + first, width + 1, values[0]);
+      for (int64_t i = 0; i < cells.rows; ++i) {
+        const N* below = values[i % 2];
+        N *above = values[(i + 1) % 2], *to = p + i * cells.columns + first;
+        read_values(cells.row + i + 1, cells.column + first, width + 1, above);
+        for (int64_t j = 0; j < width; ++j) to[j] = (above[j + 1] - below[j + 1]) - (above[j] - below[j]);
       }
     }
   }
 
+  // The static kernel's values at (i, j), ..., (i, j + count - 1), some at a time so that none waits for another.
+  void read_values(int64_t i, int64_t j, int64_t count, N* values) const {
+    int64_t done = 0;
+    for (; done + kAtOnce <= count; done += kAtOnce) read_values_at<kAtOnce>(i, j + done, values + done);
+    for (; done < count; ++done) read_values_at<1>(i, j + done, values + done);
+  }
+
+  template <int C>
+  SIGKERNEL_INLINE void read_values_at(int64_t i, int64_t j, N* values) const {
+    N squared[C];
+    SIGKERNEL_UNROLL for (int b = 0; b < C; ++b) squared[b] = N(0.0);
+    for (int64_t d = 0; d < channels_; ++d)
+      SIGKERNEL_UNROLL for (int b = 0; b < C; ++b) {
+        const N difference = difference_of(i, j + b, d);
+        squared[b] += difference * difference;
+      }
+    SIGKERNEL_UNROLL for (int b = 0; b < C; ++b) values[b] = N(variance_) * Kappa::value(squared[b]);
+  }
+
   // The derivative by the static kernel's value at each pair of points, which is a corner of four cells, leads to all
   // others.
-  void add_gradient(const Cells& cells, const N* p_bar) const override {
+  void add_of_differences(const Cells& cells, const N* p_bar) const {
     if constexpr (std::is_same_v<N, V>) {
       const auto at = [&](int64_t i, int64_t j) {
         const bool is_inside = i >= 0 && i < cells.rows && j >= 0 && j < cells.columns;
@@ -187,41 +217,79 @@ class RbfIncrements final : public Increments<N> {
       for (int64_t i = 0; i <= cells.rows; ++i)
         for (int64_t j = 0; j <= cells.columns; ++j) {
           const V bar = (at(i - 1, j - 1) - at(i - 1, j)) - (at(i, j - 1) - at(i, j));
-          const int64_t x = (cells.row + i) * channels_, y = (cells.column + j) * channels_;
-          const V weighted = bar * unit(cells.row + i, cells.column + j);
-          *variance_bar_ += weighted;
-          for (int64_t d = 0; d < channels_; ++d) {
-            const V pull = V(variance_) * weighted * (y_[y + d] - x_[x + d]);
-            x_bar_[x + d] += pull;
-            y_bar_[y + d] -= pull;
-          }
+          add_of_value(cells.row + i, cells.column + j, bar);
         }
     }
   }
 
- private:
-  static constexpr int64_t kChunk = 16;
-
-  // exp(-|x_i - y_j|²/2).
-  SIGKERNEL_INLINE N unit(int64_t i, int64_t j) const {
-    const int64_t x = i * channels_, y = j * channels_;
-    N squared(0.0);
-    for (int64_t d = 0; d < channels_; ++d) {
-      N difference;
-      if constexpr (std::is_same_v<N, V>) {
-        difference = x_[x + d] - y_[y + d];
-      } else {
-        difference = {x_[x + d] - y_[y + d], direction_[x + d]};
+  void read_weighted(const Cells& cells, N* p) const {
+    if constexpr (std::is_same_v<N, V>) {
+      for (int64_t i = 0; i < cells.rows; ++i) {
+        V* to = p + i * cells.columns;
+        read_values(cells.row + i, cells.column, cells.columns, to);
+        for (int64_t j = 0; j < cells.columns; ++j)
+          to[j] *= x_weights_[cells.row + i] * y_weights_[cells.column + j];
       }
-      squared += difference * difference;
     }
-    return exp_of_negative(N(-0.5) * squared);
   }
 
-  const V *x_, *direction_, *y_;
+  void add_of_weighted(const Cells& cells, const N* p_bar) const {
+    if constexpr (std::is_same_v<N, V>) {
+      for (int64_t i = 0; i < cells.rows; ++i)
+        for (int64_t j = 0; j < cells.columns; ++j) {
+          const V weight = x_weights_[cells.row + i] * y_weights_[cells.column + j];
+          add_of_value(cells.row + i, cells.column + j, weight * p_bar[i * cells.columns + j]);
+        }
+    }
+  }
+
+  // bar: the derivative by the static kernel's value at one pair of points.
+  SIGKERNEL_INLINE void add_of_value(int64_t i, int64_t j, V bar) const {
+    const int64_t x = i * channels_, y = j * channels_;
+    V squared(0.0);
+    for (int64_t d = 0; d < channels_; ++d) squared += difference_of(i, j, d) * difference_of(i, j, d);
+    *variance_bar_ += bar * Kappa::value(squared);
+    const V pull = V(variance_) * bar * Kappa::pull(squared);
+    for (int64_t d = 0; d < channels_; ++d) {
+      const V change = pull * (y_[y + d] - x_[x + d]);
+      x_bar_[x + d] += change;
+      y_bar_[y + d] -= change;
+    }
+  }
+
+  // Of x_i from y_j, in one channel.
+  SIGKERNEL_INLINE N difference_of(int64_t i, int64_t j, int64_t channel) const {
+    const int64_t x = i * channels_ + channel;
+    const V difference = x_[x] - y_[j * channels_ + channel];
+    if constexpr (std::is_same_v<N, V>) return difference;
+    else return {difference, direction_[x]};
+  }
+
+  const V *x_, *direction_, *y_, *x_weights_, *y_weights_;
   int64_t channels_;
   double variance_;
   V *x_bar_, *y_bar_, *variance_bar_;
+};
+
+// Those that were formed before and kept. Forward only.
+template <class V>
+class KnownIncrements final : public Increments<V> {
+ public:
+  explicit KnownIncrements(const Block<typename V::Scalar>& block)
+      : known_(reinterpret_cast<const V*>(block.known)), columns_(block.columns) {}
+
+  void read(const Cells& cells, V* p) const override {
+    for (int64_t i = 0; i < cells.rows; ++i) {
+      const V* row = known_ + (cells.row + i) * columns_ + cells.column;
+      for (int64_t j = 0; j < cells.columns; ++j) p[i * cells.columns + j] = row[j];
+    }
+  }
+
+  void add_gradient(const Cells&, const V*) const override {}
+
+ private:
+  const V* known_;
+  const int64_t columns_;
 };
 
 // Numbers that the caller gives.

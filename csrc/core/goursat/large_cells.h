@@ -45,13 +45,14 @@ class CellInspection : public Inspection<Rule, V> {
     Sizes cell;  // a copy, so that the sweep's own edges can stay in registers
     cell.p = abs(p);
     for (int k = 0; k < kSize; ++k) {
-      cell.bottom[k] = abs(bottom[k]);
-      cell.left[k] = abs(left[k]);
+      cell.bottom[k] = abs(bottom[k]) * unit;
+      cell.left[k] = abs(left[k]) * unit;
     }
     add(cell);
   }
 
   V terms{0.0};  // the largest sum of the terms' sizes at a cell's last corner
+  V unit{1.0};   // by how much the edges of the cells count
 
  private:
   static constexpr int kSize = Rule::kCoefficients;

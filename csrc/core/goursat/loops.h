@@ -11,8 +11,9 @@ namespace sigkernel {
 
 constexpr int kMaxLanes = 16;
 
-// Where a block's increments p come from: two paths in each lane, under either static kernel, or numbers that are given.
-enum class IncrementsKind { kLinear, kRbf, kGiven };
+// Where a block's increments p come from: vectors of both paths, whose products they are; points, under a static kernel;
+// or numbers that are given.
+enum class IncrementsKind { kLinear, kRbf, kMatern12, kMatern32, kMatern52, kGiven };
 
 // Arrays with a lane axis hold the lanes of an element side by side and are aligned to 64 bytes.
 template <class T>
@@ -20,17 +21,22 @@ struct Block {
   IncrementsKind kind = IncrementsKind::kLinear;
   int64_t rows = 0, columns = 0;  // of the coarse grid
   bool symmetric = false;         // x against itself: half of the grid is swept
-  // kLinear: the paths' increments, [rows or columns][channels][lanes]; kRbf: their points, one more of each.
+  // kLinear: the paths' increments, or their points with their weights, [rows or columns][channels][lanes]. For the other
+  // static kernels: their points, one more of each where there are no weights.
   int64_t channels = 0;
   const T *x = nullptr, *y = nullptr;
+  // Of points that are not differenced: p_ij = x_weights_i y_weights_j kappa(x_i, y_j); [rows or columns][lanes].
+  const T *x_weights = nullptr, *y_weights = nullptr;
   // With a direction: likewise of x's displacement.
   const T* direction = nullptr;
-  T variance = 1;  // kRbf
+  T variance = 1;  // of a static kernel of points
   // kLinear, for weigh: the rounding of p_ij is estimated as a_i |dy_j| + |dx_i| b_j, in units of epsilon. a_i and |dx_i|,
   // [rows][2][lanes]; b_j and |dy_j|, [columns][2][lanes]. Without them the rounding of every p counts as 1.
   const T *x_rounding = nullptr, *y_rounding = nullptr;
   // kGiven: [rows][columns] for each lane.
   const T* given[kMaxLanes] = {};
+  // Null, or the increments of a static kernel of points as `reach` left them, [rows][columns][lanes]: forward only.
+  const T* known = nullptr;
 };
 
 // The points of two paths, [rows + 1][channels] and [columns + 1][channels].
@@ -44,7 +50,7 @@ struct PathPair {
 template <class T>
 struct BlockGradient {
   T *x = nullptr, *y = nullptr;      // as in Block
-  T* variance = nullptr;             // kRbf: [lanes]
+  T* variance = nullptr;             // of a static kernel of points: [lanes]
   T* given[kMaxLanes] = {};          // null for a lane without a problem
 };
 
@@ -53,6 +59,7 @@ template <class T>
 struct Reach {
   T largest = 0;  // range of the partial sums of p along a row or column
   T moment = 0;   // the sum over all rows and columns of the kReachMoment-th powers of their ranges
+  T cubes = 0;    // of their third powers
   T cell = 0;     // the largest |p|, or where this is below kSmallCell perhaps a bound of it
 };
 constexpr int kReachMoment = 5;
@@ -64,6 +71,7 @@ struct Scheme {
   int degree = 0;      // power series
   int refinement = 0;  // halvings of every increment
   Gradient gradient = Gradient::kAdjoint;
+  bool extended_range = false;
 };
 
 // Coefficients and terms that are as many times larger than U lose two to three digits by rounding, and may.
@@ -74,6 +82,7 @@ template <class T>
 struct Outcome {
   T value[kMaxLanes];
   T tangent[kMaxLanes];  // derivative of the value in the block's direction
+  T exponent[kMaxLanes];  // in extended range: the value is to be multiplied by 2 to this power
   // Power series: the largest |U|; the largest size of an edge's terms; the most that one row of edges drops.
   T scale[kMaxLanes], amplitude[kMaxLanes], tail[kMaxLanes];
   T terms[kMaxLanes];  // likewise: the largest size of what cancels inside a cell, as CellInspection sees it
@@ -89,8 +98,9 @@ template <class T>
 struct GoursatLoops {
   int lanes;
   // Overwrites ranges, [rows + columns + 1][lanes], by the ranges of the block's rows and then of its columns at no
-  // refinement and reach->cell, and reach by what they come to in each lane. scratch: reach_scratch(block) bytes.
-  void (*reach)(const Block<T>& block, void* scratch, T* ranges, Reach<T>* reach);
+  // refinement and reach->cell, and reach by what they come to in each lane. known: null, or memory for Block's. scratch:
+  // reach_scratch(block) bytes.
+  void (*reach)(const Block<T>& block, void* scratch, T* known, T* ranges, Reach<T>* reach);
   int64_t (*reach_scratch)(const Block<T>& block);
   // ranges: as reach leaves them. Only a power series reads them. kept: null, or kept_size(block, scheme) bytes, which
   // are overwritten by what weigh needs to know.
@@ -107,8 +117,9 @@ struct GoursatLoops {
   void (*forward_alone)(const PathPair<T>& pair, const Scheme& scheme, const Reach<T>& reach, void* scratch,
                         Outcome<T>* outcome);
   int64_t (*forward_alone_scratch)(const PathPair<T>& pair, const Scheme& scheme);
-  // upstream: one number for each lane.
-  void (*backward)(const Block<T>& block, const Scheme& scheme, const T* upstream, void* scratch,
+  // upstream: one number for each lane. exponents: likewise; in extended range the gradient is divided by 2 to these
+  // powers.
+  void (*backward)(const Block<T>& block, const Scheme& scheme, const T* upstream, const T* exponents, void* scratch,
                    const BlockGradient<T>& gradient);
   int64_t (*backward_scratch)(const Block<T>& block, const Scheme& scheme);
 };

@@ -29,20 +29,31 @@ class PackedGoursat {
   class BlockIncrements {
    public:
     BlockIncrements(const Block<T>& block, const BlockGradient<T>* gradient)
-        : kind_(block.kind), linear_(block, gradient), rbf_(block, gradient), given_(block, gradient) {}
+        : kind_(block.kind), is_known_(block.known != nullptr), known_(block), linear_(block, gradient),
+          rbf_(block, gradient), matern12_(block, gradient), matern32_(block, gradient), matern52_(block, gradient),
+          given_(block, gradient) {}
 
     const Increments<V>& get() const {
+      if (is_known_) return known_;
       switch (kind_) {
         case IncrementsKind::kLinear: return linear_;
         case IncrementsKind::kRbf: return rbf_;
+        case IncrementsKind::kMatern12: return matern12_;
+        case IncrementsKind::kMatern32: return matern32_;
+        case IncrementsKind::kMatern52: return matern52_;
         default: return given_;
       }
     }
 
    private:
     const IncrementsKind kind_;
+    const bool is_known_;
+    const KnownIncrements<V> known_;
     const LinearIncrements<V> linear_;
-    const RbfIncrements<V, V> rbf_;
+    const PointIncrements<Rbf, V, V> rbf_;
+    const PointIncrements<Matern12, V, V> matern12_;
+    const PointIncrements<Matern32, V, V> matern32_;
+    const PointIncrements<Matern52, V, V> matern52_;
     const GivenIncrements<V> given_;
   };
 
@@ -86,12 +97,17 @@ class PackedGoursat {
     template <class Rule>
     int64_t run() const {
       if (block.direction != nullptr) {
-        if (block.kind == IncrementsKind::kRbf) return directed<Rule>(RbfIncrements<Dual<V>, V>(block, nullptr));
-        return directed<Rule>(DirectedIncrements<V>(block));
+        switch (block.kind) {
+          case IncrementsKind::kRbf: return directed<Rule>(PointIncrements<Rbf, Dual<V>, V>(block, nullptr));
+          case IncrementsKind::kMatern12: return directed<Rule>(PointIncrements<Matern12, Dual<V>, V>(block, nullptr));
+          case IncrementsKind::kMatern32: return directed<Rule>(PointIncrements<Matern32, Dual<V>, V>(block, nullptr));
+          case IncrementsKind::kMatern52: return directed<Rule>(PointIncrements<Matern52, Dual<V>, V>(block, nullptr));
+          default: return directed<Rule>(DirectedIncrements<V>(block));
+        }
       }
       const BlockIncrements increments(block, nullptr);
       Arena arena(scratch);
-      Sweep<Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), 0, arena);
+      Sweep<Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), 0, arena, scheme.extended_range);
       if (scratch == nullptr) return arena.used();
       Inspector<Rule> inspector;
       NoNodes no_nodes;
@@ -104,6 +120,7 @@ class PackedGoursat {
         store(sweep.forward(inspector.inspection, reinterpret_cast<const V*>(ranges), nodes), outcome->value);
       }
       inspector.report(outcome);
+      if (scheme.extended_range) store(sweep.exponent(), outcome->exponent);
       return 0;
     }
 
@@ -169,7 +186,7 @@ class PackedGoursat {
   struct Backward {
     const Block<T>& block;
     const Scheme& scheme;
-    const T* upstream;
+    const T *upstream, *exponents;
     void* scratch;
     const BlockGradient<T>* gradient;
 
@@ -185,10 +202,11 @@ class PackedGoursat {
     int64_t with() const {
       const BlockIncrements increments(block, gradient);
       Arena arena(scratch);
-      Sweep<typename Policy::Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), Policy::kTape, arena);
+      Sweep<typename Policy::Rule, V> sweep(grid_of(block, scheme.refinement), increments.get(), Policy::kTape, arena,
+                                            scheme.extended_range);
       sweep.template reserve<Policy>();
       if (scratch == nullptr) return arena.used();
-      sweep.template backward<Policy>(load<V>(upstream));
+      sweep.template backward<Policy>(load<V>(upstream), load<V>(exponents));
       return 0;
     }
   };
@@ -200,10 +218,11 @@ class PackedGoursat {
     return arena.used();
   }
 
-  static void reach(const Block<T>& block, void* scratch, T* ranges, Reach<T>* result) {
+  static void reach(const Block<T>& block, void* scratch, T* known, T* ranges, Reach<T>* result) {
     const BlockIncrements increments(block, nullptr);
     Arena arena(scratch);
-    BlockReach<V>(block, arena).measure(increments.get(), reinterpret_cast<V*>(ranges), result);
+    BlockReach<V>(block, arena)
+        .measure(increments.get(), reinterpret_cast<V*>(known), reinterpret_cast<V*>(ranges), result);
   }
 
   static int64_t forward_scratch(const Block<T>& block, const Scheme& scheme) {
@@ -240,12 +259,12 @@ class PackedGoursat {
   }
 
   static int64_t backward_scratch(const Block<T>& block, const Scheme& scheme) {
-    return with_rule(scheme, Backward{block, scheme, nullptr, nullptr, nullptr});
+    return with_rule(scheme, Backward{block, scheme, nullptr, nullptr, nullptr, nullptr});
   }
 
-  static void backward(const Block<T>& block, const Scheme& scheme, const T* upstream, void* scratch,
-                       const BlockGradient<T>& gradient) {
-    with_rule(scheme, Backward{block, scheme, upstream, scratch, &gradient});
+  static void backward(const Block<T>& block, const Scheme& scheme, const T* upstream, const T* exponents,
+                       void* scratch, const BlockGradient<T>& gradient) {
+    with_rule(scheme, Backward{block, scheme, upstream, exponents, scratch, &gradient});
   }
 };
 

@@ -7,7 +7,7 @@
 // p's partial sums along the row or column, so r is such a range (for one sign they are the same). What one edge drops
 // shifts U at its end, and the shifts of all edges on the way to the last corner add up, so K is the smallest degree of a
 // ladder with sum r^(K+1) / ((K+1)!)² <= tolerance, the sum over all rows and columns. It is taken from their fifth powers
-// and the largest r, which is a bound for every degree of the ladder, and close, for few lines matter.
+// and the largest r, which is a bound for every degree from 4 on, and close, for few lines matter; below, from the cubes.
 // After it: the sweep's own coefficients are looked at, for U can be far smaller than the solution for |p|, and weights
 // uneven. Too large a tail calls for the next degree; coefficients so large that their rounding shows call for a
 // refinement, which halves every increment and with it r. So do terms that cancel inside a cell with a large |p|.
@@ -24,7 +24,7 @@
 namespace sigkernel {
 
 constexpr int kLargestRefinement = 8;
-static_assert(kReachMoment == kDegrees[0] + 1);
+static_assert(kDegrees[0] + 1 == 3);  // Reach has cubes
 
 struct Resolution {
   int degree = 0;
@@ -32,18 +32,19 @@ struct Resolution {
   bool reached = true;  // false: no degree and refinement meets the tolerance
 
   Plan plan() const { return reached ? degree | refinement << 8 : kUnreached; }
-  static Resolution of(Plan plan) { return {plan & 0xff, plan >> 8, true}; }
+  static Resolution of(Plan plan) { return {plan & 0xff, plan >> 8 & 0xff, true}; }
 };
 
-// Whether what a degree drops stays below the tolerance, where a grid's lines reach that far at no refinement.
+// Whether what a degree drops stays below the tolerance, where a grid's lines reach that far at no refinement. moment: the
+// sum of their `power`-th powers, which the degree must be able to take: degree + 1 >= power.
 SIGKERNEL_HOST_DEVICE inline bool bound_is_met(int degree, int refinement, double largest, double moment,
-                                               double tolerance) {
+                                               double tolerance, int power = kReachMoment) {
   double half = 1;
   for (int n = 0; n < refinement; ++n) half *= 0.5;  // a refinement doubles the number of lines and halves their ranges
   double bound = moment;
-  for (int k = 1; k < kReachMoment; ++k) bound *= half;
-  for (int k = 1; k <= kReachMoment; ++k) bound /= double(k) * k;
-  for (int k = kReachMoment + 1; k <= degree + 1; ++k) bound *= largest * half / (double(k) * k);
+  for (int k = 1; k < power; ++k) bound *= half;
+  for (int k = 1; k <= power; ++k) bound /= double(k) * k;
+  for (int k = power + 1; k <= degree + 1; ++k) bound *= largest * half / (double(k) * k);
   return bound <= tolerance;
 }
 
@@ -123,12 +124,40 @@ class ResolutionSearch {
   }
 
   bool meets_bound(int degree, int refinement) const {
-    return bound_is_met(degree, refinement, double(reach_.largest), double(reach_.moment), tolerance_) &&
+    const bool takes_moment = degree + 1 >= kReachMoment;
+    return bound_is_met(degree, refinement, double(reach_.largest), double(takes_moment ? reach_.moment : reach_.cubes),
+                        tolerance_, takes_moment ? kReachMoment : 3) &&
            (is_small_cell<T>(double(reach_.cell), refinement, tolerance_) || refinement == kLargestRefinement);
   }
 
   const double tolerance_;
   const Reach<T> reach_;
 };
+
+// The plan of a solved pair whose kernel is *value times 2^exponent: *value becomes the k / 2^e that Plan describes.
+template <class T>
+SIGKERNEL_HOST_DEVICE Plan with_exponent(Plan plan, T* value, int exponent) {
+  constexpr int kMostUnits = 0x7fff;
+  const double given = *value;
+  if (!std::isfinite(given)) return kOverflow;
+  int own = 0;
+  frexp(given, &own);
+  const int units = given == 0 || exponent + own < 1 ? 0 : (exponent + own - 1) / kExponentUnit;
+  if (units > kMostUnits) return kOverflow;
+  *value = static_cast<T>(ldexp(given, exponent - units * kExponentUnit));
+  return plan | units << 16;
+}
+
+// Whether a plan is one by which the solver solves a pair. A gradient is given its plans from outside.
+template <class T>
+bool is_solving(const Solver& solver, Plan plan) {
+  if (plan < 0 || (!solver.extended_range && exponent_of(plan) != 0)) return false;
+  if (!solver.power_series) return (plan & 0xffff) == 0;
+  const Resolution resolution = Resolution::of(plan);
+  if (resolution.refinement > kLargestRefinement || resolution.degree > kLargestDegree<T>) return false;
+  for (const int degree : kDegrees)
+    if (degree == resolution.degree) return true;
+  return false;
+}
 
 }  // namespace sigkernel

@@ -27,11 +27,13 @@ struct Range {
 // What Reach gathers, in every lane.
 template <class V>
 struct LaneReach {
-  V largest{0.0}, moment{0.0}, cell{0.0};
+  V largest{0.0}, moment{0.0}, cubes{0.0}, cell{0.0};
   SIGKERNEL_INLINE void add(V range) {
     largest = max(largest, range);
-    V power = range;
-    SIGKERNEL_UNROLL for (int k = 1; k < kReachMoment; ++k) power *= range;
+    const V square = range * range;
+    V power = range * square;
+    cubes += power;
+    SIGKERNEL_UNROLL for (int k = 3; k < kReachMoment; k += 2) power *= square;
     moment += power;
   }
 };
@@ -46,37 +48,44 @@ class BlockReach {
       : rows_(block.rows), columns_(block.columns), p_(arena.take<V>(smaller(columns_, kTile) * kTile)),
         column_ranges_(arena.take<Range<V>>(columns_)) {}
 
-  // Measures the whole grid also where only half of it is swept. ranges: [rows + columns + 1], overwritten by those of the
-  // rows, then of the columns, and the largest |p|. result: [lanes], overwritten.
-  void measure(const Increments<V>& increments, V* ranges, Reach<T>* result) const {
+  // Measures the whole grid also where only half of it is swept. known: null, or [rows][columns], overwritten by the
+  // increments. ranges: [rows + columns + 1], overwritten by those of the rows, then of the columns, and the largest |p|.
+  // result: [lanes], overwritten.
+  void measure(const Increments<V>& increments, V* known, V* ranges, Reach<T>* result) const {
     for (int64_t j = 0; j < columns_; ++j) column_ranges_[j] = Range<V>();
     LaneReach<V> lanes;
     for (int64_t i = 0; i < rows_; i += kTile) {
       const int64_t height = smaller(kTile, rows_ - i);
       Range<V> row_ranges[kTile];
-      for (int64_t j = 0; j < columns_; j += kTile) {
-        const int64_t width = smaller(kTile, columns_ - j);
-        increments.read({i, height, j, width}, p_);
+      const int64_t step = known == nullptr ? kTile : larger(columns_, 1);  // kept increments are whole rows
+      V* p = known == nullptr ? p_ : known + i * columns_;
+      for (int64_t j = 0; j < columns_; j += step) {
+        const int64_t width = smaller(step, columns_ - j);
+        increments.read({i, height, j, width}, p);
         for (int64_t a = 0; a < height; ++a)
           for (int64_t b = 0; b < width; ++b) {
-            row_ranges[a].add(p_[a * width + b]);
-            column_ranges_[j + b].add(p_[a * width + b]);
+            row_ranges[a].add(p[a * width + b]);
+            column_ranges_[j + b].add(p[a * width + b]);
           }
       }
       for (int64_t a = 0; a < height; ++a) ranges[i + a] = row_ranges[a].width();
     }
     for (int64_t j = 0; j < columns_; ++j) ranges[rows_ + j] = column_ranges_[j].width();
     for (int64_t i = 0; i < rows_ + columns_; ++i) lanes.add(ranges[i]);
-    ranges[rows_ + columns_] = lanes.cell = largest_cell(increments, lanes.largest);
+    ranges[rows_ + columns_] = lanes.cell = largest_cell(increments, known, lanes.largest);
     for (int lane = 0; lane < V::kLanes; ++lane)
-      result[lane] = {lanes.largest[lane], lanes.moment[lane], lanes.cell[lane]};
+      result[lane] = {lanes.largest[lane], lanes.moment[lane], lanes.cubes[lane], lanes.cell[lane]};
   }
 
  private:
-  // The largest |p|, or the bound that is given where it is small, as it is for most grids.
-  V largest_cell(const Increments<V>& increments, V bound) const {
+  // The largest |p|, or the bound that is given where it is small, as it is for most grids. known: null, or the increments.
+  V largest_cell(const Increments<V>& increments, const V* known, V bound) const {
     if (!any_above(bound, V(kSmallCell))) return bound;
     V largest(0);
+    if (known != nullptr) {
+      for (int64_t n = 0; n < rows_ * columns_; ++n) largest = max(largest, abs(known[n]));
+      return largest;
+    }
     for (int64_t i = 0; i < rows_; i += kTile)
       for (int64_t j = 0; j < columns_; j += kTile) {
         const Cells cells{i, smaller(kTile, rows_ - i), j, smaller(kTile, columns_ - j)};
@@ -132,6 +141,7 @@ Reach<typename V::Scalar> reach_of_pair(const PathPair<typename V::Scalar>& pair
     reach.largest = max(reach.largest, lanes.largest[lane]);
     reach.moment += lanes.moment[lane];
     reach.cell = max(reach.cell, lanes.cell[lane]);
+    reach.cubes += lanes.cubes[lane];
   }
   return reach;
 }

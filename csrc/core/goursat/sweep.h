@@ -5,11 +5,13 @@
 #include "core/arena.h"
 #include "core/arithmetic.h"
 #include "core/goursat/cell.h"
+#include "core/goursat/extended_range.h"
 #include "core/goursat/grid.h"
 #include "core/goursat/increments.h"
 #include "core/goursat/inspection.h"
 #include "core/goursat/loops.h"
 #include "core/goursat/node_sizes.h"
+#include "core/goursat/tiling.h"
 #include "core/simd/pack.h"
 
 namespace sigkernel {
@@ -21,25 +23,24 @@ namespace {  // nothing here may meet another instruction set's at link time
 // computes the inside of each tile again. Where even the tiles' edges would take too much memory, tiles are gathered in
 // strips, and only the bottom edges of a strip are kept until its turn comes. A grid whose whole tape is small is one
 // tile.
+//
+// In extended range the exponents of edges stand behind them: of a row one for each tile, of a column one.
 template <class Rule, class V>
-class Sweep {
+class Sweep : private Tiling {
  public:
   // tape: packs that a cell leaves for the way back; 0 for a sweep that goes forward only.
-  Sweep(const Grid& grid, const Increments<V>& increments, int tape, Arena& arena)
-      : grid_(grid), increments_(increments), arena_(arena), rows_(grid.fine_rows()), columns_(grid.fine_columns()) {
-    const bool is_one_tile = tape > 0 && rows_ * columns_ * (tape + 2) * static_cast<int64_t>(sizeof(V)) <= kSmallTape;
-    const int64_t height = tape > 0 || grid.symmetric ? kTile : kTile / 2;
-    tile_rows_ = is_one_tile ? larger(rows_, 1) : height;
-    tile_columns_ = is_one_tile ? larger(columns_, 1) : kTile;
-    row_ = arena.take<V>(columns_ * kSize);
-    column_ = arena.take<V>(tile_rows_ * kSize);
+  Sweep(const Grid& grid, const Increments<V>& increments, int tape, Arena& arena, bool extended = false)
+      : Tiling(tiled(grid, tape, extended)), increments_(increments), arena_(arena), extended_(extended) {
+    row_size_ = columns_ * kSize + (extended ? tile_columns() : 0);
+    column_size_ = tile_rows_ * kSize + (extended ? 1 : 0);
+    row_ = arena.take<V>(row_size_);
+    column_ = arena.take<V>(column_size_);
     p_ = arena.take<V>(coarse(tile_rows_) * coarse(tile_columns_));
     dropped_ = arena.take<V>(tile_columns());
   }
 
-  // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends;
-  // `nodes` sees U at the nodes.
-  // ranges: of the coarse rows, then the columns, and the largest |p|, for an inspection that looks. An infinity or NaN
+  // Solves the problem and returns k. `inspection` sees the edges between tiles and those at the grid's far ends, `nodes` U
+  // at the nodes. ranges: of the coarse rows, then the columns, and the largest |p|, for an inspection that looks. An infinity or NaN
   // never leads back to a finite number, so a refined sweep, whose cells are many, ends as soon as no lane has a finite
   // number left.
   template <class Inspect, class Nodes>
@@ -51,13 +52,15 @@ class Sweep {
     for (int64_t J = 0; J < tile_columns(); ++J) dropped_[J] = V(0);
     for (int64_t I = 0; I < tile_row_count(); ++I) {
       sweep_tile_row(I, nodes, inspection, [&](const Tile& t, int64_t J) {
-        look_at(column_, t.row, t.rows, ranges, inspection, dropped_ + J);
+        if constexpr (looks<Inspect>()) {
+          if (extended_) unit_.raise(*column_exponent(column_), inspection, dropped_, tile_columns());
+        }
+        look_at(column_, t.row, t.rows, ranges, column_exponent(column_), inspection, dropped_ + J);
         if (J == tile_columns() - 1)
           for (int64_t i = 0; i < t.rows; ++i) nodes.look_at_far_end(column_[i * kSize]);
       });
-      const int64_t first = grid_.symmetric ? tile(I, I).row : 0;
       V dropped(0);
-      look_at(row_ + first * kSize, first, columns_ - first, ranges + grid_.rows, inspection, &dropped);
+      look_at_row(grid_.symmetric ? I : 0, ranges + grid_.rows, inspection, &dropped);
       inspection.take_tail(dropped);
       if constexpr (looks<Inspect>()) {
         if (grid_.refinement > 0 && none_is_finite(end_of_tile_row(I))) return end_of_tile_row(I);
@@ -70,50 +73,54 @@ class Sweep {
     return result();
   }
 
+  // After forward in extended range: the result is to be multiplied by 2 to this power.
+  V exponent() const { return rows_ == 0 || columns_ == 0 ? V(0) : *column_exponent(column_); }
+
   // Takes the further memory that backward needs. To be called before it.
   template <class Backward>
   void reserve() {
     if (rows_ == 0 || columns_ == 0) return;
-    const int64_t tile_row = (columns_ + tile_columns() * tile_rows_) * kSize;  // packs to keep a row of tiles' edges
+    const int64_t tile_row = row_size_ + tile_columns() * column_size_;  // packs to keep a row of tiles' edges
     strip_tiles_ = kKept / (tile_row * static_cast<int64_t>(sizeof(V))) + 1;
     strip_tiles_ = smaller(strip_tiles_, tile_row_count());
     const int64_t strips = parts_of(tile_row_count(), strip_tiles_);
-    strip_rows_ = arena_.take<V>(strips * columns_ * kSize);
-    kept_rows_ = arena_.take<V>(strip_tiles_ * columns_ * kSize);
-    kept_columns_ = arena_.take<V>(strip_tiles_ * tile_columns() * tile_rows_ * kSize);
-    tile_row_edges_ = arena_.take<V>(tile_columns_ * kSize);
+    strip_rows_ = arena_.take<V>(strips * row_size_);
+    kept_rows_ = arena_.take<V>(strip_tiles_ * row_size_);
+    kept_columns_ = arena_.take<V>(strip_tiles_ * tile_columns() * column_size_);
+    tile_row_edges_ = arena_.take<V>(tile_columns_ * kSize + 1);
     tape_ = arena_.take<V>(tile_rows_ * tile_columns_ * Backward::kTape);
-    row_bar_ = arena_.take<V>(columns_ * kSize);
-    column_bar_ = arena_.take<V>(tile_rows_ * kSize);
+    row_bar_ = arena_.take<V>(row_size_);
+    column_bar_ = arena_.take<V>(column_size_);
     p_bar_ = arena_.take<V>(coarse(tile_rows_) * coarse(tile_columns_));
   }
 
-  // Accumulates upstream * dk/dp into the increments. After reserve<Backward>().
+  // Accumulates upstream * dk/dp into the increments, in extended range divided by 2^exponent. After reserve<Backward>().
   template <class Backward>
-  void backward(V upstream) {
+  void backward(V upstream, V exponent) {
     if (rows_ == 0 || columns_ == 0) return;
     const int64_t tiles = tile_row_count(), strips = parts_of(tiles, strip_tiles_);
     NoNodes no_nodes;
     NoInspection no_inspection;
     start();
     for (int64_t strip = 0; strip < strips - 1; ++strip) {
-      copy(row_, columns_ * kSize, strip_rows_ + strip * columns_ * kSize);
+      copy(row_, row_size_, strip_rows_ + strip * row_size_);
       for (int64_t I = strip * strip_tiles_; I < (strip + 1) * strip_tiles_; ++I)
         sweep_tile_row(I, no_nodes, no_inspection, [](const Tile&, int64_t) {});
     }
     for (int64_t j = 0; j < columns_; ++j) Backward::boundary(row_bar_ + j * kSize);
+    clear_row_exponents(row_bar_);
     for (int64_t strip = strips - 1; strip >= 0; --strip) {
       const int64_t first = strip * strip_tiles_, last = smaller(first + strip_tiles_, tiles);
-      if (strip < strips - 1) copy(strip_rows_ + strip * columns_ * kSize, columns_ * kSize, row_);
+      if (strip < strips - 1) copy(strip_rows_ + strip * row_size_, row_size_, row_);
       for (int64_t I = first; I < last; ++I) {
-        copy(row_, columns_ * kSize, kept_rows_ + (I - first) * columns_ * kSize);
+        copy(row_, row_size_, kept_rows_ + (I - first) * row_size_);
         if (tiles == 1 && tile_columns() == 1) break;
-        V* kept = kept_columns_ + (I - first) * tile_columns() * tile_rows_ * kSize;
+        V* kept = kept_columns_ + (I - first) * tile_columns() * column_size_;
         sweep_tile_row(I, no_nodes, no_inspection, [&](const Tile& t, int64_t J) {  // the next tile's left edges
-          copy(column_, t.rows * kSize, kept + J * tile_rows_ * kSize);
+          copy_column(column_, t, kept + J * column_size_);
         });
       }
-      for (int64_t I = last - 1; I >= first; --I) retreat_tile_row<Backward>(I, I - first, upstream);
+      for (int64_t I = last - 1; I >= first; --I) retreat_tile_row<Backward>(I, I - first, upstream, exponent);
     }
   }
 
@@ -121,50 +128,85 @@ class Sweep {
   static constexpr int kSize = Rule::kCoefficients;
   static constexpr int kRows = Rule::kRowsAtOnce;
   static constexpr int64_t kTile = 16;
+  static constexpr int64_t kExtendedTile = 8;  // U must not overflow within a tile
   // Bytes of a tape that it is cheaper to keep whole, p and its gradient included. The finite differences' cells, with
   // little to compute, wait for the larger caches.
   static constexpr int64_t kSmallTape = kSize > 2 ? 3584 << 10 : 640 << 10;
   static constexpr int64_t kKept = int64_t{48} << 20;      // bytes of the edges along tiles
 
-  struct Tile {
-    int64_t row, rows, column, columns;
-    bool on_diagonal;
-  };
+  static Tiling tiled(const Grid& grid, int tape, bool extended) {
+    if (extended) return {grid, kExtendedTile, kExtendedTile};
+    const int64_t rows = grid.fine_rows(), columns = grid.fine_columns();
+    if (tape > 0 && rows * columns * (tape + 2) * static_cast<int64_t>(sizeof(V)) <= kSmallTape) {
+      return {grid, larger(rows, 1), larger(columns, 1)};
+    }
+    return {grid, tape > 0 || grid.symmetric ? kTile : kTile / 2, kTile};
+  }
 
   template <class Inspect>
   static constexpr bool looks() { return !std::is_same_v<Inspect, NoInspection>; }
 
-  int64_t coarse(int64_t fine) const { return grid_.refinement == 0 ? fine : (fine >> grid_.refinement) + 2; }
-  int64_t tile_row_count() const { return parts_of(rows_, tile_rows_); }
-  int64_t tile_columns() const { return parts_of(columns_, tile_columns_); }
+  V* row_exponents(V* row) const { return row + columns_ * kSize; }
+  V* column_exponent(V* column) const { return column + tile_rows_ * kSize; }
 
-  Tile tile(int64_t I, int64_t J) const {
-    const int64_t row = I * tile_rows_, column = J * tile_columns_;
-    return {row, smaller(tile_rows_, rows_ - row), column, smaller(tile_columns_, columns_ - column),
-            grid_.symmetric && I == J};
-  }
-
-  Cells coarse_cells(const Tile& t) const {
-    const int r = grid_.refinement;
-    const int64_t row = t.row >> r, column = t.column >> r;
-    return {row, ((t.row + t.rows - 1) >> r) - row + 1, column, ((t.column + t.columns - 1) >> r) - column + 1};
-  }
-
-  static void copy(const V* from, int64_t count, V* to) {
-    for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+  void clear_row_exponents(V* row) const {
+    if (!extended_) return;
+    for (int64_t J = 0; J < tile_columns(); ++J) row_exponents(row)[J] = V(0);
   }
 
   void start() {
     for (int64_t j = 0; j < columns_; ++j) Rule::axis(row_ + j * kSize);
+    clear_row_exponents(row_);
+  }
+
+  void start_column(const Tile& t) {
+    for (int64_t i = 0; i < t.rows; ++i) Rule::axis(column_ + i * kSize);
+    if (extended_) *column_exponent(column_) = V(0);
+  }
+
+  void copy_column(V* from, const Tile& t, V* to) const {
+    copy(from, t.rows * kSize, to);
+    if (extended_) *column_exponent(to) = *column_exponent(from);
+  }
+
+  // In extended range: brings the edges at which a tile starts, or starts backward, to one exponent. A tile on the
+  // diagonal does not read its left edges, but takes them from the bottom.
+  void share_exponent_of(const Tile& t, V* row, V* row_exponent, V* column, bool reads_column) const {
+    if (!extended_) return;
+    share_exponent(Side<V>{row, t.columns * kSize, row_exponent},
+                   Side<V>{column, reads_column ? t.rows * kSize : 0, column_exponent(column)});
   }
 
   // Edges across the fine lines first .. first + count - 1.
   template <class Inspect>
-  void look_at(const V* edges, int64_t first, int64_t count, const V* ranges, Inspect& inspection, V* dropped) const {
+  void look_at(const V* edges, int64_t first, int64_t count, const V* ranges, const V* exponent, Inspect& inspection,
+               V* dropped) const {
     if constexpr (looks<Inspect>()) {
       const V refined(1.0 / static_cast<double>(int64_t{1} << grid_.refinement));
-      for (int64_t i = 0; i < count; ++i)
-        inspection.look_at(edges + i * kSize, ranges[(first + i) >> grid_.refinement] * refined, dropped);
+      for (int64_t i = 0; i < count; ++i) {
+        const V range = ranges[(first + i) >> grid_.refinement] * refined;
+        if (!extended_) {
+          inspection.look_at(edges + i * kSize, range, dropped);
+          continue;
+        }
+        V edge[kSize];
+        unit_.convert(edges + i * kSize, *exponent, edge);
+        inspection.look_at(edge, range, dropped);
+      }
+    }
+  }
+
+  // The top edges of a row of tiles from tile J on.
+  template <class Inspect>
+  void look_at_row(int64_t J, const V* ranges, Inspect& inspection, V* dropped) const {
+    if (!extended_) {
+      const int64_t first = J * tile_columns_;
+      look_at(row_ + first * kSize, first, columns_ - first, ranges, nullptr, inspection, dropped);
+      return;
+    }
+    for (; J < tile_columns(); ++J) {
+      const int64_t first = J * tile_columns_, count = smaller(tile_columns_, columns_ - first);
+      look_at(row_ + first * kSize, first, count, ranges, row_exponents(row_) + J, inspection, dropped);
     }
   }
 
@@ -190,8 +232,11 @@ class Sweep {
   void sweep_tile_row(int64_t I, Nodes& nodes, Inspect& inspection, const After& after) {
     for (int64_t J = grid_.symmetric ? I : 0; J < tile_columns(); ++J) {
       const Tile t = tile(I, J);
-      if (J == 0)
-        for (int64_t i = 0; i < t.rows; ++i) Rule::axis(column_ + i * kSize);
+      if (J == 0) start_column(t);
+      share_exponent_of(t, row_ + t.column * kSize, row_exponents(row_) + J, column_, !t.on_diagonal);
+      if constexpr (looks<Inspect>()) {
+        if (extended_) inspection.unit = unit_.of_edges(row_exponents(row_)[J], inspection, dropped_, tile_columns());
+      }
       sweep_tile(t, row_ + t.column * kSize, inspection, [&nodes, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
         nodes.look_at(bottom[0], t.row + i, t.column + j);
         Rule::forward(p, bottom, left);
@@ -256,26 +301,32 @@ class Sweep {
 
   // The adjoint of a row of tiles' top edges becomes that of its bottom edges.
   template <class Backward>
-  void retreat_tile_row(int64_t I, int64_t kept, V upstream) {
+  void retreat_tile_row(int64_t I, int64_t kept, V upstream, V exponent) {
     const int64_t last = tile_columns() - 1;
     for (int64_t J = last; J >= (grid_.symmetric ? I : 0); --J) {
       const Tile t = tile(I, J);
       if (J == last) {
         for (int64_t i = 0; i < t.rows; ++i) Backward::boundary(column_bar_ + i * kSize);
+        if (extended_) *column_exponent(column_bar_) = V(0);
         if (t.row + t.rows == rows_) Backward::seed(column_bar_ + (t.rows - 1) * kSize);
       }
-      copy(kept_rows_ + (kept * columns_ + t.column) * kSize, t.columns * kSize, tile_row_edges_);
+      V *kept_row = kept_rows_ + kept * row_size_, *row_exponent = tile_row_edges_ + tile_columns_ * kSize;
+      copy(kept_row + t.column * kSize, t.columns * kSize, tile_row_edges_);
+      if (extended_) *row_exponent = row_exponents(kept_row)[J];
       if (J == 0) {
-        for (int64_t i = 0; i < t.rows; ++i) Rule::axis(column_ + i * kSize);
+        start_column(t);
       } else {
-        copy(kept_columns_ + (kept * tile_columns() + J - 1) * tile_rows_ * kSize, t.rows * kSize, column_);
+        copy_column(kept_columns_ + (kept * tile_columns() + J - 1) * column_size_, t, column_);
       }
+      share_exponent_of(t, tile_row_edges_, row_exponent, column_, !t.on_diagonal);
       V* tape = tape_;
       NoInspection no_inspection;
       sweep_tile(t, tile_row_edges_, no_inspection, [tape, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
         Backward::forward_keeping(p, bottom, left, tape + (i * t.columns + j) * Backward::kTape);
       });
-      retreat_tile<Backward>(t, upstream);
+      share_exponent_of(t, row_bar_ + t.column * kSize, row_exponents(row_bar_) + J, column_bar_, true);
+      const V beyond = extended_ ? *row_exponent + *column_exponent(column_bar_) - exponent : V(0);
+      retreat_tile<Backward>(t, extended_ ? upstream * power_of_two(beyond) : upstream);
     }
   }
 
@@ -335,10 +386,11 @@ class Sweep {
     Backward::leave_diagonal(top, right);
   }
 
-  const Grid grid_;
   const Increments<V>& increments_;
   Arena& arena_;
-  int64_t rows_, columns_, tile_rows_, tile_columns_, strip_tiles_ = 1;
+  const bool extended_;
+  int64_t row_size_, column_size_, strip_tiles_ = 1;
+  InspectionUnit<V> unit_;
   V *row_, *column_, *p_, *dropped_;
   V *strip_rows_ = nullptr, *kept_rows_ = nullptr, *kept_columns_ = nullptr, *tile_row_edges_ = nullptr;
   V *tape_ = nullptr, *row_bar_ = nullptr, *column_bar_ = nullptr, *p_bar_ = nullptr;

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "core/host_device.h"
+#include "core/inverse_factorials.h"
 
 namespace sigkernel {
 
@@ -36,6 +37,7 @@ struct Pack {
   SIGKERNEL_INLINE friend Pack operator+(Pack a, Pack b) { return a.value + b.value; }
   SIGKERNEL_INLINE friend Pack operator-(Pack a, Pack b) { return a.value - b.value; }
   SIGKERNEL_INLINE friend Pack operator*(Pack a, Pack b) { return a.value * b.value; }
+  SIGKERNEL_INLINE friend Pack operator/(Pack a, Pack b) { return a.value / b.value; }
   SIGKERNEL_INLINE friend Pack abs(Pack a) { return a.value < 0 ? -a.value : a.value; }
   SIGKERNEL_INLINE friend Pack min(Pack a, Pack b) { return b.value < a.value ? b.value : a.value; }
   SIGKERNEL_INLINE friend Pack max(Pack a, Pack b) { return a.value < b.value ? b.value : a.value; }
@@ -87,26 +89,68 @@ SIGKERNEL_INLINE void transpose(Pack<T, W> (&rows)[W]) {
   }
 }
 
+// How a register's numbers are made of bits. A whole number n plus kShift has n in its last bits.
+template <class T, int W>
+struct BitsOf {
+  using Register = typename Pack<std::conditional_t<sizeof(T) == 8, int64_t, int32_t>, W>::Register;
+  static constexpr int kMantissa = sizeof(T) == 8 ? 52 : 23, kBias = sizeof(T) == 8 ? 1023 : 127;
+  static constexpr double kShift = 1.5 * static_cast<double>(int64_t{1} << kMantissa);
+
+  SIGKERNEL_INLINE static Register of(Pack<T, W> x) { return reinterpret_cast<Register>(x.value); }
+  SIGKERNEL_INLINE static Pack<T, W> number(Register bits) {
+    return reinterpret_cast<typename Pack<T, W>::Register>(bits);
+  }
+  // 2^n of n + kShift.
+  SIGKERNEL_INLINE static Pack<T, W> power_of_two(Pack<T, W> shifted) {
+    return number((of(shifted) << kMantissa) + of(Pack<T, W>(1)));
+  }
+};
+
+// 2^n of a whole number n; 0 where that would be denormal, and the largest power where it would be infinite.
+template <class T, int W>
+SIGKERNEL_INLINE Pack<T, W> power_of_two(Pack<T, W> n) {
+  using Bits = BitsOf<T, W>;
+  const Pack<T, W> bounded = max(min(n, Pack<T, W>(Bits::kBias)), Pack<T, W>(-Bits::kBias));
+  return Bits::power_of_two(bounded + Pack<T, W>(Bits::kShift));
+}
+
+// The n for which |x| is at least 2^n and below 2^(n + 1). x must be neither 0 nor denormal.
+template <class T, int W>
+SIGKERNEL_INLINE Pack<T, W> binary_exponent(Pack<T, W> x) {
+  using Bits = BitsOf<T, W>;
+  const auto biased = Bits::of(abs(x)) >> Bits::kMantissa;
+  return Bits::number(biased + Bits::of(Pack<T, W>(Bits::kShift))) - Pack<T, W>(Bits::kShift + Bits::kBias);
+}
+
+// The square root of numbers that are not negative.
+template <class T, int W>
+SIGKERNEL_INLINE Pack<T, W> root(Pack<T, W> x) {
+  T numbers[W];
+  __builtin_memcpy(numbers, &x, sizeof(x));
+  for (int lane = 0; lane < W; ++lane)
+    numbers[lane] = sizeof(T) == 8 ? T(__builtin_sqrt(numbers[lane])) : T(__builtin_sqrtf(numbers[lane]));
+  __builtin_memcpy(&x, numbers, sizeof(x));
+  return x;
+}
+
 // e^x to an ulp or two for x <= 0; what would be denormal is 0. As 2^n e^f, |f| <= ln 2 / 2, by e^f's Taylor polynomial.
 template <class T, int W>
 SIGKERNEL_INLINE Pack<T, W> exp_of_negative(Pack<T, W> x) {
   using V = Pack<T, W>;
-  using Bits = typename Pack<std::conditional_t<sizeof(T) == 8, int64_t, int32_t>, W>::Register;
-  constexpr int kMantissa = sizeof(T) == 8 ? 52 : 23, kTerms = sizeof(T) == 8 ? 13 : 7;
+  using Bits = BitsOf<T, W>;
+  constexpr int kTerms = sizeof(T) == 8 ? 13 : 7;
   constexpr double kSmallest = sizeof(T) == 8 ? -708.0 : -87.0;
-  constexpr double kShift = 1.5 * static_cast<double>(int64_t{1} << kMantissa);  // added, it rounds to a whole number
   // ln 2 in two parts: products of the first with n are exact.
   constexpr double kHigh = sizeof(T) == 8 ? 0x1.62e42fee00000p-1 : 0x1.63p-1;
   constexpr double kLow = sizeof(T) == 8 ? 0x1.a39ef35793c76p-33 : -0x1.bd0105c610ca8p-13;
   const V clamped = max(x, V(kSmallest));
-  const V shifted = clamped * V(1.4426950408889634074) + V(kShift);
-  const V n = shifted - V(kShift);
+  const V shifted = clamped * V(1.4426950408889634074) + V(Bits::kShift);  // which rounds to a whole number
+  const V n = shifted - V(Bits::kShift);
   const V f = clamped - n * V(kHigh) - n * V(kLow);
-  V sum(1);
-  SIGKERNEL_UNROLL for (int k = kTerms; k >= 1; --k) sum = V(1) + sum * f * V(1.0 / k);
-  const V power(reinterpret_cast<typename V::Register>((reinterpret_cast<Bits>(shifted.value) << kMantissa) +
-                                                       reinterpret_cast<Bits>(V(1).value)));
-  return x.value < V(kSmallest).value ? V(0).value : (sum * power).value;
+  constexpr InverseFactorials<kTerms> inverse{};
+  V sum(inverse.value[kTerms]);
+  SIGKERNEL_UNROLL for (int k = kTerms - 1; k >= 0; --k) sum = V(inverse.value[k]) + sum * f;
+  return x.value < V(kSmallest).value ? V(0).value : (sum * Bits::power_of_two(shifted)).value;
 }
 
 }  // namespace sigkernel

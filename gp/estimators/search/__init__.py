@@ -1,20 +1,20 @@
 """
-The search for the preprocessing and the kernel of a training set, in these steps.
+The search for the kernel of a training set, in these steps.
 
-1. ``candidates.py`` turns at most 200 of the series into paths in every way that is to be tried. For each way,
-   ``evidence.py`` regresses the labels on the levels of the signature and gives the evidence; the ways are ranked by
-   it.
-2. ``validation.py`` cross-validates the best few ways by fitting the process itself, with a variance for each level:
-   their NLPP on held-out series decides from here on.
-3. The lengthscales of the best two are optimised by the evidence, one for each channel, and validated as well.
-4. The best way so far is also validated with one variance for all levels, at several common scales of its
-   lengthscales.
+1. Each kind of kernel has a module that proposes candidates: ``lifted.py``, the signature kernel over an RBF kernel of
+   time and channels; ``windows.py``, that of windows that are not differenced. ``candidate.py`` computes the kernel's
+   matrix of a few hundred series or less for each, and ranks them by the evidence of a regression on the labels.
+2. The best of each kind are screened again on more series. The best five of all are validated: least squares with all
+   these series but one predict that one, and the NLPP decides from here on.
+3. ``refinement.py`` moves the parameters of the best one along the gradient of the left-out log density; the result is
+   validated as well.
+4. ``truncated/`` is the search for a truncated kernel and its preprocessing. Where lifted kernels are tried as well, it
+   comes last, and only where a quick look says that it may win.
 
-``choice.py`` walks through these steps and takes what validates best; :func:`features_of` and :func:`fit_choice` then
-serve for the final fit to all series.
+``choice.py`` walks through these steps. How many series each step uses follows from the cells of the Goursat problems
+to be solved, and from ``effort``; nothing depends on the clock.
 """
 
-from .choice import choose
-from .validation import Choice, features_of, fit_choice
+from .choice import Found, choose
 
-__all__ = ["Choice", "choose", "features_of", "fit_choice"]
+__all__ = ["Found", "choose"]

@@ -1,117 +1,115 @@
-"""The whole search: many candidates are ranked by evidence, the best of them by their validation NLPP."""
+"""The whole search: each kind of kernel is screened, the best candidates are validated, and the best one is refined."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
-from threadpoolctl import threadpool_limits
 
 from ..options import Options
 from ..panels import Series
 from ..tasks import Task
-from .candidates import Candidate, Search, subset, too_short
-from .validation import Choice, validated
+from . import lifted, windows
+from .candidate import Bench, LiftedCandidate
+from .refinement import refined
+from .truncated import Choice, choose_truncated, quick_nlpp
 
-_VALIDATED = 6  # so many candidates, the best by evidence, are validated
-_REFINED = 2  # so many of those, the best by validation NLPP, get optimised lengthscales
-_VALIDATION_SERIES = 300
-_VALIDATION_WORK = 2.4e8  # series cubed, times classes: a tenth of a second for each step
-_VARIATIONS = (
-    8.0,
-    4.0,
-    2.0,
-    1.0,
-)  # lengths of the longest path, in lengthscales, for one variance
-_ALIKE = 1e-6  # evidences closer than this belong to the same paths
+_WORK = 4e9  # cells of a screening, at effort 1: about five seconds on two cores
+_SHAPES = 3  # so many windows, the best by evidence, get other lengthscales and variances
+_OF_EACH_KIND = 6  # so many candidates of each kind, the best by evidence, are screened again on more series
+_VALIDATED = 5  # so many of these, the best by evidence, are validated
+_FEWEST, _MOST = 80, 1000  # series for the second screening and the validation
+_SERIES_FOR_MORE = 1500  # with so many times more series, these two may take as many times more work, up to five
+_DOUBT = 0.1, 0.02  # by so much, relative and in nats, a quick look may be wrong about truncated kernels
+_GAIN = 0.02, 0.003  # of the NLPP, relative and in nats, for which refined parameters are taken
+
+
+@dataclass(frozen=True)
+class Found:
+    """The kernel that a search has chosen."""
+
+    kind: str
+    candidate: LiftedCandidate | Choice
+
+    @property
+    def validation_nlpp(self) -> float:
+        """The NLPP by which it was chosen."""
+        return self.candidate.validation_nlpp
 
 
 def choose(
     series: Series, task: Task, options: Options, random: np.random.Generator, report: Callable[[str], None]
-) -> tuple[Choice, list[dict]]:
-    """Search as this package's docstring says.
-
-    :return: the choice with the lowest validation NLPP, and a table of all that was tried, best first.
+) -> tuple[Found, list[dict]]:
     """
-    search = Search(series, task.targets, task.strata, options.max_words, options.max_length, random, report)
-    # Matrices this small gain nothing from threads, which are slow where other programs use the cores.
-    with threadpool_limits(limits=1, user_api="blas"):
-        return _Trial(search, task, options).best()
+    Search as this package's docstring says.
+
+    :return: what was chosen, and a table of all that was tried, that first and the others by their validation NLPP.
+    """
+    bench = Bench(series, task, options, random, report)
+    kinds = [kind for kind in options.kernels if kind != "truncated"]
+    best = _best_lifted(bench, kinds) if kinds else None
+    table = _sorted([candidate.row() for candidate in bench.table])
+    if "truncated" in options.kernels and (best is None or _is_truncated_promising(bench, best)):
+        choice, of_truncated = choose_truncated(series, task, options, random, report)
+        rows = [{"kind": "truncated", **row} for row in of_truncated]
+        if best is None or choice.validation_nlpp < best.validation_nlpp:
+            return Found("truncated", choice), [*rows, *table]
+        table = _sorted([*table, *rows])
+    assert best is not None
+    chosen = best.row()
+    return Found(best.kernel.kind, best), [chosen, *(row for row in table if row != chosen)]
 
 
-class _Trial:
-    """One search, with the table that it fills."""
-
-    def __init__(self, search: Search, task: Task, options: Options) -> None:
-        self.search, self.task, self.options = search, task, options
-        size = np.clip((_VALIDATION_WORK / task.num_latents) ** (1 / 3), 120, _VALIDATION_SERIES)
-        self.rows = subset(task.strata, len(search.series), int(size), search.random)
-        self.table: list[dict] = []
-
-    def best(self) -> tuple[Choice, list[dict]]:
-        """The choice with the lowest validation NLPP, and the table, best first."""
-        screened = self.search.screen(self.options.preprocessings, self.options.lengthscales)
-        distinct = _distinct(screened)
-        found = [self._validated(Choice(candidate, True)) for candidate in distinct[:_VALIDATED]]
-        validated_here = {id(choice.candidate) for choice in found}
-        self.table += [_row(Choice(c, True), "screened") for c in screened if id(c) not in validated_here]
-        found.sort(key=lambda choice: choice.validation_nlpp)
-        if self.options.level_variances is not False and self.options.lengthscales is None:
-            refined = self.search.refine([choice.candidate for choice in found[:_REFINED]])
-            found += [self._validated(Choice(candidate, True), "lengthscales refined") for candidate in refined]
-        best = min(found, key=lambda choice: choice.validation_nlpp)
-        if self.options.level_variances is not True:
-            plain = self._plain(best.candidate)
-            best = min(plain if self.options.level_variances is False else [best, *plain], key=_nlpp)
-        self.table.sort(key=lambda row: (row["validation_nlpp"] is None, row["validation_nlpp"] or 0, -row["evidence"]))
-        return best, self.table
-
-    def _plain(self, candidate: Candidate) -> list[Choice]:
-        """With one variance for all levels, a common factor of the lengthscales decides how much each level counts."""
-        found = []
-        for variation in (None,) if self.options.lengthscales is not None else _VARIATIONS:
-            scaled = candidate if variation is None else self._scaled(candidate, variation)
-            try:
-                found.append(self._validated(Choice(scaled, False), "one variance for all levels"))
-            except (tf.errors.InvalidArgumentError, np.linalg.LinAlgError) as error:  # the kernel overflows
-                if variation is None and self.options.level_variances is False:
-                    raise ValueError(too_short(candidate)) from error
-        return found
-
-    def _scaled(self, candidate: Candidate, variation: float) -> Candidate:
-        X = candidate.preprocessor.paths([self.search.series[row] for row in self.rows]) / candidate.lengthscales
-        length = np.max(np.sum(np.linalg.norm(np.diff(X, axis=1), axis=2), axis=1), initial=0.0)
-        factor = length / variation if length > 0 else 1.0
-        return replace(candidate, base_lengthscales=candidate.base_lengthscales * factor)
-
-    def _validated(self, choice: Choice, stage: str = "validated") -> Choice:
-        done = validated(choice, self.search.series, self.task, self.rows)
-        self.table.append(_row(done, stage))
-        self.search.report(f"validation NLPP {done.validation_nlpp:.4f}, {stage}: {done.candidate.preprocessing}")
-        return done
+def _is_truncated_promising(bench: Bench, best: LiftedCandidate) -> bool:
+    """Whether a truncated kernel may be better than the best lifted one, which makes the whole search worth it."""
+    rows = _many_rows(bench, [best])
+    nlpp = quick_nlpp(bench.series, bench.task, bench.options, rows, bench.random, bench.report)
+    bench.report(f"validation NLPP {nlpp:.4f} of a truncated kernel at a quick look, {best.validation_nlpp:.4f} lifted")
+    # Numbers are fitted by least squares in any case. Classes are not, with a truncated kernel, and lose by it.
+    doubt = _DOUBT[0] * abs(best.validation_nlpp) + _DOUBT[1] if bench.task.strata is None else 0.0
+    return nlpp < best.validation_nlpp + doubt
 
 
-def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates without those whose paths are another one's, as where the series were scaled before."""
-    kept: list[Candidate] = []
-    for candidate in candidates:
-        if all(abs(candidate.optimum.evidence - other.optimum.evidence) > _ALIKE for other in kept):
-            kept.append(candidate)
-    return kept
+def _best_lifted(bench: Bench, kinds: Sequence[str]) -> LiftedCandidate:
+    finalists = [candidate for kind in kinds for candidate in _screened(bench, kind)]
+    finalists = bench.screened(finalists, _many_rows(bench, finalists))
+    rows = _many_rows(bench, finalists[:_VALIDATED])
+    found = [bench.validated(candidate, rows, "validated") for candidate in finalists[:_VALIDATED]]
+    best = min(found, key=lambda candidate: candidate.validation_nlpp)
+    found.append(bench.validated(refined(bench, best), rows, "refined"))
+    known = {candidate.kernel for candidate in found}
+    bench.table = found + [one for one in (*finalists, *bench.table) if one.kernel not in known]
+    # The gradient has seen the series that validate, so that a small gain means nothing.
+    gain = best.validation_nlpp - found[-1].validation_nlpp
+    return found[-1] if gain > _GAIN[0] * abs(best.validation_nlpp) + _GAIN[1] else best
 
 
-def _nlpp(choice: Choice) -> float:
-    return choice.validation_nlpp
+def _screened(bench: Bench, kind: str) -> list[LiftedCandidate]:
+    """The best of a kind, by their evidence on as many series as the work allows."""
+    first = bench.affordable(lifted.candidates(bench) if kind == "lifted" else windows.shapes(bench))
+    rows = bench.rows(bench.num_series(_WORK, [one.kernel for one in first]))
+    bench.report(f"{kind}: {len(first)} candidates on {len(rows)} series")
+    found = bench.screened(first, rows)
+    if kind == "windows":
+        of_best = bench.affordable([other for one in found[:_SHAPES] for other in windows.variations(bench, one)])
+        found = sorted([*found, *bench.screened(of_best, rows)], key=lambda one: -one.evidence)
+    bench.table += found
+    return found[:_OF_EACH_KIND]
 
 
-def _row(choice: Choice, stage: str) -> dict:
-    candidate = choice.candidate
-    return {
-        "stage": stage,
-        **candidate.preprocessing.to_dict(),
-        "depth": candidate.depth,
-        "level_variances": choice.learned,
-        "lengthscales": [float(value) for value in choice.lengthscales],
-        "evidence": float(candidate.optimum.evidence),
-        "validation_nlpp": float(choice.validation_nlpp) if np.isfinite(choice.validation_nlpp) else None,
-    }
+def _many_rows(bench: Bench, candidates: Sequence[LiftedCandidate]) -> np.ndarray:
+    """The numbers of the series on which these few candidates are compared."""
+    times = float(np.clip(len(bench.series) / _SERIES_FOR_MORE, 1.0, 5.0))
+    size = bench.num_series(times * _WORK, [one.kernel for one in candidates], most=_MOST)
+    return bench.rows(max(size, _FEWEST))
+
+
+def _sorted(table: list[dict]) -> list[dict]:
+    return sorted(
+        table,
+        key=lambda row: (
+            row["validation_nlpp"] is None,
+            row["validation_nlpp"] or 0.0,
+            row["evidence"] is None,
+            -(row["evidence"] or 0.0),
+        ),
+    )

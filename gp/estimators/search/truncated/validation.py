@@ -8,14 +8,14 @@ import numpy as np
 from sigkernel_tf.signature_kernels import signature_kernel_diag
 from sigkernel_tf.signatures import signature
 
-from ..._chunks import row_slices
-from ...kernels.levels import levels_of_words
-from ...training.closed_form import Features, Fit, fit
-from ..panels import Series
-from ..tasks import Task
+from ...._chunks import row_slices
+from ....kernels.levels import levels_of_words
+from ....training.closed_form import Features, Fit, fit
+from ...panels import Series
+from ...tasks import Task
+from ..rows import folds
 from .candidates import Candidate
 
-FOLDS = 5
 _BLOCK = 1000  # series whose signatures are computed at a time
 _ITERATIONS = 30
 _TOLERANCE = 1e-3  # nats for each series
@@ -103,14 +103,6 @@ def validated(choice: Choice, series: Series, task: Task, rows: np.ndarray) -> C
         mean, variance = _marginals(found, kept, _rows(features, outside))
         scores[outside] = task.nlpp(mean, variance, rows[outside], found.likelihood)
     return replace(choice, validation_nlpp=float(np.mean(scores)))
-
-
-def folds(strata: np.ndarray | None, num_series: int) -> np.ndarray:
-    """The fold of each series, [N]; the series of each stratum are spread evenly over the folds."""
-    order = np.arange(num_series) if strata is None else np.argsort(strata, kind="stable")
-    fold = np.empty(num_series, int)
-    fold[order] = np.arange(num_series) % min(FOLDS, num_series)
-    return fold
 
 
 def _rows(features: Features, rows: np.ndarray) -> Features:

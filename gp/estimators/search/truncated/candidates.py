@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from ..panels import Series
-from ..preprocessing import Preprocessing, Preprocessor
+from ...panels import Series
+from ...preprocessing import Preprocessing, Preprocessor
+from ..rows import subset
 from .evidence import Optimum, grams_of, level_grams, maximise
 
 MAX_DEPTH = 8
@@ -52,21 +53,6 @@ def depth_of(num_channels: int, max_words: int) -> int:
     return depth
 
 
-def subset(groups: np.ndarray | None, num_series: int, size: int, random: np.random.Generator) -> np.ndarray:
-    """The numbers of ``size`` series drawn at random, each group in its proportion; all, where there are no more."""
-    order = random.permutation(num_series)
-    if size >= num_series:
-        return np.arange(num_series)
-    if groups is None:
-        return np.sort(order[:size])
-    share = np.empty(num_series)
-    for group in np.unique(groups):
-        members = order[groups[order] == group]
-        share[members] = (np.arange(len(members)) + 0.5) / len(members)
-        share[members[0]] = 0.0  # one of each group is always drawn
-    return np.sort(np.argsort(share, kind="stable")[:size])
-
-
 @dataclass(frozen=True)
 class Search:
     """A training set, and what is common to all candidates."""
@@ -82,10 +68,14 @@ class Search:
     report: Callable[[str], None]
 
     def screen(
-        self, preprocessings: Sequence[Preprocessing], lengthscales: np.ndarray | None = None
+        self,
+        preprocessings: Sequence[Preprocessing],
+        lengthscales: np.ndarray | None = None,
+        *,
+        num_series: int = _SCREENED_SERIES,
     ) -> list[Candidate]:
         """The candidates, best first. Where no lengthscales are given, the channels' deviations serve."""
-        rows = subset(self.labels, len(self.series), _SCREENED_SERIES, self.random)
+        rows = subset(self.labels, len(self.series), num_series, self.random)
         found = []
         for i, preprocessing in enumerate(preprocessings):
             start = time.perf_counter()

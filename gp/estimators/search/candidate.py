@@ -1,0 +1,141 @@
+"""Candidates with a lifted kernel: how they are screened by evidence, and validated on left-out series."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import tensorflow as tf
+
+from ..least_squares import evidence, fit_features, root_of
+from ..lifted import LiftedKernel
+from ..model import in_precision
+from ..options import Options
+from ..panels import Series
+from ..preprocessing import Preprocessing, Preprocessor
+from ..tasks import Task
+from .rows import subset
+
+TOLERANCE = 1e-3  # of the solver, in the search
+POINTS = 110  # of a long series, at effort 1
+_LITTLE_EFFORT = 0.1
+_MEDIAN_SERIES = 100
+_MEDIAN_POINTS = 600
+
+
+@dataclass(frozen=True)
+class LiftedCandidate:
+    """A lifted kernel with the scaling of series before it, and what has been found out about the two."""
+
+    preprocessor: Preprocessor
+    kernel: LiftedKernel
+    evidence: float = -np.inf
+    """The log evidence of a regression on the labels, in nats a series."""
+    validation_nlpp: float = np.inf
+    """The mean of −log p(y | x) over series that were left out, in nats."""
+    stage: str = "screened"
+
+    def row(self) -> dict:
+        """A row of the table of candidates."""
+        return {
+            "stage": self.stage,
+            **self.kernel.to_dict(),
+            "scaling": self.preprocessor.preprocessing.scaling,
+            "evidence": float(self.evidence) if np.isfinite(self.evidence) else None,
+            "validation_nlpp": float(self.validation_nlpp) if np.isfinite(self.validation_nlpp) else None,
+        }
+
+    def __str__(self) -> str:
+        return f"scaling by {self.preprocessor.preprocessing.scaling}, {self.kernel}"
+
+
+@dataclass
+class Bench:
+    """A training set on which lifted candidates are compared, and the table of all that were tried."""
+
+    series: Series
+    task: Task
+    options: Options
+    random: np.random.Generator
+    report: Callable[[str], None]
+    table: list[LiftedCandidate] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.length = max(len(one) for one in self.series)
+        self.num_channels = self.series[0].shape[1]
+        self.max_points = int(min(self.options.max_length, max(POINTS * self.options.effort**0.5, 10)))
+
+    def preprocessors(self, max_length: int) -> list[Preprocessor]:
+        """Both scalings of the series; one, where the series have been scaled one by one."""
+        found = [self._preprocessor(scaling, max_length) for scaling in ("set", "series")]
+        deviations = np.stack([one.std(axis=0) for one in self.series])
+        means = np.stack([one.mean(axis=0) for one in self.series])
+        of_set = np.where(found[0].deviation > 0, found[0].deviation, 1.0)
+        is_scaled = (
+            np.max(np.abs(means - found[0].mean) / of_set) < 1e-2
+            and np.max(np.abs(deviations - found[0].deviation) / of_set) < 1e-2
+        )
+        return found[:1] if is_scaled else found
+
+    def _preprocessor(self, scaling: str, max_length: int) -> Preprocessor:
+        how = Preprocessing(scaling=scaling, base_point=False, time=False)
+        return Preprocessor.fitted(how, self.series, max_length)
+
+    def num_series(self, work: float, kernels: Sequence[LiftedKernel], *, most: int = 300) -> int:
+        """How many series these kernels can be screened on for so much work, from 40 up to ``most``."""
+        of_pair = sum(kernel.work(self.length, self.num_channels) for kernel in kernels) / 2
+        return int(np.clip((work * self.options.effort / of_pair) ** 0.5, 40, most))
+
+    @property
+    def is_hasty(self) -> bool:
+        """Whether little effort is asked for."""
+        return self.options.effort < _LITTLE_EFFORT
+
+    def affordable(self, candidates: Sequence[LiftedCandidate]) -> list[LiftedCandidate]:
+        """All of the candidates, or every fifth where little effort is asked for."""
+        return list(candidates)[:: 5 if self.is_hasty else 1]
+
+    def rows(self, size: int) -> np.ndarray:
+        """The numbers of so many series, drawn at random."""
+        return subset(self.task.strata, len(self.series), size, self.random)
+
+    def median_distance(self, preprocessor: Preprocessor, kernel: LiftedKernel) -> float:
+        """The median distance between points that the RBF kernel sees, in its lengthscales; 1 where it is 0."""
+        random = np.random.default_rng(0)
+        rows = random.permutation(len(self.series))[:_MEDIAN_SERIES]
+        points = kernel.points(preprocessor.paths([self.series[row] for row in rows]))
+        points = points[random.permutation(len(points))[:_MEDIAN_POINTS]]
+        squares = np.sum(np.square(points[:, None] - points[None]), axis=2)
+        median = float(np.sqrt(np.median(squares[np.triu_indices(len(points), 1)]))) if len(points) > 1 else 0.0
+        return median if median > 0 else float(np.sqrt(squares.max())) or 1.0
+
+    def screened(self, candidates: Sequence[LiftedCandidate], rows: np.ndarray) -> list[LiftedCandidate]:
+        """The candidates with their evidence on these series, best first."""
+        columns, weights = self.task.columns[rows], self.task.series_weights[rows]
+        found = []
+        for candidate in candidates:
+            gram = self._gram(candidate, rows)
+            found.append(replace(candidate, evidence=-np.inf if gram is None else evidence(gram, columns, weights)))
+            self.report(f"evidence {found[-1].evidence:.4f}: {candidate}")
+        return sorted(found, key=lambda candidate: -candidate.evidence)
+
+    def validated(self, candidate: LiftedCandidate, rows: np.ndarray, stage: str) -> LiftedCandidate:
+        """The candidate with its NLPP on these series, each left out in turn."""
+        weights = self.task.series_weights[rows]
+        gram, nlpp = self._gram(candidate, rows), np.inf
+        if gram is not None:
+            fit = fit_features(root_of(gram), self.task.columns[rows], weights, smallest_ridge=1e-5)
+            nlpp = float(np.average(self.task.left_out_nlpp(fit, rows), weights=weights))
+        found = replace(candidate, validation_nlpp=nlpp, stage=stage)
+        self.report(f"validation NLPP {nlpp:.4f}, {stage}: {candidate}")
+        return found
+
+    def _gram(self, candidate: LiftedCandidate, rows: np.ndarray) -> np.ndarray | None:
+        """The Gram matrix of these series; None where the kernel of one of them is too large for float32."""
+        paths = candidate.preprocessor.paths([self.series[row] for row in rows])
+        with in_precision("float32"):
+            kernel = candidate.kernel.kernel(paths.shape[2], tolerance=TOLERANCE)
+            try:
+                gram = kernel(tf.constant(paths.reshape(len(paths), -1), tf.float32)).numpy().astype(float)
+            except tf.errors.InvalidArgumentError:
+                return None
+        return gram if np.isfinite(gram).all() else None

@@ -1,0 +1,28 @@
+"""Which series of a training set serve to compare candidates, and in which folds."""
+
+import numpy as np
+
+FOLDS = 5
+
+
+def subset(groups: np.ndarray | None, num_series: int, size: int, random: np.random.Generator) -> np.ndarray:
+    """The numbers of ``size`` series drawn at random, each group in its proportion; all, where there are no more."""
+    order = random.permutation(num_series)
+    if size >= num_series:
+        return np.arange(num_series)
+    if groups is None:
+        return np.sort(order[:size])
+    share = np.empty(num_series)
+    for group in np.unique(groups):
+        members = order[groups[order] == group]
+        share[members] = (np.arange(len(members)) + 0.5) / len(members)
+        share[members[0]] = 0.0  # one of each group is always drawn
+    return np.sort(np.argsort(share, kind="stable")[:size])
+
+
+def folds(strata: np.ndarray | None, num_series: int) -> np.ndarray:
+    """The fold of each series, [N]; the series of each stratum are spread evenly over the folds."""
+    order = np.arange(num_series) if strata is None else np.argsort(strata, kind="stable")
+    fold = np.empty(num_series, int)
+    fold[order] = np.arange(num_series) % min(FOLDS, num_series)
+    return fold
