@@ -14,13 +14,13 @@ from .refinement import refined
 from .truncated import Choice, choose_truncated, quick_nlpp
 
 _WORK = 4e9  # cells of a screening, at effort 1: about five seconds on two cores
-_SHAPES = 3  # so many windows, the best by evidence, get other lengthscales and variances
+_VARIED = 3  # so many candidates of each kind, the best by evidence, are varied
 _OF_EACH_KIND = 6  # so many candidates of each kind, the best by evidence, are screened again on more series
 _VALIDATED = 5  # so many of these, the best by evidence, are validated
 _FEWEST, _MOST = 80, 1000  # series for the second screening and the validation
 _SERIES_FOR_MORE = 1500  # with so many times more series, these two may take as many times more work, up to five
 _DOUBT = 0.1, 0.02  # by so much, relative and in nats, a quick look may be wrong about truncated kernels
-_GAIN = 0.02, 0.003  # of the NLPP, relative and in nats, for which refined parameters are taken
+_GAIN = 0.2, 0.03  # of the NLPP, relative and in nats, over √series, for which refined parameters are taken
 
 
 @dataclass(frozen=True)
@@ -80,18 +80,19 @@ def _best_lifted(bench: Bench, kinds: Sequence[str]) -> LiftedCandidate:
     bench.table = found + [one for one in (*finalists, *bench.table) if one.kernel not in known]
     # The gradient has seen the series that validate, so that a small gain means nothing.
     gain = best.validation_nlpp - found[-1].validation_nlpp
-    return found[-1] if gain > _GAIN[0] * abs(best.validation_nlpp) + _GAIN[1] else best
+    needed = (_GAIN[0] * abs(best.validation_nlpp) + _GAIN[1]) / len(rows) ** 0.5
+    return found[-1] if gain > needed else best
 
 
 def _screened(bench: Bench, kind: str) -> list[LiftedCandidate]:
     """The best of a kind, by their evidence on as many series as the work allows."""
-    first = bench.affordable(lifted.candidates(bench) if kind == "lifted" else windows.shapes(bench))
+    of_kind = {"lifted": lifted, "windows": windows}[kind]
+    first = bench.affordable(of_kind.candidates(bench))
     rows = bench.rows(bench.num_series(_WORK, [one.kernel for one in first]))
     bench.report(f"{kind}: {len(first)} candidates on {len(rows)} series")
     found = bench.screened(first, rows)
-    if kind == "windows":
-        of_best = bench.affordable([other for one in found[:_SHAPES] for other in windows.variations(bench, one)])
-        found = sorted([*found, *bench.screened(of_best, rows)], key=lambda one: -one.evidence)
+    of_best = bench.affordable([other for one in found[:_VARIED] for other in of_kind.variations(bench, one)])
+    found = sorted([*found, *bench.screened(of_best, rows)], key=lambda one: -one.evidence)
     bench.table += found
     return found[:_OF_EACH_KIND]
 

@@ -8,6 +8,7 @@ from .candidate import Bench, LiftedCandidate
 
 _TIME_SCALES = (1.0, 4.0, 16.0, 48.0)
 _LENGTHSCALES = (0.18, 0.35, 0.6, 1.0)  # in medians of the distances between points
+_VARIANCES = (0.25, 4.0)  # beside 1: how much the higher levels of the signature matter
 
 
 def candidates(bench: Bench) -> list[LiftedCandidate]:
@@ -26,6 +27,11 @@ def candidates(bench: Bench) -> list[LiftedCandidate]:
             for factor in _LENGTHSCALES:
                 found.append(LiftedCandidate(preprocessor, with_lengthscale(plain, factor * median)))
     return found
+
+
+def variations(bench: Bench, candidate: LiftedCandidate) -> list[LiftedCandidate]:
+    """The same with other variances."""
+    return [replace(candidate, kernel=replace(candidate.kernel, variance=variance)) for variance in _VARIANCES]
 
 
 def with_lengthscale(kernel: LiftedKernel, lengthscale: float) -> LiftedKernel:

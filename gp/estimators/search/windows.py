@@ -13,7 +13,7 @@ _VARIANCES = (4.0, 32.0)
 _FIRST = 0.2, 12.0  # the lengthscale and the variance by which shapes of windows are compared
 
 
-def shapes(bench: Bench) -> list[LiftedCandidate]:
+def candidates(bench: Bench) -> list[LiftedCandidate]:
     """All lengths and dilations of windows, as they are, centred, or scaled by themselves."""
     found = []
     for preprocessor in bench.preprocessors(bench.length):
