@@ -35,11 +35,10 @@ class Classifier:
         """The size of the saved estimator, and what it chose."""
         file = folder / "estimator.npz"
         self.estimator.save(file)
-        chosen = {name: getattr(self.estimator, name, None) for name in ("preprocessing_", "kernel_", "num_inducing_")}
-        kernel = chosen["kernel_"]
+        chosen = ("kernel_kind_", "preprocessing_", "num_inducing_")
         return {
             "file_mb": file.stat().st_size / 1e6,
-            "chosen": {**{name: str(value) for name, value in chosen.items()}, "kernel_": type(kernel).__name__},
+            "chosen": {name: str(getattr(self.estimator, name)) for name in chosen},
         }
 
 
