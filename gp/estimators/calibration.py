@@ -11,6 +11,7 @@ fitted first, with W = t I; v is chosen by five-fold cross-validation.
 import numpy as np
 import scipy.optimize
 import scipy.special
+from threadpoolctl import threadpool_limits
 
 from ..training.logistic import LogisticRegression
 
@@ -20,6 +21,7 @@ _INTERCEPT_VARIANCE = 0.3
 _VARIANCES = (1.0, 3.0, 10.0, 30.0)
 _FOLDS = 5
 _MOST_ROWS = 2000  # for the choice of v
+_OPTIONS = {"maxiter": 300, "ftol": 1e-8, "gtol": 1e-5}
 
 
 def fit_calibration(
@@ -49,7 +51,9 @@ def fit_calibration(
         return value / len(scores), np.concatenate([part.ravel() for part in slopes]) / len(scores)
 
     begin = np.zeros((num_classes + 1) * num_classes)
-    found = scipy.optimize.minimize(loss, begin, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+    # Products of so few columns gain nothing from threads, which are slow where other programs use the cores.
+    with threadpool_limits(limits=1, user_api="blas"):
+        found = scipy.optimize.minimize(loss, begin, jac=True, method="L-BFGS-B", options=_OPTIONS).x
     coefficients = factor * np.eye(num_classes) + found[:-num_classes].reshape(num_classes, num_classes)
     return LogisticRegression(coefficients, found[-num_classes:].copy())
 

@@ -10,11 +10,14 @@ import joblib
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sigkernel_tf.gp import InducingSequences, Preprocessing, SignatureGPClassifier, SignatureGPRegressor
 from sigkernel_tf.gp.estimators import process as process_module
+from sigkernel_tf.gp.estimators.calibration import _factor, fit_calibration
+from sigkernel_tf.gp.estimators.least_squares import evidence, fit_features
 
 ANY_LENGTH = "series of any length are predicted, so the number of columns of a 2-D X (time steps) is not fixed by fit"
 NOT_APPLICABLE = {
@@ -264,8 +267,7 @@ def test_several_columns(panel: Any) -> None:
 
 
 @pytest.mark.parametrize("kernel", ["lifted", "truncated"])
-def test_a_weight_is_a_number_of_series(panel: Any, kernel: str) -> None:
-    """Weights of 0 leave series out, and a weight of 3 pulls predictions as three series do."""
+def test_a_weight_of_zero_leaves_a_series_out(panel: Any, kernel: str) -> None:
     X, _ = panel
     y = X @ np.linspace(-1, 1, 16)
     options: dict[str, Any] = {**QUICK, "kernel": kernel, "num_inducing": 36 if kernel == "lifted" else 15}
@@ -274,15 +276,61 @@ def test_a_weight_is_a_number_of_series(panel: Any, kernel: str) -> None:
     left_out = SignatureGPRegressor(**options).fit(X, y, sample_weight=weights)
     fewer = SignatureGPRegressor(**options).fit(X[6:], y[6:])
     np.testing.assert_allclose(left_out.predict(X), fewer.predict(X), rtol=1e-9)
-    y = y.copy()
-    y[0] += 10.0
-    weights = np.full(36, 1.0)
-    weights[0] = 50.0
-    errors = [
-        abs(SignatureGPRegressor(**options).fit(X, y, sample_weight=w).predict(X[:1])[0] - y[0])
-        for w in (None, weights)
-    ]
-    assert errors[1] < errors[0]
+
+
+def test_a_weight_is_a_number_of_rows(rng: np.random.Generator) -> None:
+    """Weights 1 and 3, against normal equations with repeated rows; and the scores of rows that are left out."""
+    phi, Y, weights = rng.normal(size=(12, 5)), rng.normal(size=(12, 2)), np.array([1.0, 3.0] * 6) / 2
+    found = fit_features(phi, Y, weights)
+    again = np.repeat(np.arange(12), [1, 3] * 6)
+    offset = Y[again].mean(axis=0)
+
+    def solved(rows: np.ndarray) -> np.ndarray:
+        A = phi[rows].T @ phi[rows] / 2 + found.ridge * np.eye(5)  # the weights have mean 1
+        return np.linalg.solve(A, phi[rows].T @ (Y[rows] - offset) / 2)
+
+    np.testing.assert_allclose(found.offset, offset, rtol=1e-12)
+    np.testing.assert_allclose(found.weights, solved(again), rtol=1e-9)
+    left_out = np.stack([phi[i] @ solved(again[again != i]) for i in range(12)])
+    np.testing.assert_allclose(found.scores, left_out, rtol=1e-9)
+
+
+@pytest.mark.parametrize("shared", [0.0, 1.0])
+def test_calibration(rng: np.random.Generator, shared: float) -> None:
+    """The largest penalised likelihood among its neighbours; and two series alone do not make it certain."""
+    numbers = rng.integers(0, 3, size=40)
+    scores = np.eye(3)[numbers] - 1 / 3 + 0.3 * rng.normal(size=(40, 3))
+    weights = 1.0 + shared * rng.uniform(size=40)
+    found = fit_calibration(scores, numbers, weights / weights.mean(), variance=2.0)
+    factor = (found.coefficients - found.coefficients.mean(axis=0))[0, 0] * 1.5
+    assert 1.0 < factor < 25.0
+
+    def loss(W: np.ndarray, b: np.ndarray) -> float:
+        log_p = scipy.special.log_softmax(scores @ W + b, axis=1)[np.arange(40), numbers]
+        t = _factor(scores, numbers, weights / weights.mean())
+        penalty = np.sum((W - t * np.eye(3)) ** 2) / 2.0 + np.sum(b**2) / 0.3
+        return float(-np.sum(weights / weights.mean() * log_p) + 0.5 * penalty)
+
+    best = loss(found.coefficients, found.intercepts)
+    for _ in range(20):
+        dW, db = 0.05 * rng.normal(size=(3, 3)), 0.05 * rng.normal(size=3)
+        assert loss(found.coefficients + dW, found.intercepts + db) > best
+    certain = fit_calibration(np.eye(2)[[0, 1]] - 0.5, np.array([0, 1]), np.ones(2))
+    assert 0.9 < certain.probabilities(np.array([[0.5, -0.5]]))[0, 0] < 0.9999
+
+
+def test_evidence_of_a_matrix(rng: np.random.Generator) -> None:
+    """The largest over scale and noise, by brute force over multivariate normal densities."""
+    A, Y = rng.normal(size=(9, 9)), rng.normal(size=(9, 2))
+    K = A @ A.T
+    found = evidence(K, Y, np.ones(9))
+    centred = Y - Y.mean(axis=0)
+    best = -np.inf
+    for ridge in np.logspace(-5, 1.5, 14) * np.trace(K) / 9:
+        for scale in np.logspace(-3, 3, 600):
+            of_noise = scipy.stats.multivariate_normal(cov=scale * (K + ridge * np.eye(9)))
+            best = max(best, sum(of_noise.logpdf(column) for column in centred.T) / 9)
+    np.testing.assert_allclose(found, best, atol=1e-4)
 
 
 def test_weights_of_classes(panel: Any) -> None:
