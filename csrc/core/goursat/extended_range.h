@@ -57,7 +57,10 @@ class InspectionUnit {
   void raise(V exponent, Inspect& inspection, V* dropped, int64_t count) {
     exponent = max(exponent_, exponent);
     const V factor = power_of_two(exponent_ - exponent);
-    for (V* seen : {&inspection.scale, &inspection.amplitude, &inspection.tail, &inspection.terms}) *seen *= factor;
+    inspection.scale *= factor;
+    inspection.amplitude *= factor;
+    inspection.tail *= factor;
+    inspection.terms *= factor;
     for (int64_t i = 0; i < count; ++i) dropped[i] *= factor;
     exponent_ = exponent;
   }

@@ -177,7 +177,8 @@ class PackedGoursat {
       const T value = sweep.forward(inspector.inspection, V(reach.largest), V(reach.cell));
       inspector.report(outcome);
       for (int lane = 0; lane < W; ++lane) outcome->value[lane] = value;
-      for (T* seen : {outcome->scale, outcome->amplitude, outcome->tail, outcome->terms})
+      T* const all[] = {outcome->scale, outcome->amplitude, outcome->tail, outcome->terms};
+      for (T* seen : all)
         for (int lane = 1; lane < W; ++lane) seen[0] = max(seen[0], seen[lane]);  // what the lanes saw is of one problem
       return 0;
     }
