@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ..options import Options
 from ..panels import Series
@@ -46,7 +47,9 @@ def choose(
     """
     bench = Bench(series, task, options, random, report)
     kinds = [kind for kind in options.kernels if kind != "truncated"]
-    best = _best_lifted(bench, kinds) if kinds else None
+    # Matrices this small gain little from threads, which are slow where other programs use the cores.
+    with threadpool_limits(limits=1, user_api="blas"):
+        best = _best_lifted(bench, kinds) if kinds else None
     table = _sorted([candidate.row() for candidate in bench.table])
     if "truncated" in options.kernels and (best is None or _is_truncated_promising(bench, best)):
         choice, of_truncated = choose_truncated(series, task, options, random, report)
