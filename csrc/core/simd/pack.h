@@ -89,10 +89,11 @@ SIGKERNEL_INLINE void transpose(Pack<T, W> (&rows)[W]) {
   }
 }
 
-// How a register's numbers are made of bits. A whole number n plus kShift has n in its last bits.
+// How a register's numbers are made of bits, unsigned, for they may wrap. A whole number n plus kShift has n in its last
+// bits.
 template <class T, int W>
 struct BitsOf {
-  using Register = typename Pack<std::conditional_t<sizeof(T) == 8, int64_t, int32_t>, W>::Register;
+  using Register = typename Pack<std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>, W>::Register;
   static constexpr int kMantissa = sizeof(T) == 8 ? 52 : 23, kBias = sizeof(T) == 8 ? 1023 : 127;
   static constexpr double kShift = 1.5 * static_cast<double>(int64_t{1} << kMantissa);
 
