@@ -1,4 +1,4 @@
-"""How many points of a path count where they are not differenced, and what each counts in the increments."""
+"""How many points of a path count, what each counts where they are not differenced, and windows of them."""
 
 import dataclasses
 from typing import Any
@@ -29,11 +29,40 @@ def points_up_to_last_change(paths: tf.Tensor) -> tf.Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
+class Windows:
+    """
+    How the compiled operations cut points out of paths while they sweep a grid, so that no windows are kept.
+
+    :param attributes: the operations' options: window, dilation, stride, centre, scale and time.
+    :param factors: what the channels of a point are multiplied by, [C]; first that of time, where there is time.
+    """
+
+    difference: bool
+    attributes: dict[str, Any]
+    factors: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
 class Paths:
-    """Paths [..., L, D], and how many of their points count, [...]; None where they are differenced."""
+    """
+    Paths [..., L, D], and how many of their points count, [...]; None where they are differenced.
+
+    With windows the paths have not been cut yet, and it is their values that are counted, differenced or not.
+    """
 
     points: tf.Tensor
     lengths: tf.Tensor | None
+    windows: Windows | None = None
+
+    @property
+    def difference(self) -> bool:
+        """Whether points are differenced."""
+        return self.lengths is None if self.windows is None else self.windows.difference
+
+    @property
+    def like_points(self) -> tf.Tensor:
+        """A tensor of the dtype of the points, as many numbers along its last axis as they have channels."""
+        return self.points if self.windows is None else self.windows.factors
 
     def at(self, indices: tf.Tensor) -> "Paths":
         """Those at some places of the first axis."""

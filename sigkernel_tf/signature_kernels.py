@@ -10,7 +10,7 @@ from . import _batches, _checks, _library, static_kernels
 from ._arguments import as_bool
 from ._extended_range import Extended, exponents_of
 from ._gradients import attributes_of
-from ._path_lengths import Lengths, Paths, both_lengths, increments_of_values, lengths_of
+from ._path_lengths import Lengths, Paths, Windows, both_lengths, increments_of_values, lengths_of
 from .goursat import (
     ErrorWeights,
     PowerSeries,
@@ -26,6 +26,8 @@ from .goursat import (
 from .static_kernels import StaticKernel
 
 _SYMMETRIC = ("symmetric_gram", "diagonal")  # pairings in which X is paired with itself
+_OPTIONS = ("solver", "tolerance", "dyadic_order", "gradient", "static_kernel", "pairing", "difference")
+_WINDOW_OPTIONS = ("window", "dilation", "stride", "centre", "scale", "time")
 
 
 def signature_kernel(
@@ -226,7 +228,7 @@ def gram_of_points(x: Paths, y: Paths | None, static_kernel: StaticKernel | None
 
 def diag_of_points(x: Paths, static_kernel: StaticKernel | None, solver: Solver) -> tf.Tensor:
     """:func:`signature_kernel_diag` in the same way."""
-    return _kernel(x.points, x.points, static_kernel, solver, "diagonal", False, both_lengths(x, x))
+    return _diag_of_points(x, static_kernel, solver)
 
 
 def extended_gram(x: Paths, y: Paths | None, static_kernel: StaticKernel | None, solver: Solver) -> Extended:
@@ -240,8 +242,7 @@ def extended_gram(x: Paths, y: Paths | None, static_kernel: StaticKernel | None,
 
 def extended_diag(x: Paths, static_kernel: StaticKernel | None, solver: Solver) -> Extended:
     """:func:`diag_of_points` in the same way."""
-    lengths = both_lengths(x, x)
-    return Extended(*_kernel(x.points, x.points, static_kernel, solver, "diagonal", False, lengths, extended=True))
+    return Extended(*_diag_of_points(x, static_kernel, solver, extended=True))
 
 
 def _gram_of_points(
@@ -249,7 +250,17 @@ def _gram_of_points(
 ) -> Any:
     pairing = "symmetric_gram" if y is None else "gram"
     y = x if y is None else y
-    return _kernel(x.points, y.points, static_kernel, solver, pairing, False, both_lengths(x, y), extended=extended)
+    lengths = both_lengths(x, y)
+    return _kernel(
+        x.points, y.points, static_kernel, solver, pairing, False, lengths, windows=x.windows, extended=extended
+    )
+
+
+def _diag_of_points(x: Paths, static_kernel: StaticKernel | None, solver: Solver, *, extended: bool = False) -> Any:
+    lengths = both_lengths(x, x)
+    return _kernel(
+        x.points, x.points, static_kernel, solver, "diagonal", False, lengths, windows=x.windows, extended=extended
+    )
 
 
 def _kernel(
@@ -261,18 +272,21 @@ def _kernel(
     return_error: bool,
     lengths: Lengths,
     *,
+    windows: Windows | None = None,
     extended: bool = False,
 ) -> Any:
     """
     The kernel of paths with leading axes, paired as ``pairing`` says; where Y counts for nothing, it is X again.
 
+    With windows, which only a static kernel with a fused form has, the paths are not cut yet; no error is returned.
+
     :return: k; with ``return_error`` k and an estimate of its error, in the same shape; with ``extended`` the mantissa
         and the exponent of k, likewise.
     """
     return_error = as_bool(return_error, "return_error")
-    difference = lengths is None
+    difference = lengths is None if windows is None else windows.difference
     attributes = solver_attributes(solver, X.dtype)
-    form = static_kernels.fused_form(static_kernel, X, difference=difference)
+    form = static_kernels.fused_form(static_kernel, X if windows is None else windows.factors, difference=difference)
     function: Callable[..., Any]
     if form is None:
         assert static_kernel is not None
@@ -284,7 +298,10 @@ def _kernel(
             function = functools.partial(_with_error, form, attributes, solver)
         if extended:
             function = functools.partial(_with_exponent, form, attributes)
-        X, Y = form.scaled_paths(X, Y, difference=difference)
+        if windows is None:
+            X, Y = form.scaled_paths(X, Y, difference=difference)
+        else:
+            function = functools.partial(_of_windows, form, attributes, windows, extended)
     sides = 1 if pairing in _SYMMETRIC else 2
     paths = (X, Y)[:sides]
     # The lengths go the same way as the paths, as [..., 1, 1].
@@ -318,6 +335,17 @@ def _with_exponent(
     operands = _operands(form, *paths)
     k, plan = _library.ops().sigkernel_tf_signature_kernel(*operands, **attributes, extended_range=True)
     return k, exponents_of(plan, k.dtype)
+
+
+def _of_windows(
+    form: static_kernels.FusedForm, attributes: dict[str, Any], windows: Windows, extended: bool, *paths: Paths
+) -> Any:
+    """The kernel of points that are cut out of paths [N, L, D]; in extended range mantissas and exponents."""
+    factors = windows.factors if form.scale is None else windows.factors * form.scale
+    k, plan = _library.ops().sigkernel_tf_window_kernel(
+        *_operands(form, *paths), factors, **attributes, **windows.attributes, extended_range=extended
+    )
+    return (k, exponents_of(plan, k.dtype)) if extended else k
 
 
 def _with_error(
@@ -394,10 +422,17 @@ def _weighing_gradient(op: tf.Operation, upstream: tf.Tensor, *_: tf.Tensor) -> 
     return _gradient_by_plan(op, upstream, extended_range=False)
 
 
-def _gradient_by_plan(op: tf.Operation, upstream: tf.Tensor, *, extended_range: bool) -> list[tf.Tensor | None]:
-    attributes = attributes_of(
-        op, "solver", "tolerance", "dyadic_order", "gradient", "static_kernel", "pairing", "difference"
+@tf.RegisterGradient("SigkernelTfWindowKernel")
+def _window_gradient(op: tf.Operation, upstream: tf.Tensor, *_: tf.Tensor) -> list[tf.Tensor | None]:
+    attributes = attributes_of(op, *_OPTIONS, "extended_range", *_WINDOW_OPTIONS)
+    dX, dY, d_variance, d_factors = _library.ops().sigkernel_tf_window_kernel_grad(
+        *op.inputs[:5], op.outputs[1], upstream, op.inputs[5], **attributes
     )
+    return [dX, None if attributes["pairing"] in _SYMMETRIC else dY, d_variance, None, None, d_factors]
+
+
+def _gradient_by_plan(op: tf.Operation, upstream: tf.Tensor, *, extended_range: bool) -> list[tf.Tensor | None]:
+    attributes = attributes_of(op, *_OPTIONS)
     dX, dY, d_variance = _library.ops().sigkernel_tf_signature_kernel_grad(
         *op.inputs, op.outputs[1], upstream, **attributes, extended_range=extended_range
     )

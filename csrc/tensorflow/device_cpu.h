@@ -53,7 +53,7 @@ class Cpu {
   }
 
   // The core's functions of the same names. `variance`: where the RBF static kernel's variance is on the device; it
-  // takes the place of problem.variance.
+  // takes the place of problem.variance. The GPU knows no windows and returns no `d_factors`.
 
   template <class T>
   void signature_kernel(KernelProblem<T> problem, const T* variance, T* k, Plan* plan,
@@ -71,9 +71,9 @@ class Cpu {
 
   template <class T>
   void signature_kernel_backward(KernelProblem<T> problem, const T* variance, const Plan* plan, const T* upstream,
-                                 T* dX, T* dY, T* d_variance) const {
+                                 T* dX, T* dY, T* d_variance, T* d_factors = nullptr) const {
     problem.variance = *variance;
-    sigkernel::signature_kernel_backward<T>(problem, parallel_for_, plan, upstream, dX, dY, d_variance);
+    sigkernel::signature_kernel_backward<T>(problem, parallel_for_, plan, upstream, dX, dY, d_variance, d_factors);
   }
 
   template <class T>

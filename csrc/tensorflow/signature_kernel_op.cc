@@ -1,15 +1,15 @@
 // The signature kernel of paths, its gradient and its directional derivative: inputs, attributes, shapes and kernels.
 // What they compute is documented in Python.
 
-#include <algorithm>
 #include <cmath>
 #include <string>
-#include <vector>
 
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/kernel_errors.h"
 #include "tensorflow/path_inputs.h"
 #include "tensorflow/solver.h"
+#include "tensorflow/window_inputs.h"
 
 namespace sigkernel {
 namespace {
@@ -60,6 +60,7 @@ absl::Status KernelGradientShape(InferenceContext* c) {
   c->set_output(0, c->input(0));
   c->set_output(1, IsSymmetric(pairing) ? c->MakeShape({0, 0, 0}) : c->input(1));
   c->set_output(2, c->Scalar());
+  if (c->num_outputs() > 3) c->set_output(3, c->input(c->num_inputs() - 1));  // of the windows' factors
   return absl::OkStatus();
 }
 
@@ -118,6 +119,41 @@ REGISTER_OP("SigkernelTfSignatureKernelGrad")
     .Attr("difference: bool")
     .SetShapeFn(KernelGradientShape);
 
+// The same of points that are windows of the paths' values. `x_lengths` and `y_lengths` always say how many values of
+// each path count, and `factors` are those of Windows in goursat.h.
+
+REGISTER_OP("SigkernelTfWindowKernel")
+    .Input("x: T")
+    .Input("y: T")
+    .Input("variance: T")
+    .Input("x_lengths: int32")
+    .Input("y_lengths: int32")
+    .Input("factors: T")
+    .Output("k: T")
+    .Output("plan: int32")
+    .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
+    .Attr(SIGKERNEL_PAIRING)
+    .Attr(SIGKERNEL_EXTENDED_RANGE)
+    .SIGKERNEL_WINDOW_ATTRS.SetShapeFn(KernelShape);
+
+REGISTER_OP("SigkernelTfWindowKernelGrad")
+    .Input("x: T")
+    .Input("y: T")
+    .Input("variance: T")
+    .Input("x_lengths: int32")
+    .Input("y_lengths: int32")
+    .Input("plan: int32")
+    .Input("upstream: T")
+    .Input("factors: T")
+    .Output("dx: T")
+    .Output("dy: T")
+    .Output("d_variance: T")
+    .Output("d_factors: T")
+    .SIGKERNEL_SOLVER_ATTRS.Attr(SIGKERNEL_STATIC_KERNEL)
+    .Attr(SIGKERNEL_PAIRING)
+    .Attr(SIGKERNEL_EXTENDED_RANGE)
+    .SIGKERNEL_WINDOW_ATTRS.SetShapeFn(KernelGradientShape);
+
 REGISTER_OP("SigkernelTfDirectionalDerivative")
     .Input("x: T")
     .Input("y: T")
@@ -137,6 +173,7 @@ absl::Status ReadAttributes(OpKernelConstruction* context, KernelProblem<T>* pro
   if (context->HasAttr("extended_range")) {
     TF_RETURN_IF_ERROR(context->GetAttr("extended_range", &problem->solver.extended_range));
   }
+  if (context->HasAttr("window")) TF_RETURN_IF_ERROR(ReadWindows(context, &problem->windows));
   if (context->HasAttr("is_scaled")) TF_RETURN_IF_ERROR(context->GetAttr("is_scaled", &problem->is_scaled));
   if (context->HasAttr("difference")) TF_RETURN_IF_ERROR(context->GetAttr("difference", &problem->difference));
   problem->static_kernel = static_kernel == "linear"     ? StaticKernel::kLinear
@@ -160,95 +197,6 @@ Paths<T> AsPaths(const Tensor& tensor) {
 template <class T>
 const T* Variance(OpKernelContext* context) {
   return context->input(2).flat<T>().data();
-}
-
-// The largest |<dx_i, dy_j>| of X_a and Y_b, or |<x_i, y_j>| where nothing is differenced.
-template <class T>
-T LargestProduct(const KernelProblem<T>& problem, int64_t a, int64_t b) {
-  const Paths<T>&X = problem.X, &Y = problem.Y;
-  const int64_t D = X.channels;
-  const T* x = X.values + a * X.length * D;
-  const T* y = Y.values + b * Y.length * D;
-  T largest = 0;
-  const auto vector = [&](const T* path, int64_t i, int64_t d) {
-    return problem.difference ? path[(i + 1) * D + d] - path[i * D + d] : path[i * D + d];
-  };
-  for (int64_t i = 0; i < problem.rows(); ++i)
-    for (int64_t j = 0; j < problem.columns(); ++j) {
-      T p = 0;
-      for (int64_t d = 0; d < D; ++d) p += vector(x, i, d) * vector(y, j, d);
-      largest = std::max(largest, std::abs(p));
-    }
-  return largest;
-}
-
-const char* NameOf(StaticKernel kernel) {
-  switch (kernel) {
-    case StaticKernel::kLinear: return "a linear";
-    case StaticKernel::kRbf: return "an RBF";
-    case StaticKernel::kMatern12: return "a Matern 1/2";
-    case StaticKernel::kMatern32: return "a Matern 3/2";
-    default: return "a Matern 5/2";
-  }
-}
-
-// A pair by its paths' names and, where their values can be read, by what makes its kernel large.
-template <class Device, class T>
-std::string DescribePair(const KernelProblem<T>& problem, const T* variance, int64_t pair) {
-  const int64_t a = problem.is_gram() ? pair / problem.Y.count : pair;
-  const int64_t b = problem.is_gram() ? pair % problem.Y.count : pair;
-  const std::string names = strings::StrCat("X[", a, "] and ", problem.is_symmetric() ? "X" : "Y", "[", b, "]");
-  if constexpr (!Device::kIsHost) return names;
-  if (problem.static_kernel != StaticKernel::kLinear) {
-    return strings::StrCat(names, ", under ", NameOf(problem.static_kernel), " static kernel of variance ", *variance, ",");
-  }
-  return strings::StrCat(names, ", whose ", problem.difference ? "increments" : "points", " have inner products up to ",
-                         LargestProduct(problem, a, b), ",");
-}
-
-// What holds of every kernel and costs nothing to look at: k(x, x) >= 1, for the empty word counts as 1, and
-// |k(x, y)|² <= k(x, x) k(y, y). Looks for the first value beyond one of the two by more than `slack`, relative to the
-// bound. Returns its pair, or -1. k: of a symmetric pairing; its value at that pair and `bound` say what is wrong. In
-// extended range both are divided by the pair's power of two.
-template <class T>
-int64_t FirstBeyondBounds(const KernelProblem<T>& problem, const T* k, const Plan* plans, double slack, double* bound) {
-  const int64_t count = problem.X.count, stride = problem.is_gram() ? count + 1 : 1;
-  std::vector<double> norms(count);
-  for (int64_t a = 0; a < count; ++a) {
-    *bound = 1;
-    if (k[a * stride] < 1 - slack) return a * stride;
-    norms[a] = std::sqrt(std::max<double>(k[a * stride], 1));
-  }
-  if (!problem.is_gram()) return -1;
-  const double factor = std::sqrt(1 + slack);  // the bound's square may be larger than any number
-  for (int64_t a = 0; a < count; ++a)
-    for (int64_t b = 0; b < a; ++b) {
-      const int of_norms = (exponent_of(plans[a * stride]) + exponent_of(plans[b * stride])) / 2;
-      *bound = std::ldexp(norms[a] * norms[b], of_norms - exponent_of(plans[b * count + a]));
-      if (std::abs(k[b * count + a]) > factor * *bound) return b * count + a;
-    }
-  return -1;
-}
-
-// An error where a sweep on the CPU has visibly lost its digits. Small deviations pass.
-template <class Device, class T>
-absl::Status CheckBounds(const KernelProblem<T>& problem, const T* variance, const T* k, const Plan* plans) {
-  if constexpr (!Device::kIsHost) return absl::OkStatus();
-  const bool is_linear = problem.static_kernel == StaticKernel::kLinear;
-  if (!problem.is_symmetric() || !problem.solver.power_series || !is_linear) return absl::OkStatus();
-  double bound = 0;
-  const int64_t pair = FirstBeyondBounds(problem, k, plans, std::max(1e-3, 100 * problem.solver.tolerance), &bound);
-  if (pair < 0) return absl::OkStatus();
-  const int exponent = exponent_of(plans[pair]);
-  const std::string power = exponent == 0 ? "" : strings::StrCat(" * 2^", exponent);
-  const bool is_norm = !problem.is_gram() || pair % (problem.X.count + 1) == 0;
-  const std::string fact = is_norm ? "k(x, x) is at least 1"
-                                   : strings::StrCat("|k(x, y)| is at most sqrt(k(x, x) k(y, y)) = ", bound, power);
-  return errors::InvalidArgument(
-      "the signature kernel of ", DescribePair<Device>(problem, variance, pair), " came out as ", k[pair], power,
-      ", but ", fact,
-      ". It has lost its digits to cancellation, as on paths that go back on themselves. Make the steps smaller: divide "
-      "the paths by a constant or raise the lengthscales", sizeof(T) == 4 ? ". Or take float64." : ".");
 }
 
 // What the ops share.
@@ -287,7 +235,8 @@ class KernelOp : public DeviceOp<Device, KernelProblem<T>> {
     }
     problem->X = AsPaths<T>(x);
     problem->Y = AsPaths<T>(y);
-    if (problem->difference) return absl::OkStatus();
+    if (problem->windows.are_cut()) TF_RETURN_IF_ERROR(ReadFactors(context, *problem, &problem->windows));
+    if (problem->difference && !problem->windows.are_cut()) return absl::OkStatus();
     TF_RETURN_IF_ERROR(ReadLengths(context->input(3), "x_lengths", &problem->X));
     return ReadLengths(context->input(4), "y_lengths", &problem->Y);
   }
@@ -380,9 +329,20 @@ class SignatureKernelGradOp final : public KernelOp<Device, T> {
     TF_RETURN_IF_ERROR(context->allocate_output(0, context->input(0).shape(), &dx));
     TF_RETURN_IF_ERROR(context->allocate_output(1, dy_shape, &dy));
     TF_RETURN_IF_ERROR(context->allocate_output(2, {}, &d_variance));
-    device.signature_kernel_backward(problem, Variance<T>(context), plan.flat<Plan>().data(), upstream.flat<T>().data(),
-                                     dx->flat<T>().data(), dy->flat<T>().data(), d_variance->flat<T>().data());
-    return absl::OkStatus();
+    const auto run = [&](auto*... d_factors) {
+      device.signature_kernel_backward(problem, Variance<T>(context), plan.flat<Plan>().data(),
+                                       upstream.flat<T>().data(), dx->flat<T>().data(), dy->flat<T>().data(),
+                                       d_variance->flat<T>().data(), d_factors...);
+      return absl::OkStatus();
+    };
+    if constexpr (Device::kIsHost) {
+      if (problem.windows.are_cut()) {
+        Tensor* d_factors = nullptr;
+        TF_RETURN_IF_ERROR(context->allocate_output(3, context->input(7).shape(), &d_factors));
+        return run(d_factors->flat<T>().data());
+      }
+    }
+    return run();
   }
 };
 
@@ -413,6 +373,8 @@ class DirectionalDerivativeOp final : public KernelOp<Device, T> {
 SIGKERNEL_REGISTER("SigkernelTfSignatureKernel", SignatureKernelOp)
 SIGKERNEL_REGISTER_CPU_ONLY("SigkernelTfSignatureKernelWeights", SignatureKernelWeightsOp)
 SIGKERNEL_REGISTER("SigkernelTfSignatureKernelGrad", SignatureKernelGradOp)
+SIGKERNEL_REGISTER_ON(Cpu, "SigkernelTfWindowKernel", SignatureKernelOp)
+SIGKERNEL_REGISTER_ON(Cpu, "SigkernelTfWindowKernelGrad", SignatureKernelGradOp)
 SIGKERNEL_REGISTER("SigkernelTfDirectionalDerivative", DirectionalDerivativeOp)
 
 }  // namespace

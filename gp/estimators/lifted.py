@@ -104,13 +104,9 @@ class LiftedKernel:
             scale=self.scale,
             time=None if self.time_scale is None else "relative",
         )
-        x = tf.constant(paths)
-        windows, counts = lifting.windows(x)
-        points = tf.reshape(windows, [*windows.shape[:2], -1]).numpy()
-        points /= np.tile(np.broadcast_to(self.lengthscales, paths.shape[2:]), self.window)
-        if self.time_scale is not None:
-            times = self.time_scale * lifting.times(x, counts).numpy()[..., None]
-            points = np.concatenate([times, points], axis=2)
+        points, counts = lifting.points(tf.constant(paths))
+        lengthscales = tf.constant(np.broadcast_to(self.lengthscales, paths.shape[2:]), points.dtype)
+        points = (points * lifting.factors(lengthscales, self.time_scale)).numpy()
         return points[np.arange(points.shape[1]) < counts.numpy()[:, None]]
 
     def to_dict(self) -> dict[str, Any]:

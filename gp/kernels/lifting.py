@@ -1,14 +1,14 @@
 """How a path becomes the points that the static kernel sees: windows of its values, and time beside them."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
 from sigkernel_tf._arguments import as_int
 from sigkernel_tf._batches import sizes
-from sigkernel_tf._path_lengths import points_up_to_last_change
+from sigkernel_tf._path_lengths import Windows, points_up_to_last_change
 
 Time = Literal["relative", "absolute"]
 
@@ -71,33 +71,57 @@ class Lifting:
         """The number of channels of the points, of paths of so many channels."""
         return self.window * num_channels + (self.time is not None)
 
-    def windows(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """
-        The windows that are kept of each path, and how many they are.
+    @property
+    def moves_with_values(self) -> bool:
+        """Whether points move as far as all values of a channel do, so that it can be moved before points are cut."""
+        return not (self.centre or self.scale)
 
-        Beyond the end of a path its last window is repeated. Windows are centred and scaled, and divided by √window.
+    def factors(self, lengthscales: tf.Tensor, time_scale: Any) -> tf.Tensor:
+        """What the channels of a point are multiplied by, [C], with lengthscales [D]; first that of time."""
+        factors = tf.tile(1.0 / (lengthscales * np.sqrt(self.window)), [self.window])
+        if self.time is None:
+            return factors
+        return tf.concat([tf.reshape(tf.cast(time_scale, factors.dtype), [1]), factors], axis=0)
+
+    def compiled(self, factors: tf.Tensor) -> Windows:
+        """These options as the compiled operations take them."""
+        attributes = {"window": self.window, "dilation": self.dilation, "stride": self.stride}
+        flags = {"centre": bool(self.centre), "scale": bool(self.scale), "time": self.time or "none"}
+        return Windows(bool(self.difference), attributes | flags, factors)
+
+    def points(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """
+        The points of each path, and how many they are: as the compiled operations cut them, for what these do not know.
+
+        Points are windows, with time in front, before channels are multiplied by anything. Beyond the end of a path its
+        last window is repeated.
 
         :param x: paths [..., L, D], which end with their last change.
-        :return: [..., T, window, D]; and [...], int32, at least 1.
+        :return: [..., T, C]; and [...], int32, at least 1.
         """
         lengths = points_up_to_last_change(x)
         counts = self._num_kept(lengths)
+        windows = self._windows(x, lengths, counts)
+        *leading, window, num_channels = sizes(windows)
+        points = tf.reshape(windows, [*leading, window * num_channels])
+        if self.time is not None:
+            points = tf.concat([self._times(x, counts)[..., None], points], axis=-1)
+        return points, counts
+
+    def _windows(self, x: tf.Tensor, lengths: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+        """The windows that are kept of each path, centred and scaled: [..., T, window, D]."""
         if not self.has_windows:
-            return x[..., None, :], counts
+            return x[..., None, :]
         *leading, length, num_channels = sizes(x)
         first = self.stride * self._numbers(x, counts)  # [..., T], the place where each window starts
         places = tf.minimum(first[..., None] + self.dilation * tf.range(self.window), length - 1)
         flat = tf.reshape(places, [*leading, sizes(places)[-2] * self.window])
         values = tf.gather(x, flat, axis=-2, batch_dims=len(leading))
         windows = tf.reshape(values, [*leading, sizes(places)[-2], self.window, num_channels])
-        return self._centred_and_scaled(windows, x, lengths) / np.sqrt(self.window), counts
+        return self._centred_and_scaled(windows, x, lengths)
 
-    def times(self, x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-        """
-        The time of each window of the paths, for a time scale of 1: [..., T].
-
-        :param counts: as :meth:`windows` returns them.
-        """
+    def _times(self, x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+        """The time of each window of the paths, for a time scale of 1: [..., T]."""
         numbers = tf.cast(self._numbers(x, counts), x.dtype)
         if self.time == "absolute":
             return numbers * self.stride

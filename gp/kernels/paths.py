@@ -297,12 +297,16 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
 
     def _scaled(self, *paths: tf.Tensor) -> list[tf.Tensor]:
         """Several sets of paths [..., L, D], moved towards 0 as far as the kernel does not see it, and scaled."""
+        return [self._scaled_vectors(each) for each in self._moved(*paths)]
+
+    def _moved(self, *paths: tf.Tensor) -> list[tf.Tensor]:
+        """Several sets of paths [..., L, D], moved towards 0 as far as a kernel of increments does not see."""
         if self.is_linear:
-            paths = tuple(each - offset_of_each(each) for each in paths)
-        elif is_stationary(self.static_kernel):
+            return [each - offset_of_each(each) for each in paths]
+        if is_stationary(self.static_kernel):
             offset = common_offset(*paths)
-            paths = tuple(each - offset for each in paths)
-        return [self._scaled_vectors(each) for each in paths]
+            return [each - offset for each in paths]
+        return list(paths)
 
     def _scaled_vectors(self, vectors: tf.Tensor) -> tf.Tensor:
         """Vectors [..., D] over the lengthscales, times the square root of a linear static kernel's variance."""

@@ -7,20 +7,18 @@ import tensorflow as tf
 from check_shapes import check_shapes
 from gpflow.base import Parameter, TensorData, TensorType
 
-from sigkernel_tf._batches import sizes
 from sigkernel_tf._extended_range import Extended, power_of_two
-from sigkernel_tf._path_lengths import Paths
+from sigkernel_tf._path_lengths import Paths, points_up_to_last_change
 from sigkernel_tf._words import num_words_up_to
 from sigkernel_tf.goursat import PowerSeries, Solver, solver_attributes
 from sigkernel_tf.signatures import signature
-from sigkernel_tf.static_kernels import common_offset, offset_of_each
 
 from .._checks import described, positive_parameter
 from . import tiles
 from .levels import level_variances_parameter, levels_of_words
 from .lifting import Lifting, Time
 from .paths import PathKernel
-from .points import PointKernel, is_stationary
+from .points import PointKernel
 
 
 class SignatureKernel(PathKernel):
@@ -54,7 +52,8 @@ class SignatureKernel(PathKernel):
     ``stride``-th is kept; a path that is shorter than a window has one, filled up with its last value. With ``centre``
     the mean of each channel is subtracted in each window, and with ``scale`` each channel is divided by its deviation
     in the window plus a tenth of its deviation in the whole path, and is 0 where both are 0. Then all is divided by
-    √window, and by the lengthscales, of which there is one for each channel of the data.
+    √window, and by the lengthscales, of which there is one for each channel of the data. On the CPU, under the static
+    kernels that are compiled, the sweep cuts the windows of one path at a time; elsewhere those of all are formed.
 
     **Time** can stand beside the channels, as one more channel in front of a window's: ``time_scale`` times the number
     of the window, over the number of the last one (``time="relative"``, from 0 to ``time_scale``), or per time step of
@@ -288,26 +287,15 @@ class SignatureKernel(PathKernel):
         """The scaled points of several sets of paths [..., L, D], for the static kernel to see."""
         if self.lifting is None:  # they have been scaled
             return [Paths(x, None) for x in paths]
-        cut = [self.lifting.windows(x) for x in paths]
-        windows = [of_one for of_one, _ in cut]
-        if is_stationary(self.static_kernel):
-            offset = common_offset(*windows)
-            windows = [of_one - offset for of_one in windows]
-        return [
-            Paths(self._point_channels(self.lifting, of_one, x, counts), None if self.lifting.difference else counts)
-            for x, of_one, (_, counts) in zip(paths, windows, cut, strict=True)
-        ]
-
-    def _point_channels(self, lifting: Lifting, windows: tf.Tensor, x: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-        """Windows [..., T, window, D] of paths x over the lengthscales, with time: [..., T, window * D (+ 1)]."""
-        *leading, window, num_channels = sizes(windows)
-        points = tf.reshape(windows, [*leading, window * num_channels])
-        if self.is_linear and lifting.difference:
-            points -= offset_of_each(points)
-        points /= self.lengthscales if self.lengthscales.shape.rank == 0 else tf.tile(self.lengthscales, [window])
-        if self.time_scale is not None:
-            points = tf.concat([self.time_scale * lifting.times(x, counts)[..., None], points], axis=-1)
-        return self._of_linear(points)
+        lifting = self.lifting
+        if lifting.moves_with_values and (lifting.difference or not self.is_linear):
+            paths = tuple(self._moved(*paths))
+        lengthscales = tf.broadcast_to(self.lengthscales, [self.num_channels_seen])
+        windows = lifting.compiled(self._of_linear(lifting.factors(lengthscales, self.time_scale)))
+        if lifting.window > 1 and tiles.cuts_windows(self._kernel_of_points, windows):
+            return [Paths(x, points_up_to_last_change(x), windows) for x in paths]
+        cut = [lifting.points(x) for x in paths]
+        return [Paths(points * windows.factors, None if lifting.difference else counts) for points, counts in cut]
 
     def _basis(self, S: tf.Tensor, squared_norm: Extended | None = None) -> tf.Tensor:
         """The features of plain signatures [..., M]."""

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from sigkernel_tf import _library
 from sigkernel_tf._batches import merged, on_merged, upper_pairs
 from sigkernel_tf._extended_range import Extended
-from sigkernel_tf._path_lengths import Paths
+from sigkernel_tf._path_lengths import Paths, Windows
 from sigkernel_tf.goursat import Solver, solve_goursat
 from sigkernel_tf.signature_kernels import diag_of_points, extended_diag, extended_gram, gram_of_points
 from sigkernel_tf.static_kernels import StaticKernel, fused_form, increments, values
@@ -94,7 +95,16 @@ def diagonal_in_extended_range(kernel: PointKernel | None, x: Paths, solver: Sol
 
 
 def _is_compiled(function: StaticKernel, x: Paths) -> bool:
-    return fused_form(function, x.points, difference=x.lengths is None) is not None
+    return fused_form(function, x.like_points, difference=x.difference) is not None
+
+
+def cuts_windows(kernel: PointKernel | None, windows: Windows) -> bool:
+    """Whether the compiled operations cut windows themselves, under this static kernel of the points."""
+    if _library.sees_gpu():  # which has no such operation
+        return False
+    if kernel is None:
+        return True
+    return fused_form(gram_function(kernel), windows.factors, difference=windows.difference) is not None
 
 
 def _gram(of_tiles: Callable, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

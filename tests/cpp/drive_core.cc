@@ -70,8 +70,11 @@ std::vector<int32_t> lengths_of(const Paths<T>& paths) {
 
 template <class T>
 void drive_kernel(Pairing pairing, StaticKernel static_kernel, const Solver& solver, int64_t count, int64_t other,
-                  int64_t rows, int64_t columns, int64_t channels, bool difference = true) {
+                  int64_t rows, int64_t columns, int64_t channels, bool difference = true, Windows<T> windows = {}) {
   KernelProblem<T> problem;
+  const std::vector<T> factors(windows.channels(channels), T(0.8));
+  windows.factors = factors.data();
+  problem.windows = windows;
   problem.difference = difference;
   problem.static_kernel = static_kernel;
   problem.variance = T(1.5);
@@ -97,18 +100,22 @@ void drive_kernel(Pairing pairing, StaticKernel static_kernel, const Solver& sol
   expect_finite(of_increments, "the increments' weight");
   expect_finite(reversed, "the reversed k");
   T d_variance;
-  signature_kernel_backward<T>(problem, three_threads, plan.data(), upstream.data(), dX.data(), dY.data(), &d_variance);
+  std::vector<T> d_factors(factors.size());
+  signature_kernel_backward<T>(problem, three_threads, plan.data(), upstream.data(), dX.data(), dY.data(), &d_variance,
+                               d_factors.data());
+  expect_finite(d_factors, "the factors' gradient");
   expect_finite(std::vector<T>{d_variance}, "the variance's gradient");
   expect_finite(dX, "dX");
   if (!problem.is_symmetric()) expect_finite(dY, "dY");
-  if (pairing == Pairing::kPairs && difference) {
+  if (pairing == Pairing::kPairs && difference && !windows.are_cut()) {
     std::vector<T> tangent(problem.pairs());
     signature_kernel_directional<T>(problem, X.values.data(), three_threads, k.data(), tangent.data(), plan.data());
     expect_finite(tangent, "tangent");
   }
   problem.solver.extended_range = true;
   signature_kernel<T>(problem, three_threads, k.data(), plan.data());
-  signature_kernel_backward<T>(problem, three_threads, plan.data(), upstream.data(), dX.data(), dY.data(), &d_variance);
+  signature_kernel_backward<T>(problem, three_threads, plan.data(), upstream.data(), dX.data(), dY.data(), &d_variance,
+                               d_factors.data());
   expect_finite(k, "k in extended range");
   expect_finite(dX, "dX in extended range");
 }
@@ -252,6 +259,18 @@ void drive_all() {
   for (const Solver& solver : {series, coarse})
     for (const StaticKernel kernel : {StaticKernel::kLinear, StaticKernel::kRbf})
       drive_kernel<T>(Pairing::kPairs, kernel, solver, 2, 0, 1025, 400, 2);
+  const Windows<T> plain{3, 2, 1}, strided{4, 1, 3, true, false, WindowTime::kRelative},
+      scaled{2, 3, 2, false, true, WindowTime::kAbsolute}, both{5, 2, 1, true, true};
+  for (const Windows<T>& windows : {plain, strided, scaled, both})
+    for (const StaticKernel kernel : {StaticKernel::kLinear, StaticKernel::kRbf})
+      for (const bool difference : {false, true}) {
+        for (const int64_t length : {1, 2, 33}) {
+          drive_kernel<T>(Pairing::kPairs, kernel, series, 18, 0, 20, length, 2, difference, windows);
+          drive_kernel<T>(Pairing::kGram, kernel, series, 35, 2, length, 20, 1, difference, windows);
+        }
+        drive_kernel<T>(Pairing::kSymmetricGram, kernel, series, 19, 0, 20, 20, 2, difference, windows);
+        drive_kernel<T>(Pairing::kDiagonal, kernel, series, 3, 0, 20, 20, 3, difference, windows);
+      }
 }
 
 }  // namespace

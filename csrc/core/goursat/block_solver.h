@@ -9,6 +9,7 @@
 #include "core/goursat/goursat.h"
 #include "core/goursat/loops.h"
 #include "core/goursat/plan.h"
+#include "core/goursat/windows.h"
 #include "core/memory.h"
 
 namespace sigkernel {
@@ -28,36 +29,38 @@ struct LaneRange {
 // How a block holds the paths of a problem: their increments side by side, or, for a static kernel that is not linear,
 // their points; [segments or length][channels][lanes]. Where points are not differenced, they have weights, 1 over the
 // length of their path and 0 beyond its end: the linear static kernel's points are multiplied by them, those of others
-// are followed by them, [length][lanes].
+// are followed by them, [length][lanes]. Where points are windows, those of one path at a time are cut into what follows.
 template <class T>
 class Packing {
  public:
   Packing(const KernelProblem<T>& problem, int lanes)
       : static_kernel_(problem.static_kernel), difference_(problem.difference), is_scaled_(problem.is_scaled),
-        variance_(problem.variance), lanes_(lanes) {}
+        variance_(problem.variance), windows_(problem.windows), lanes_(lanes) {}
 
   int64_t size(const Paths<T>& paths) const {
-    return (elements(paths) + (has_weights() ? paths.length : 0)) * lanes_;
+    const int64_t cut = windows_.are_cut() ? length_of(paths) * channels_of(paths) : 0;
+    return place_for_cut(paths) + parts_of(cut, lanes_) * lanes_;
   }
   int64_t rounding_size(const Paths<T>& paths) const { return knows_rounding() ? 2 * paths.segments() * lanes_ : 0; }
 
   void pack(const Paths<T>& paths, const LaneRange& range, T* packed) const {
-    const int64_t size = elements(paths), channels = paths.channels;
+    const int64_t size = elements(paths), channels = channels_of(paths);
+    const T* path = nullptr;
     for (int lane = 0; lane < lanes_; ++lane) {
-      const T* path = paths.values + range[lane] * paths.length * channels;
+      if (lane == 0 || range[lane] != range[lane - 1]) path = points_of(paths, range[lane], packed);
       T* to = packed + lane;
       if (holds_points()) {
         for (int64_t e = 0; e < size; ++e) to[e * lanes_] = path[e];
       } else if (difference_) {
         for (int64_t e = 0; e < size; ++e) to[e * lanes_] = path[e + channels] - path[e];
       } else {
-        const Weights weights(paths, range[lane]);
+        const Weights weights = weights_of(paths, range[lane]);
         const int64_t inside = weights.length * channels;
         for (int64_t e = 0; e < size; ++e) to[e * lanes_] = e < inside ? path[e] * weights.weight : T(0);
       }
       if (!has_weights()) continue;
-      const Weights weights(paths, range[lane]);
-      for (int64_t i = 0; i < paths.length; ++i) to[(size + i) * lanes_] = i < weights.length ? weights.weight : T(0);
+      const Weights weights = weights_of(paths, range[lane]);
+      for (int64_t i = 0; i < length_of(paths); ++i) to[(size + i) * lanes_] = i < weights.length ? weights.weight : T(0);
     }
   }
 
@@ -76,23 +79,31 @@ class Packing {
   // One path in every lane.
   void repeat(const Paths<T>& paths, int64_t index, T* packed) const { pack(paths, {index, 1, lanes_}, packed); }
 
-  // Accumulates one lane of a gradient into the points of a path, of all of them. A point's is the difference of its two
-  // segments'.
-  void add_gradient(const Paths<T>& paths, const T* packed, int lane, int64_t index, T* all_points) const {
-    const int64_t size = elements(paths), channels = paths.channels;
-    const T* from = packed + lane;
-    T* points = all_points + index * paths.length * channels;
+  // Accumulates some lanes of a gradient, all of one path, into the points of a path, of all of them, and into the windows'
+  // factors. A point's is the difference of its two segments'. packed: as pack leaves it, its place for windows is
+  // overwritten.
+  void add_gradient(const Paths<T>& paths, T* packed, const LaneRange& lanes, int64_t index, T* all_points,
+                    T* factors) const {
+    const int64_t size = elements(paths), channels = channels_of(paths);
+    T* path = all_points + index * paths.length * paths.channels;
+    T* points = windows_.are_cut() ? packed + place_for_cut(paths) : path;
+    if (windows_.are_cut()) std::fill_n(points, length_of(paths) * channels, T(0));
     for (int64_t e = 0; e < size; ++e) {
+      T from = 0;
+      for (int n = 0; n < lanes.used; ++n) from += packed[e * lanes_ + lanes.first + n];
       if (holds_points()) {
-        points[e] += from[e * lanes_];
+        points[e] += from;
       } else if (difference_) {
-        points[e] -= from[e * lanes_];
-        points[e + channels] += from[e * lanes_];
+        points[e] -= from;
+        points[e + channels] += from;
       } else {
-        const Weights weights(paths, index);
-        if (e < weights.length * channels) points[e] += from[e * lanes_] * weights.weight;
+        const Weights weights = weights_of(paths, index);
+        if (e < weights.length * channels) points[e] += from * weights.weight;
       }
     }
+    if (!windows_.are_cut()) return;
+    WindowCut<T>(windows_).cut_backward(values_of(paths, index), paths.length, paths.channels, paths.lengths[index],
+                                        points, path, factors);
   }
 
   // x_rounding, y_rounding: null, or as pack_rounding leaves them.
@@ -100,9 +111,9 @@ class Packing {
                  const T* y_rounding) const {
     Block<T> block;
     block.kind = kind();
-    block.rows = difference_ ? X.segments() : X.length;
-    block.columns = difference_ ? Y.segments() : Y.length;
-    block.channels = X.channels;
+    block.rows = length_of(X) - (difference_ ? 1 : 0);
+    block.columns = length_of(Y) - (difference_ ? 1 : 0);
+    block.channels = channels_of(X);
     block.x = x;
     block.y = y;
     block.variance = variance_;
@@ -116,7 +127,7 @@ class Packing {
  private:
   bool holds_points() const { return static_kernel_ != StaticKernel::kLinear; }
   bool has_weights() const { return holds_points() && !difference_; }
-  bool knows_rounding() const { return !holds_points() && difference_; }
+  bool knows_rounding() const { return !holds_points() && difference_ && !windows_.are_cut(); }
 
   IncrementsKind kind() const {
     switch (static_kernel_) {
@@ -129,16 +140,40 @@ class Packing {
   }
 
   int64_t elements(const Paths<T>& paths) const {
-    return (holds_points() || !difference_ ? paths.length : paths.segments()) * paths.channels;
+    return (length_of(paths) - (holds_points() || !difference_ ? 0 : 1)) * channels_of(paths);
+  }
+
+  // Of the points.
+  int64_t length_of(const Paths<T>& paths) const { return windows_.points(paths.length); }
+  int64_t channels_of(const Paths<T>& paths) const { return windows_.channels(paths.channels); }
+
+  static const T* values_of(const Paths<T>& paths, int64_t index) {
+    return paths.values + index * paths.length * paths.channels;
+  }
+
+  // Where windows are cut into, behind all that a block reads.
+  int64_t place_for_cut(const Paths<T>& paths) const {
+    return (elements(paths) + (has_weights() ? length_of(paths) : 0)) * lanes_;
+  }
+
+  // The points of one path. Windows stay until the next ones are cut.
+  const T* points_of(const Paths<T>& paths, int64_t index, T* packed) const {
+    const T* path = values_of(paths, index);
+    if (!windows_.are_cut()) return path;
+    T* cut = packed + place_for_cut(paths);
+    WindowCut<T>(windows_).cut(path, paths.length, paths.channels, paths.lengths[index], cut);
+    return cut;
   }
 
   // Of points that are not differenced: those before `length`; all others have none.
   struct Weights {
-    Weights(const Paths<T>& paths, int64_t index)
-        : length(paths.lengths[index]), weight(T(1) / static_cast<T>(length)) {}
-    const int64_t length;
-    const T weight;
+    int64_t length;
+    T weight;
   };
+  Weights weights_of(const Paths<T>& paths, int64_t index) const {
+    const int64_t length = windows_.points(paths.lengths[index]);
+    return {length, T(1) / static_cast<T>(length)};
+  }
 
   // A path's share in the rounding of its products p = <dx, dy> with another: what a segment is off by for each unit of
   // |dy|. `point` is its first; *step is overwritten by |dx|. Each coordinate of dx is rounded once when it is formed,
@@ -160,6 +195,7 @@ class Packing {
   const StaticKernel static_kernel_;
   const bool difference_, is_scaled_;
   const T variance_;
+  const Windows<T> windows_;
   const int lanes_;
 };
 

@@ -23,6 +23,12 @@ int64_t cost_of(const Solver& solver, int64_t rows, int64_t columns) {
   return 1000 + cell * rows * columns;
 }
 
+// How many factors the windows of a problem have.
+template <class T>
+int64_t num_factors(const KernelProblem<T>& problem) {
+  return problem.windows.are_cut() ? problem.windows.channels(problem.X.channels) : 0;
+}
+
 // Writes a lane's weights to a pair's place.
 template <class T>
 void write_weights(const LaneWeights<T>& from, int lane, const ErrorWeights<T>& to, int64_t place) {
@@ -44,7 +50,7 @@ class Pairs {
   // Few pairs of long paths are better solved one by one, where that is offered.
   bool are_few() const {
     if (problem_.static_kernel != StaticKernel::kLinear || !problem_.difference) return false;
-    if (problem_.solver.extended_range) return false;
+    if (problem_.solver.extended_range || problem_.windows.are_cut()) return false;
     const int64_t shortest = std::min(problem_.X.segments(), problem_.Y.segments());
     return 2 * problem_.X.count <= loops_.lanes && shortest >= 4 * loops_.lanes;
   }
@@ -102,8 +108,9 @@ class Pairs {
     }
   }
 
-  // d_variance: one number for each pair, overwritten.
-  void backward(int64_t begin, int64_t end, const Plan* plan, const T* upstream, T* dX, T* dY, T* d_variance) const {
+  // d_variance: one number for each pair, overwritten. d_factors: those of the windows, likewise, but accumulated.
+  void backward(int64_t begin, int64_t end, const Plan* plan, const T* upstream, T* dX, T* dY, T* d_variance,
+                T* d_factors) const {
     BlockSolver<T> solver(loops_, problem_.solver);
     Scratch memory, gradient_memory;
     const bool symmetric = problem_.is_symmetric();
@@ -122,8 +129,10 @@ class Pairs {
       solver.backward(packed(range, memory), {plan, places, range.used}, scales, {x, y, variance, {}});
       for (int lane = 0; lane < range.used; ++lane) {
         const Paths<T>&X = problem_.X, &Y = problem_.Y;
-        packing_.add_gradient(X, x, lane, range[lane], dX);
-        if (!symmetric) packing_.add_gradient(Y, y, lane, range[lane], dY);
+        const LaneRange own{lane, 1, loops_.lanes};
+        T* factors = d_factors + range[lane] * num_factors(problem_);
+        packing_.add_gradient(X, x, own, range[lane], dX, factors);
+        if (!symmetric) packing_.add_gradient(Y, y, own, range[lane], dY, factors);
         d_variance[range[lane]] = variance[lane];
       }
     }
@@ -185,9 +194,10 @@ class Gram {
     });
   }
 
-  // Accumulates into the gradients of the two sets, the same array where the sets are one, and of the variance.
+  // Accumulates into the gradients of the two sets, the same array where the sets are one, of the variance and of the
+  // windows' factors.
   void backward(int64_t begin, int64_t end, int64_t stride, const Plan* plan, const T* upstream, T* d_single,
-                T* d_block, T* d_variance) const {
+                T* d_block, T* d_variance, T* d_factors) const {
     BlockSolver<T> solver(loops_, solver_);
     Scratch memory, gradient_memory;
     T* x = gradient_memory.reserve_numbers<T>(single_size_ + block_size_);
@@ -207,13 +217,11 @@ class Gram {
         std::fill_n(x, single_size_, T(0));
         alignas(64) T variance[kMaxLanes] = {};
         solver.backward(block, {plan, places, range.used}, scales, {x, y, variance, {}});
-        for (int lane = 0; lane < range.used; ++lane) {
-          packing_.add_gradient(single_, x, lane, single, d_single);
-          *d_variance += variance[lane];
-        }
+        packing_.add_gradient(single_, x, {0, range.used, loops_.lanes}, single, d_single, d_factors);
+        for (int lane = 0; lane < range.used; ++lane) *d_variance += variance[lane];
         if (!is_last) return;
         for (int lane = 0; lane < range.used; ++lane)
-          packing_.add_gradient(block_, y, lane, range[lane], d_block);
+          packing_.add_gradient(block_, y, {lane, 1, loops_.lanes}, range[lane], d_block, d_factors);
         std::fill_n(y, block_size_, T(0));
       });
     }
@@ -277,24 +285,26 @@ constexpr int64_t kGramParts = 16;
 
 template <class T>
 void gram_backward(const KernelProblem<T>& problem, const Gram<T>& gram, const ParallelFor& parallel_for,
-                   const Plan* plan, const T* upstream, T* dX, T* dY, T* d_variance) {
+                   const Plan* plan, const T* upstream, T* dX, T* dY, T* d_variance, T* d_factors) {
   const int64_t parts = std::min(kGramParts, gram.tasks());
   if (parts == 0) return;
   const int64_t x_size = problem.X.size(), y_size = problem.is_symmetric() ? 0 : problem.Y.size();
-  const int64_t size = x_size + y_size + 1;  // and the variance
+  const int64_t factors = num_factors(problem), rest = x_size + y_size;
+  const int64_t size = rest + factors + 1;  // and the variance
   std::vector<T> sums(parts * size);
   run_and_rethrow(parallel_for, parts, 4 * gram.cost() * (gram.tasks() / parts), [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
       T* x = sums.data() + part * size;
       T* y = problem.is_symmetric() ? x : x + x_size;
       gram.backward(part, gram.tasks(), parts, plan, upstream, gram.swapped() ? y : x, gram.swapped() ? x : y,
-                    x + size - 1);
+                    x + size - 1, x + rest);
     }
   });
   for (int64_t part = 0; part < parts; ++part) {
     const T* x = sums.data() + part * size;
     for (int64_t i = 0; i < x_size; ++i) dX[i] += x[i];
     for (int64_t i = 0; i < y_size; ++i) dY[i] += x[x_size + i];
+    for (int64_t i = 0; i < factors; ++i) d_factors[i] += x[rest + i];
     *d_variance += x[size - 1];
   }
 }
@@ -341,23 +351,27 @@ void signature_kernel_directional(const KernelProblem<T>& problem, const T* dire
 
 template <class T>
 void signature_kernel_backward(const KernelProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
-                               const T* upstream, T* dX, T* dY, T* d_variance) {
+                               const T* upstream, T* dX, T* dY, T* d_variance, T* d_factors) {
   std::fill_n(dX, problem.X.size(), T(0));
   if (!problem.is_symmetric()) std::fill_n(dY, problem.Y.size(), T(0));
   *d_variance = 0;
+  const int64_t factors = num_factors(problem);
+  std::fill_n(d_factors, factors, T(0));
   if (OneChannel<T>::serves(problem)) return one_channel_backward(problem, parallel_for, plan, upstream, dX, dY);
   const GoursatLoops<T>& loops = goursat_loops<T>();
   if (problem.is_gram()) {
-    gram_backward(problem, Gram<T>(problem, loops), parallel_for, plan, upstream, dX, dY, d_variance);
+    gram_backward(problem, Gram<T>(problem, loops), parallel_for, plan, upstream, dX, dY, d_variance,
+                  d_factors);
     return;
   }
   const Pairs<T> pairs(problem, loops);
-  std::vector<T> variances(problem.pairs());
+  std::vector<T> variances(problem.pairs()), of_factors(problem.pairs() * factors);
   const int64_t cost = 4 * cost_of(problem.solver, problem.rows(), problem.columns());
   run_and_rethrow(parallel_for, pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
-    pairs.backward(begin, end, plan, upstream, dX, dY, variances.data());
+    pairs.backward(begin, end, plan, upstream, dX, dY, variances.data(), of_factors.data());
   });
   for (const T one : variances) *d_variance += one;
+  for (int64_t n = 0; n < problem.pairs() * factors; ++n) d_factors[n % factors] += of_factors[n];
 }
 
 namespace {
@@ -421,7 +435,7 @@ void solve_goursat_backward(const GoursatProblem<T>& problem, const ParallelFor&
   template void signature_kernel<T>(const KernelProblem<T>&, const ParallelFor&, T*, Plan*, const ErrorWeights<T>&); \
   template void signature_kernel_directional<T>(const KernelProblem<T>&, const T*, const ParallelFor&, T*, T*, Plan*); \
   template void signature_kernel_backward<T>(const KernelProblem<T>&, const ParallelFor&, const Plan*, const T*,   \
-                                             T*, T*, T*);                                                          \
+                                             T*, T*, T*, T*);                                                      \
   template void solve_goursat<T>(const GoursatProblem<T>&, const ParallelFor&, T*, Plan*, const ErrorWeights<T>&);  \
   template void solve_goursat_backward<T>(const GoursatProblem<T>&, const ParallelFor&, const Plan*, const T*, T*);
 SIGKERNEL_INSTANTIATE(float)

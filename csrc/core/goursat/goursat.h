@@ -38,7 +38,8 @@ template <class T>
 struct Paths {
   const T* values = nullptr;  // [count, length, channels], length >= 1
   int64_t count = 0, length = 0, channels = 0;
-  const int32_t* lengths = nullptr;  // [count]: where nothing is differenced, how many of a path's points count
+  const int32_t* lengths = nullptr;  // [count]: where nothing is differenced, or points are windows, how many of a path's
+                                     // values count
 
   int64_t segments() const { return length - 1; }
   int64_t size() const { return count * length * channels; }
@@ -46,6 +47,30 @@ struct Paths {
 
 // kappa, which lifts the points: <x, y>, or variance times a function of |x - y| (static_kernels.h).
 enum class StaticKernel { kLinear, kRbf, kMatern12, kMatern32, kMatern52 };
+
+enum class WindowTime { kNone, kRelative, kAbsolute };
+
+// How the points of paths are cut: each is a window of `window` values of every channel, `dilation` steps apart, every
+// `stride`-th of them kept; (x_t with all channels, x_{t + dilation}, ...). windows.h cuts them. For the CPU.
+template <class T>
+struct Windows {
+  int64_t window = 0, dilation = 1, stride = 1;  // a window of 0: the points are the paths' own
+  bool centre = false;                           // whether the mean of each channel is subtracted in each window
+  bool scale = false;  // whether it is divided by its deviation, plus a tenth of the whole path's
+  WindowTime time = WindowTime::kNone;  // in front of all other channels: the number of the window over that of the last
+                                        // one, or the number of the time step
+  const T* factors = nullptr;           // [channels(D)]: what a point's channels are multiplied by in the end
+
+  bool are_cut() const { return window > 0; }
+  bool has_time() const { return time != WindowTime::kNone; }
+  // Of paths of so many values and channels.
+  int64_t points(int64_t length) const {
+    if (!are_cut()) return length;
+    const int64_t windows = length - (window - 1) * dilation;
+    return windows < 1 ? 1 : (windows + stride - 1) / stride;
+  }
+  int64_t channels(int64_t of_path) const { return are_cut() ? window * of_path + has_time() : of_path; }
+};
 
 template <class T>
 struct KernelProblem {
@@ -57,13 +82,14 @@ struct KernelProblem {
   // pairs of points, with p_ij = kappa(x_i, y_j) / (L1 L2), L1 and L2 being the lengths of the two paths; p is 0 beyond.
   bool difference = true;
   Solver solver;
+  Windows<T> windows;
   bool is_scaled = false;  // whether the points have been rounded by a multiplication; for the ErrorWeights
 
   bool is_gram() const { return pairing == Pairing::kGram || pairing == Pairing::kSymmetricGram; }
   bool is_symmetric() const { return pairing == Pairing::kSymmetricGram || pairing == Pairing::kDiagonal; }
   int64_t pairs() const { return is_gram() ? X.count * Y.count : X.count; }
-  int64_t rows() const { return difference ? X.segments() : X.length; }
-  int64_t columns() const { return difference ? Y.segments() : Y.length; }
+  int64_t rows() const { return windows.points(X.length) - (difference ? 1 : 0); }
+  int64_t columns() const { return windows.points(Y.length) - (difference ? 1 : 0); }
 };
 
 // How much the errors that a sweep makes on its way weigh in each k. An error of U at a node reaches k multiplied by W,
@@ -94,10 +120,10 @@ void signature_kernel_directional(const KernelProblem<T>& problem, const T* dire
 
 // upstream, plan: [pairs]. dX, dY: the shapes of X and Y, overwritten; for a symmetric pairing dX holds the derivative
 // by both arguments and dY is not touched. d_variance: one number, overwritten; 0 for the linear static kernel. Sums run
-// in an order that depends only on shapes.
+// in an order that depends only on shapes. d_factors: of the windows' factors, overwritten; not touched without windows.
 template <class T>
 void signature_kernel_backward(const KernelProblem<T>& problem, const ParallelFor& parallel_for, const Plan* plan,
-                               const T* upstream, T* dX, T* dY, T* d_variance);
+                               const T* upstream, T* dX, T* dY, T* d_variance, T* d_factors = nullptr);
 
 // For any static kernel: the increments p are given, [count, rows, columns], not divided by a refinement.
 template <class T>

@@ -72,7 +72,7 @@ class OneChannel {
   // Whether a problem is one. Finite differences are left to be the scheme that they are.
   static bool serves(const KernelProblem<T>& problem) {
     return problem.solver.power_series && problem.static_kernel == StaticKernel::kLinear && problem.difference &&
-           problem.X.channels == 1;
+           problem.X.channels == 1 && !problem.windows.are_cut();
   }
 
   explicit OneChannel(const KernelProblem<T>& problem)
