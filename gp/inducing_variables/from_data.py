@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from sigkernel_tf._arguments import check_unmasked
+from sigkernel_tf.paths import pad_ragged
 
 from ..kernels import PathKernel, flatten_paths
 
@@ -129,8 +130,18 @@ def _paths_and_moves(X: Any, kernel: PathKernel) -> tuple[np.ndarray, np.ndarray
     is_flat = not isinstance(X, (list, tuple)) and len(X.shape) == 2
     if is_flat:
         check_unmasked(X, "X", "give the paths [N, L, D] as they are, where masked steps at the end are padding")
-    flat = np.asarray(kernel.slice(np.asarray(X), None)[0] if is_flat else flatten_paths(X))
     D = kernel.num_channels
+    if is_flat:
+        flat = np.asarray(kernel.slice(np.asarray(X), None)[0])
+    else:
+        padded = pad_ragged(X)
+        if padded.shape[-1] != D:
+            raise ValueError(
+                f"X must be paths of the kernel's num_channels={D}, [N, L, {D}], or rows with flattened paths, [N, L * "
+                f"{D}], got {padded.shape[-1]} channels in paths of shape {tuple(padded.shape)}: merge the leading "
+                "dimensions of rows that have more than one, as in X.reshape(-1, X.shape[-1])."
+            )
+        flat = np.asarray(flatten_paths(padded))
     if flat.shape[1] == 0 or flat.shape[1] % D:
         raise ValueError(
             f"the width of X must be a positive multiple of the kernel's num_channels={D} (L * D columns, as "

@@ -12,7 +12,7 @@ from gpflow.inducing_variables import SharedIndependentInducingVariables
 from gpflow.kernels import RBF, SharedIndependent
 
 import sigkernel_tf as sk
-from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, flatten_paths
+from sigkernel_tf.gp import InducingSequences, OrthogonalSignatureFeatures, SignatureKernel, flatten_paths
 
 
 def test_kuu_is_the_identity_whatever_the_jitter() -> None:
@@ -125,3 +125,29 @@ def test_words_of_the_features_are_those_of_words(walks: Callable) -> None:
     expected = [np.prod([line[0, 1, a] for a in word]) / math.factorial(len(word)) for word in words]
     features = Kuf(OrthogonalSignatureFeatures(20), SignatureKernel(3), flatten_paths(line))
     np.testing.assert_allclose(features[:, 0], expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_inducing_points_serve_paths_of_other_lengths(compile: bool, walks: Callable) -> None:
+    """The kernel of two paths needs no equal lengths, and padding changes nothing."""
+    X, short = flatten_paths(walks(5, 6, 2)), walks(3, 4, 2)
+    model = gpflow.models.SVGP(SignatureKernel(2), gpflow.likelihoods.Gaussian(), X)
+    model.q_mu.assign(np.arange(5.0)[:, None])
+    predict = tf.function(model.predict_f) if compile else model.predict_f
+    padded = np.concatenate([short, np.repeat(short[:, -1:], 2, axis=1)], axis=1)
+    for one, other in zip(predict(flatten_paths(short)), predict(flatten_paths(padded)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
+@pytest.mark.parametrize("features", ["points", "orthogonal", "sequences", "dense"])
+def test_rows_of_a_width_that_fits_no_path(features: str, walks: Callable) -> None:
+    paths = walks(5, 6, 2)
+    X, kernel, likelihood = flatten_paths(paths), SignatureKernel(2), gpflow.likelihoods.Gaussian()
+    models = {
+        "points": lambda: gpflow.models.SVGP(kernel, likelihood, X),
+        "orthogonal": lambda: gpflow.models.SVGP(kernel, likelihood, OrthogonalSignatureFeatures(5)),
+        "sequences": lambda: gpflow.models.SVGP(kernel, likelihood, InducingSequences(paths)),
+        "dense": lambda: gpflow.models.GPR((X, np.ones((5, 1))), kernel),
+    }
+    with pytest.raises(ValueError, match=r"must be a positive multiple of num_channels=2 .* got shape \(3, 7\)"):
+        models[features]().predict_f(np.ones((3, 7)))

@@ -135,5 +135,9 @@ def test_bad_arguments(walks: Callable) -> None:
         drawn(X, 3, length=1)
     with pytest.raises(ValueError, match="at least one path that moves"):
         drawn(np.zeros((4, 5, 2)), 3, length=None)
+    with pytest.raises(ValueError, match=r"num_channels=2, \[N, L, 2\], .* got 10 channels .* X.reshape"):
+        drawn(flatten_paths(X)[None], 3)
+    with pytest.raises(ValueError, match="got 3 channels"):
+        drawn([np.ones((4, 3)), np.zeros((5, 3))], 3)
     with pytest.raises(ValueError, match="X must be finite"):
         drawn(np.full((4, 10), np.inf), 3, length=None)
