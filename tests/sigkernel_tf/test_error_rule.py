@@ -1,14 +1,19 @@
 """What PowerSeries promises of its error, on pairs that are hard to get right, against quadruple precision."""
 
+import functools
+
 import goursat_problems
 import mpmath
 import numpy as np
 import oracles
+import point_kernels
 import pytest
 import tensorflow as tf
 from quadruple import MULTIPLE, Oracle
 
 import sigkernel_tf as sk
+from sigkernel_tf import _library
+from sigkernel_tf.goursat import solver_attributes
 
 DTYPES = [np.float64, np.float32]
 
@@ -59,6 +64,35 @@ def test_a_tolerance_takes_the_place_of_epsilon(tolerance: float, quadruple: Ora
     for p, (k, largest) in zip(problems, quadruple(problems), strict=True):
         error = abs(float(sk.solve_goursat(p.astype(np.float64), solver=sk.PowerSeries(tolerance))) - k)
         assert error <= (tolerance + MULTIPLE * np.finfo(np.float64).eps) * largest
+
+
+@pytest.mark.parametrize("tolerance", [1e-1, 1e-2, 1e-3, 1e-5, 1e-9])
+@pytest.mark.parametrize("variance", [1.0, 12.0, 150.0, 1500.0])
+def test_a_tolerance_holds_where_no_increment_is_negative(variance: float, tolerance: float, quadruple: Oracle) -> None:
+    """Without differencing, p are values of a static kernel, and the degree is chosen by a bound without a margin."""
+    pairs = [(x.astype(float), y.astype(float)) for x, y in goursat_problems.pairs_of_paths(20, longest=30)]
+    problems = [point_kernels.increments("rbf", *pair, difference=False, variance=variance) for pair in pairs]
+    kappa = functools.partial(sk.static_kernels.rbf, variance=variance)
+    for (x, y), (k, largest) in zip(pairs, quadruple(problems), strict=True):
+        computed = sk.signature_kernel(
+            x[None], y[None], static_kernel=kappa, difference=False, solver=sk.PowerSeries(tolerance)
+        )
+        assert abs(float(computed[0]) - k) <= (tolerance + MULTIPLE * np.finfo(np.float64).eps) * largest
+
+
+def test_the_degree_where_no_increment_is_negative() -> None:
+    """
+    The smallest whose bound meets the tolerance.
+
+    Points so near to one another that every κ is the variance, v = 12, have p = v / L². All 2 L rows and columns of the
+    grid sum to r = v / L, and 2 L r^4 / 4!² is 7e-4 while 2 L r^3 / 3!² is 0.05.
+    """
+    X = tf.constant(1e-9 * np.arange(2 * 46 * 2).reshape(2, 46, 2))
+    _, plan = _library.ops().sigkernel_tf_signature_kernel(
+        X, X, 12.0 * tf.ones([], X.dtype), [46, 46], [46, 46], static_kernel="rbf", pairing="gram", difference=False,
+        **solver_attributes(sk.PowerSeries(1e-3), X.dtype),
+    )  # fmt: skip
+    np.testing.assert_array_equal(plan, 3)
 
 
 # Spikes that both paths have, with products of up to 58, and oscillations with steps as large as they are, of which the

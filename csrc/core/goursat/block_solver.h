@@ -346,6 +346,7 @@ class BlockSolver {
       reach.moment = std::max(reach.moment, reaches[lane].moment);
       reach.cell = std::max(reach.cell, reaches[lane].cell);
       reach.cubes = std::max(reach.cubes, reaches[lane].cubes);
+      reach.is_not_negative = reaches[lane].is_not_negative;  // of all lanes, or of none
     }
     const ResolutionSearch<T> search(solver_.tolerance, reach);
     Resolution now = search.first();

@@ -61,6 +61,7 @@ struct Reach {
   T moment = 0;   // the sum over all rows and columns of the kReachMoment-th powers of their ranges
   T cubes = 0;    // of their third powers
   T cell = 0;     // the largest |p|, or where this is below kSmallCell perhaps a bound of it
+  bool is_not_negative = false;  // whether p is known to be nowhere negative, so that nothing cancels
 };
 constexpr int kReachMoment = 5;
 constexpr double kSmallCell = 5;  // |p| up to which terms that cancel inside a cell do no harm

@@ -8,6 +8,8 @@
 // shifts U at its end, and the shifts of all edges on the way to the last corner add up, so K is the smallest degree of a
 // ladder with sum r^(K+1) / ((K+1)!)² <= tolerance, the sum over all rows and columns. It is taken from their fifth powers
 // and the largest r, which is a bound for every degree from 4 on, and close, for few lines matter; below, from the cubes.
+// Where no p is negative nothing cancels: this is a bound and not an estimate, of which the error is a third at most in
+// what was measured, and it is all that counts.
 // After it: the sweep's own coefficients are looked at, for U can be far smaller than the solution for |p|, and weights
 // uneven. Too large a tail calls for the next degree; coefficients so large that their rounding shows call for a
 // refinement, which halves every increment and with it r. So do terms that cancel inside a cell with a large |p|.
@@ -52,9 +54,9 @@ SIGKERNEL_HOST_DEVICE inline bool bound_is_met(int degree, int refinement, doubl
 constexpr double kResolutionMargin = 8;
 
 template <class T>
-SIGKERNEL_HOST_DEVICE inline double tolerance_with_margin(double tolerance) {
+SIGKERNEL_HOST_DEVICE inline double tolerance_with_margin(double tolerance, double margin = kResolutionMargin) {
   constexpr double kEpsilon = std::numeric_limits<T>::epsilon();
-  return tolerance / kResolutionMargin < kEpsilon ? kEpsilon : tolerance / kResolutionMargin;
+  return tolerance / margin < kEpsilon ? kEpsilon : tolerance / margin;
 }
 
 // What a sweep saw. tolerance: with its margin. Errors travel along rows and columns: twice a row's.
@@ -93,13 +95,13 @@ class ResolutionSearch {
  public:
   // reach: of the grid at no refinement.
   ResolutionSearch(double tolerance, const Reach<T>& reach)
-      : tolerance_(tolerance_with_margin<T>(tolerance)), reach_(reach) {}
+      : tolerance_(tolerance_with_margin<T>(tolerance, reach.is_not_negative ? 1 : kResolutionMargin)), reach_(reach) {}
 
   Resolution first() const { return at_least(0, 0); }
 
   // What a sweep at that resolution saw, in one lane.
   bool tail_is_small(const Outcome<T>& seen, int lane) const {
-    return is_small_tail(seen.tail[lane], seen.scale[lane], tolerance_);
+    return reach_.is_not_negative || is_small_tail(seen.tail[lane], seen.scale[lane], tolerance_);
   }
   bool rounding_is_small(const Outcome<T>& seen, int lane) const {
     const double scale = seen.scale[lane];

@@ -46,7 +46,8 @@ class BlockReach {
  public:
   BlockReach(const Block<T>& block, Arena& arena)
       : rows_(block.rows), columns_(block.columns), p_(arena.take<V>(smaller(columns_, kTile) * kTile)),
-        column_ranges_(arena.take<Range<V>>(columns_)) {}
+        column_ranges_(arena.take<Range<V>>(columns_)),
+        is_not_negative_(block.x_weights != nullptr && block.variance >= 0) {}  // values of a static kernel of distances
 
   // Measures the whole grid also where only half of it is swept. known: null, or [rows][columns], overwritten by the
   // increments. ranges: [rows + columns + 1], overwritten by those of the rows, then of the columns, and the largest |p|.
@@ -74,7 +75,7 @@ class BlockReach {
     for (int64_t i = 0; i < rows_ + columns_; ++i) lanes.add(ranges[i]);
     ranges[rows_ + columns_] = lanes.cell = largest_cell(increments, known, lanes.largest);
     for (int lane = 0; lane < V::kLanes; ++lane)
-      result[lane] = {lanes.largest[lane], lanes.moment[lane], lanes.cubes[lane], lanes.cell[lane]};
+      result[lane] = {lanes.largest[lane], lanes.moment[lane], lanes.cubes[lane], lanes.cell[lane], is_not_negative_};
   }
 
  private:
@@ -100,6 +101,7 @@ class BlockReach {
   const int64_t rows_, columns_;
   V* p_;
   Range<V>* column_ranges_;
+  const bool is_not_negative_;
 };
 
 // Adds the rows of a pair's grid, one in each lane. Where a last register has more lanes than rows, the last row is
