@@ -1,15 +1,16 @@
 """
 The signature kernel against pySigLib: speed, error and memory.
 
-``python -m benchmarks.kernel`` prints ratios of speed and peak memory; ``python -m benchmarks.kernel accuracy`` prints
-error against time of both libraries' solvers, as tables for the documentation. ``--device gpu`` compares the speed of
-both on a GPU. The benchmark needs the extra ``bench``.
+``python -m benchmarks.kernel`` prints ratios of speed and peak memory; ``python -m benchmarks.kernel
+error-against-time`` draws error against time of both libraries' solvers, and prints tables of it. ``--device gpu``
+compares the speed of both on a GPU. The benchmark needs the extra ``bench``.
 """
 
 import argparse
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -20,6 +21,8 @@ import torch
 
 import sigkernel_tf as sk
 
+from .error_against_time import error_against_time
+from .reference import increments_of, kernel_of_increments
 from .timing import alternately, fastest, peak_memory
 
 Call = Callable[[], object]
@@ -123,31 +126,9 @@ def _peers(X: np.ndarray, Y: np.ndarray, *, gram: bool, backward: bool, device: 
     return [plain, autograd] if method.get("method") == "polynomial" else [plain, with_grid, autograd]
 
 
-def reference(X: np.ndarray, Y: np.ndarray, degree: int = 24) -> np.ndarray:
-    """k of pairs in NumPy's extended precision, by a power series that is written anew here, cell after cell."""
-    long = np.longdouble
-    factorials = np.cumprod(np.concatenate([[long(1)], np.arange(1, 2 * degree + 1, dtype=long)]))
-    sums = 1 / factorials[np.add.outer(np.arange(degree + 1), np.arange(degree + 1))]
-    sums[:, 0] = 0
-    sums[np.add.outer(np.arange(degree + 1), np.arange(degree + 1)) > degree] = 0
-    powers = np.arange(degree + 1)
-    values = []
-    for x, y in zip(X, Y, strict=True):
-        p = np.diff(x.astype(long), axis=0) @ np.diff(y.astype(long), axis=0).T
-        axis = np.zeros(degree + 1, dtype=long)
-        axis[0] = 1
-        bottoms = [axis.copy() for _ in range(p.shape[1])]
-        left = axis
-        for row in p:
-            left = axis.copy()
-            for j, value in enumerate(row):
-                power = value**powers
-                taylor, bottom = power / factorials[: degree + 1], bottoms[j]
-                # scaled coefficients e_k = k! times those of the power series
-                bottoms[j] = np.convolve(taylor, bottom)[: degree + 1] + power * (sums @ left)
-                left = np.convolve(taylor, left)[: degree + 1] + power * (sums @ bottom)
-        values.append(np.sum(left / factorials[: degree + 1]))
-    return np.array(values)
+def reference(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """k of pairs in extended precision."""
+    return np.array([kernel_of_increments(increments_of(x, y)) for x, y in zip(X, Y, strict=True)])
 
 
 def as_array(k: object) -> np.ndarray:
@@ -251,52 +232,18 @@ def compare_memory() -> None:
         print(f"{name:52} {megabytes:9.0f} {target:>9}", flush=True)
 
 
-SHAPES = {
-    "PenDigits' shape: 500 pairs, L8, D3, standardised": (500, 8, 3),
-    "Crop's shape: 500 pairs, L46, D2, standardised": (500, 46, 2),
-    "a long series': 8 pairs, L400, D4, of unit reach": (8, 400, 4),
-}
-
-
-def accuracy(repeats: int) -> None:
-    """Prints a Markdown table of error against time for each shape."""
-    for title, (pairs, length, channels) in SHAPES.items():
-        rng = np.random.default_rng(1)
-        X, Y = (rng.normal(size=(pairs, length, channels)).cumsum(axis=1) for _ in range(2))
-        if "standardised" in title:
-            X, Y = (sk.paths.standardize(paths) for paths in (X, Y))
-        else:
-            X, Y = (paths * 2 / np.sqrt(length) / channels for paths in (X, Y))
-        exact = reference(X[:2], Y[:2], degree=40)
-        print(f"\n{title}\n\n| ours | relative error | ms | | pySigLib | relative error | ms |")
-        print("|---|---|---|---|---|---|---|")
-        mine = [(f"`FiniteDifference({order})`", sk.FiniteDifference(order)) for order in (0, 1, 2)]
-        mine += [(f"`PowerSeries({t:g})`", sk.PowerSeries(t)) for t in (1e-4, 1e-8, 1e-12)]
-        theirs = [(f"finite differences, {order}", {"dyadic_order": order}) for order in (0, 1, 2)]
-        theirs += [(f"polynomial, {order}", {"method": "polynomial", "order": order}) for order in (8, 12, 16)]
-        for (name, solver), (peer, method) in zip(mine, theirs, strict=True):
-            call = ours(X, Y, solver, gram=False, backward=False)
-            (peer_call,) = peers(X, Y, gram=False, backward=False, **method)
-            seconds = alternately([call, peer_call], repeats)
-            errors = relative_error(call(), exact), relative_error(peer_call(), exact)
-            print(
-                f"| {name} | {errors[0]:.0e} | {seconds[0] * 1e3:.2f} | | {peer} | {errors[1]:.0e} "
-                f"| {seconds[1] * 1e3:.2f} |",
-                flush=True,
-            )
-
-
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kernel", description=__doc__)
-    parser.add_argument("what", nargs="?", default="speed", choices=["speed", "accuracy"])
+    parser.add_argument("what", nargs="?", default="speed", choices=["speed", "error-against-time"])
     parser.add_argument("--repeats", type=int, default=7, help="timings of each, of which the median counts")
     parser.add_argument("--device", default="cpu", choices=["cpu", "gpu"], help="where both compute; for speed")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to draw error against time")
     options = parser.parse_args()
     if options.device == "gpu" and not (tf.config.list_physical_devices("GPU") and torch.cuda.is_available()):
         parser.error("--device gpu needs a GPU that both TensorFlow and PyTorch see, and there is none")
-    if options.what == "accuracy":
-        accuracy(options.repeats)
+    if options.what == "error-against-time":
+        error_against_time(options.repeats, options.out)
         return
     print(f"pySigLib {pysiglib.__version__ if hasattr(pysiglib, '__version__') else ''}, {os.cpu_count()} cores\n")
     print(f"{'work, float64':52} {'ours, ms':>9} {'peer, ms':>9} {'ratio':>7} {'asked':>6}")

@@ -9,7 +9,13 @@ from collections.abc import Callable, Sequence
 _PAUSE, _WARM_UP, _TIMED = 0.05, 0.05, 0.1  # seconds
 
 
-def alternately(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+# CPU seconds of the process: what a function takes that runs on one thread, whatever else the machine does.
+one_thread_clock = time.process_time
+
+
+def alternately(
+    functions: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
     """
     The median seconds of each function, measured in turn so that the machine's varying speed affects all of them alike.
 
@@ -19,19 +25,20 @@ def alternately(functions: Sequence[Callable[[], object]], repeats: int) -> list
 
     :param functions: functions without arguments; what they return is dropped.
     :param repeats: the number of turns of each function.
+    :param clock: tells the time in seconds.
     """
     seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(repeats):
         for function, times in zip(functions, seconds, strict=True):
             time.sleep(_PAUSE)
-            _mean_seconds(function, _WARM_UP)
-            times.append(_mean_seconds(function, _TIMED))
+            _mean_seconds(function, _WARM_UP, clock)
+            times.append(_mean_seconds(function, _TIMED, clock))
     return [statistics.median(times) for times in seconds]
 
 
-def _mean_seconds(function: Callable[[], object], at_least: float) -> float:
-    calls, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < at_least:
+def _mean_seconds(function: Callable[[], object], at_least: float, clock: Callable[[], float]) -> float:
+    calls, start = 0, clock()
+    while (elapsed := clock() - start) < at_least:
         function()
         calls += 1
     return elapsed / calls
