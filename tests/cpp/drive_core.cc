@@ -72,7 +72,7 @@ template <class T>
 void drive_kernel(Pairing pairing, StaticKernel static_kernel, const Solver& solver, int64_t count, int64_t other,
                   int64_t rows, int64_t columns, int64_t channels, bool difference = true, Windows<T> windows = {}) {
   KernelProblem<T> problem;
-  const std::vector<T> factors(windows.channels(channels), T(0.8));
+  const std::vector<T> factors(windows.channels(channels), T(0.1));
   windows.factors = factors.data();
   problem.windows = windows;
   problem.difference = difference;
