@@ -110,12 +110,13 @@ def _run(options: argparse.Namespace) -> None:
     import_tensorflow()
     from . import runs
 
+    python = python_of(options.environment)  # first, for the peers' packages bring data sets
     runs.run_all(
         _sources(options),
         [runs.method_named(text) for text in options.methods or _DEFAULT_METHODS],
         options.splits if options.splits is not None else range(10),
         out=options.out,
-        python=python_of(options.environment),
+        python=python,
         environment=options.environment,
         halves=options.development,
         limit=options.limit,
