@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from gpflow.likelihoods import MultiClass, Softmax
 from gpflow.models import SVGP
 from tqdm.auto import tqdm
 
@@ -24,17 +25,18 @@ from sigkernel_tf._arguments import as_bool, as_int
 
 from ..data import Rows, as_rows
 from .checkpoints import Checkpoints
-from .expectations import check_likelihood, expectations
+from .expectations import check_likelihood, compiled_expectations
 from .feature_maps import Blocks
 from .fingerprint import settings, values_digest
-from .held_sites import HeldSites, hyperparameters, maximize
+from .held_sites import HeldSites, hyperparameters, maximize, state_at
 from .latents import Latents, WhitenedFeatures, latents_of
 from .natural_passes import Look, NaturalState, Passes, covariance_factor, moved
 
 _WITHOUT_EFFECT = ("checkpoint_dir", "progress")
 _SMALLEST_STEP = 1e-3
+_LONGEST_STEP = 16.0  # of the means; curvatures do not go beyond where they are found
 _WORK_IN_SINGLE = 1e10  # multiply-adds of a pass, from which on the first passes are in float32
-_MOST_PASSES_BETWEEN = 5  # before hyperparameters move
+_LOOSER_BETWEEN = 30.0  # the tolerance where hyperparameters are still to move
 _DECAY = 0.6  # of the steps on some of the rows: between 0.5 and 1 they converge
 
 
@@ -112,8 +114,9 @@ class FitPass:
     One pass over the rows.
 
     :param elbo: the bound in nats, where the pass began; of a pass over some of the rows, an estimate.
-    :param step: the length of the step that led there, from 0 to 1.
-    :param round: how often the hyperparameters had moved.
+    :param step: the length of the step that led there; 0 at the beginning of a round.
+    :param round: the number of the round: a new one begins when hyperparameters move, or their last move is taken back.
+        With ``MultiClass``, round 0 has the bounds of ``Softmax``.
     :param seconds: since the fit began, interruptions not counted.
     """
 
@@ -153,7 +156,8 @@ def fit_closed_form(
     They are GPflow's, in closed form or by quadrature; for ``Softmax`` the mean over 128 quasi-random draws; for
     ``Ordinal`` by quadrature of our own density, for GPflow's is NaN for the first and the last class. The expectation
     of −∇² log p can be negative for ``StudentT`` and ``MultiClass``. It counts as 0 in the first passes, so that each
-    step leads to a covariance, and as it is once they have converged.
+    step leads to a covariance, and as it is once they have converged. ``MultiClass`` starts where a fit with
+    ``Softmax`` ends, for from the prior its bound has poor maxima.
 
     A step that lowers the bound, or leads to no covariance, is halved. Hyperparameters are all trainable parameters of
     the model but q(u) and the inducing variables. They move by L-BFGS on the bound with the sites held, which is higher
@@ -202,8 +206,16 @@ class _Progress:
     """How far a fit has come, as JSON values."""
 
     round: int = 0
+    moves_left: int = 0
+    """How often hyperparameters are still to move."""
+    by_softmax: bool = False
+    """Whether ``Softmax`` takes the place of the likelihood, to begin with."""
+    elbo_before: float | None = None
+    """The bound before the hyperparameters' last move."""
     attempts: int = 0
     """Steps that were tried in this round."""
+    successes: int = 0
+    """Steps in a row that raised the bound."""
     step: float = 1.0
     rough: bool = True
     """Whether products in float32 and clipped curvatures will do."""
@@ -214,24 +226,23 @@ class _Progress:
     def from_json(cls, saved: dict[str, Any]) -> "_Progress":
         return cls(**{**saved, "passes": tuple(FitPass(**each) for each in saved["passes"])})
 
-    def next_round(self) -> "_Progress":
-        return _Progress(round=self.round + 1, passes=self.passes)
-
 
 class _Run:
     """One fit, from its beginning, or its checkpoint, to its end."""
 
     def __init__(self, model: SVGP, latents: list[Latents], data: Rows, options: ClosedFormOptions) -> None:
         self.model, self.latents, self.data, self.options = model, latents, data, options
-        num_latents = int(model.q_mu.shape[1])
-        num_features = int(model.q_mu.shape[0])
+        num_features, num_latents = model.q_mu.shape
         num_covariances = 1 if options.shared_covariance else num_latents
         self.state = NaturalState.prior(num_features, num_latents, num_covariances)
-        self.progress = _Progress()
-        self.expected = tf.function(
-            lambda X, mean, variance, Y: expectations(model.likelihood, X, mean, variance, Y), autograph=False
+        is_robust = isinstance(model.likelihood, MultiClass)
+        self.progress = _Progress(
+            moves_left=options.hyperparameter_rounds if hyperparameters(model) else 0, by_softmax=is_robust
         )
-        self.rounds = options.hyperparameter_rounds if hyperparameters(model) else 0
+        self.before = [tf.Variable(variable, trainable=False) for variable in hyperparameters(model)]
+        self.expected = compiled_expectations(model.likelihood)
+        # RobustMax has no slope where a class is far behind: from the prior its bound would end at a poor maximum.
+        self.expected_by_softmax = compiled_expectations(Softmax(num_latents)) if is_robust else None
         self._in_single = num_covariances * len(data) * float(num_features) ** 2 > _WORK_IN_SINGLE
         self.checkpoints: Checkpoints | None = None
         if options.checkpoint_dir is not None:
@@ -239,7 +250,7 @@ class _Run:
             fingerprint = {**options.as_fingerprint(), **settings(model), "data": data.digest(), "fit": "closed form"}
             self.checkpoints = Checkpoints(
                 options.checkpoint_dir,
-                {"state": self.saved, "hyperparameters": hyperparameters(model)},
+                {"state": self.saved, "hyperparameters": hyperparameters(model), "before": self.before},
                 fingerprint,
                 lambda: values_digest(model),
             )
@@ -261,13 +272,37 @@ class _Run:
                     self._climb(passes)
                 else:
                     self._descend_by_samples()
-                if self.progress.round == self.rounds:
+                if not self._moves_on():
                     break
-                self._move_hyperparameters()
-                self.progress = self.progress.next_round()
                 self._save()
         self._write()
         return ClosedFormResult(self.progress.passes[-1].elbo, self.progress.converged, self.progress.passes)
+
+    def _moves_on(self) -> bool:
+        """Move the hyperparameters, or take the last move back where it did not help. False: all is done."""
+        progress, elbo = self.progress, self.progress.passes[-1].elbo
+        variables = hyperparameters(self.model)
+        if progress.by_softmax:
+            self.progress = _Progress(round=progress.round + 1, moves_left=progress.moves_left, passes=progress.passes)
+            return True
+        if progress.elbo_before is not None and elbo < progress.elbo_before:
+            for variable, value in zip(variables, self.before, strict=True):
+                variable.assign(value)
+            self.progress = _Progress(round=progress.round + 1, moves_left=0, passes=progress.passes)
+            return True
+        if progress.moves_left == 0:
+            return False
+        for variable, value in zip(variables, self.before, strict=True):
+            value.assign(variable)
+        self._move_hyperparameters()
+        is_exact = self.options.rows_per_step is None
+        self.progress = _Progress(
+            round=progress.round + 1,
+            moves_left=progress.moves_left - 1,
+            elbo_before=elbo if is_exact else None,
+            passes=progress.passes,
+        )
+        return True
 
     def _passes(self) -> Passes:
         """Passes over the rows with the hyperparameters as they are."""
@@ -281,12 +316,13 @@ class _Run:
             for of_rows in self.features
         ]
         shared = self.options.shared_covariance
-        return Passes(self.model, self.expected, self.latents, blocks, shared_covariance=shared)
+        expected = self.expected_by_softmax if self.progress.by_softmax else self.expected
+        return Passes(self.model, expected, self.latents, blocks, shared_covariance=shared)
 
     def _climb(self, passes: Passes) -> None:
         """Steps uphill, each with all rows, until they have converged or are enough."""
-        is_last = self.progress.round == self.rounds
-        enough = self.options.tolerance * len(self.data)
+        is_last = self.progress.moves_left == 0 and not self.progress.by_softmax
+        enough = self.options.tolerance * len(self.data) * (1.0 if is_last else _LOOSER_BETWEEN)
         look = self._look(passes, self.state)
         if look is None:
             raise FloatingPointError(
@@ -295,18 +331,22 @@ class _Run:
             )
         if not self._has_begun():
             self._record(look.elbo, 0.0)
-        most = self.options.max_passes if is_last else _MOST_PASSES_BETWEEN
-        while self.progress.attempts < most and not self.progress.converged:
-            step = self.progress.step
+        while self.progress.attempts < self.options.max_passes and not self.progress.converged:
+            progress, step = self.progress, self.progress.step
             found = self._stepped(passes, look, step)
             gain = -np.inf if found is None else found[1].elbo - look.elbo
-            next_step = min(1.0, 2.0 * step) if gain > 0 else step / 2.0
             if found is not None and gain > 0:
                 self.state, look = found
+            successes = progress.successes + 1 if gain > 0 else 0
+            next_step = step / 2.0 if gain <= 0 else step if successes < 2 else min(2.0 * step, _LONGEST_STEP)
             ends = (abs(gain) < enough and step >= 0.5) or next_step < _SMALLEST_STEP
-            must_be_exact = self.progress.rough and is_last and (look.was_clipped or self._in_single)
+            must_be_exact = progress.rough and is_last and (look.was_clipped or self._in_single)
             self.progress = replace(
-                self.progress, attempts=self.progress.attempts + 1, step=next_step, converged=ends and not must_be_exact
+                progress,
+                attempts=progress.attempts + 1,
+                successes=successes,
+                step=next_step,
+                converged=ends and not must_be_exact,
             )
             if ends and must_be_exact:
                 self.progress = replace(self.progress, step=1.0, rough=False)
@@ -342,6 +382,7 @@ class _Run:
         sites = HeldSites.at(self.model, self.latents, X, Y, mean, variance, len(self.data) / size)
         self.bar.set_description("hyperparameters")
         maximize(self.model, self.latents, sites, self.options.hyperparameter_evaluations)
+        self.state = state_at(self.model, self.latents, sites, len(self.state.G))
         self.bar.set_description("passes")
 
     def _drawn(self, size: int, number: int) -> np.ndarray:

@@ -5,6 +5,8 @@ For f ~ N(μ, v) the derivatives of E[log p(y | f)] by μ and v are E[∇ log p]
 theorems; Opper & Archambeau 2009), so that whatever gives the expectation gives both.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import gpflow
@@ -62,6 +64,11 @@ def expectations(
         log_density = expected_log_density(likelihood, X, mean, variance, Y)
     slope, by_variance = tape.gradient(log_density, (mean, variance))
     return Expectations(log_density, slope, -2.0 * by_variance)
+
+
+def compiled_expectations(likelihood: Likelihood) -> Callable[..., Expectations]:
+    """:func:`expectations` as a TensorFlow function of X, mean, variance and Y."""
+    return tf.function(partial(expectations, likelihood), autograph=False)
 
 
 def expected_log_density(

@@ -9,6 +9,7 @@ All latent processes that share features take the mean of their β, so that ther
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.optimize
@@ -18,6 +19,7 @@ from gpflow.models import SVGP
 
 from .expectations import expectations, expected_log_density
 from .latents import Latents
+from .natural_passes import NaturalState
 
 _REFUSED = 1e10  # nats a row: what the search takes for a bound that is not a number
 
@@ -57,30 +59,61 @@ class HeldSites:
         return cls(rows, outputs, tf.constant(slope + beta * mean), tf.constant(beta), scale)
 
 
+class _Posterior(NamedTuple):
+    """q(u) of latent processes that share features, at the sites that are held."""
+
+    phi: tf.Tensor
+    """Their features, [M, n]."""
+    weights: tf.Tensor
+    """What β of each row counts, [n]."""
+    gram: tf.Tensor
+    """G, [M, M]."""
+    factor: tf.Tensor
+    """The Cholesky factor of I + G."""
+    m: tf.Tensor
+    """The whitened means, [M, C]."""
+    offset: tf.Tensor
+    """The mean function, [n, C]."""
+
+
+def _posterior(model: SVGP, latents: Latents, sites: HeldSites) -> _Posterior:
+    phi = latents.whitened(sites.X, latents.prior_factor())
+    beta = sites.beta[:, latents.columns.start]
+    weights = sites.scale * beta
+    gram = tf.matmul(phi * weights, phi, transpose_b=True)
+    factor = tf.linalg.cholesky(gram + tf.eye(phi.shape[0], dtype=tf.float64))
+    of_all = tf.broadcast_to(tf.cast(model.mean_function(sites.X), tf.float64), sites.lam.shape)
+    offset = of_all[:, latents.columns]
+    lam = sites.lam[:, latents.columns] - beta[:, None] * offset
+    m = tf.linalg.cholesky_solve(factor, sites.scale * tf.matmul(phi, lam))
+    return _Posterior(phi, weights, gram, factor, m, offset)
+
+
 def bound(model: SVGP, latents: Sequence[Latents], sites: HeldSites) -> tf.Tensor:
     """The bound for the model's present hyperparameters, in nats: a scalar in float64 that can be differentiated."""
-    offset = tf.broadcast_to(tf.cast(model.mean_function(sites.X), tf.float64), sites.lam.shape)
     means, variances, divergence = [], [], tf.constant(0.0, tf.float64)
     for each in latents:
-        phi = each.whitened(sites.X, each.prior_factor())  # [M, n]
-        beta = sites.beta[:, each.columns.start]
-        weights = sites.scale * beta
-        eye = tf.eye(phi.shape[0], dtype=tf.float64)
-        L = tf.linalg.cholesky(eye + tf.matmul(phi * weights, phi, transpose_b=True))
-        A = tf.linalg.triangular_solve(L, phi)
-        lam = sites.lam[:, each.columns] - beta[:, None] * offset[:, each.columns]
-        m = tf.linalg.cholesky_solve(L, sites.scale * tf.matmul(phi, lam))
-        squares = tf.reduce_sum(tf.square(A), axis=0)
-        num_columns = m.shape[1]
-        means.append(tf.matmul(phi, m, transpose_a=True) + offset[:, each.columns])
-        variance = tf.maximum(each.prior_variance(sites.X) - tf.reduce_sum(tf.square(phi), axis=0), 0.0) + squares
-        variances.append(tf.repeat(variance[:, None], num_columns, axis=1))
-        of_covariance = 2.0 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(L))) - tf.reduce_sum(weights * squares)
-        divergence += 0.5 * (num_columns * of_covariance + tf.reduce_sum(tf.square(m)))
+        q = _posterior(model, each, sites)
+        squares = tf.reduce_sum(tf.square(tf.linalg.triangular_solve(q.factor, q.phi)), axis=0)  # φᵀ Λ⁻¹ φ
+        left_out = tf.maximum(each.prior_variance(sites.X) - tf.reduce_sum(tf.square(q.phi), axis=0), 0.0)
+        num_columns = q.m.shape[1]
+        means.append(tf.matmul(q.phi, q.m, transpose_a=True) + q.offset)
+        variances.append(tf.repeat((left_out + squares)[:, None], num_columns, axis=1))
+        log_determinant = 2.0 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(q.factor)))
+        of_covariance = log_determinant - tf.reduce_sum(q.weights * squares)  # tr Λ⁻¹ − M is −tr Λ⁻¹ G
+        divergence += 0.5 * (num_columns * of_covariance + tf.reduce_sum(tf.square(q.m)))
     mean, variance = (tf.cast(tf.concat(parts, axis=1), default_float()) for parts in (means, variances))
     log_density = expected_log_density(model.likelihood, sites.X, mean, variance, sites.Y)
     prior = tf.cast(model.log_prior_density(), tf.float64)
     return sites.scale * tf.reduce_sum(tf.cast(log_density, tf.float64)) - divergence + prior
+
+
+def state_at(model: SVGP, latents: Sequence[Latents], sites: HeldSites, num_covariances: int) -> NaturalState:
+    """q(u) at the sites that are held, from which passes over all rows go on."""
+    found = [(each, _posterior(model, each, sites)) for each in latents]
+    m = np.concatenate([q.m.numpy() for _, q in found], axis=1)
+    grams = [q.gram.numpy() for each, q in found for _ in range(each.columns.stop - each.columns.start)]
+    return NaturalState(m, np.stack(grams[:num_covariances]))
 
 
 def maximize(model: SVGP, latents: Sequence[Latents], sites: HeldSites, num_evaluations: int) -> int:

@@ -151,7 +151,8 @@ def moved(state: NaturalState, look: Look, step: float) -> NaturalState:
 
     :raises np.linalg.LinAlgError: where that is none, for its precision is not positive definite.
     """
-    G = (1.0 - step) * state.G + step * look.curvatures
+    part = min(step, 1.0)
+    G = (1.0 - part) * state.G + part * look.curvatures
     uphill = look.slopes - state.m
     m = state.m.copy()
     if look.steepest is not None:  # a smaller curvature than a process has would make its mean go too far
