@@ -242,7 +242,7 @@ class _Run:
         self.before = [tf.Variable(variable, trainable=False) for variable in hyperparameters(model)]
         self.expected = compiled_expectations(model.likelihood)
         # RobustMax has no slope where a class is far behind: from the prior its bound would end at a poor maximum.
-        self.expected_by_softmax = compiled_expectations(Softmax(num_latents)) if is_robust else None
+        self.softmax_expected = compiled_expectations(Softmax(num_latents))
         self._in_single = num_covariances * len(data) * float(num_features) ** 2 > _WORK_IN_SINGLE
         self.checkpoints: Checkpoints | None = None
         if options.checkpoint_dir is not None:
@@ -316,7 +316,7 @@ class _Run:
             for of_rows in self.features
         ]
         shared = self.options.shared_covariance
-        expected = self.expected_by_softmax if self.progress.by_softmax else self.expected
+        expected = self.softmax_expected if self.progress.by_softmax else self.expected
         return Passes(self.model, expected, self.latents, blocks, shared_covariance=shared)
 
     def _climb(self, passes: Passes) -> None:
