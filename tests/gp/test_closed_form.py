@@ -25,10 +25,14 @@ from training_toys import parameters
 from sigkernel_tf.gp import (
     ClosedFormOptions,
     InducingSequences,
+    InducingTensors,
     SigGPDE,
     SignatureKernel,
+    TruncatedSignatureKernel,
     fit_closed_form,
     flatten_paths,
+    read_tfrecords,
+    write_tfrecords,
 )
 from sigkernel_tf.gp.training import closed_form
 from sigkernel_tf.gp.training.expectations import expectations
@@ -230,8 +234,9 @@ class TestModels:
         np.testing.assert_array_equal(shared.q_sqrt, plain.q_sqrt)
 
     def test_paths(self, walks: object) -> None:
-        """Orthogonal features, whose Kuu is the identity, and sequences."""
+        """Orthogonal features, whose Kuu is the identity, sequences and tensors."""
         paths = walks(30, 6, 2)
+        truncated = TruncatedSignatureKernel(2, 3)
         rows, y = flatten_paths(paths), (paths[:, -1, :1] > 0).astype(float)
         for svgp in (
             SigGPDE(2, 15, likelihood=Bernoulli(), lengthscales=1.5),
@@ -242,6 +247,7 @@ class TestModels:
                 InducingSequences(paths[:8]),
                 whiten=False,
             ),
+            gpflow.models.SVGP(truncated, Bernoulli(), InducingTensors.from_data(rows, 8, truncated)),
         ):
             result = fit_closed_form(svgp, (rows, y), QUICKLY)
             np.testing.assert_allclose(svgp.elbo((rows, y)), result.elbo, rtol=1e-8)
@@ -327,6 +333,10 @@ class TestOptions:
         mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
         fit_closed_form(from_file, (mapped, NUMBERS), QUICKLY)
         np.testing.assert_array_equal(from_memory.q_mu, from_file.q_mu)
+        write_tfrecords(tmp_path / "rows.tfrecord", (X, NUMBERS))
+        from_records = model(Gaussian(0.05))
+        fit_closed_form(from_records, read_tfrecords(tmp_path / "rows.tfrecord"), QUICKLY)
+        np.testing.assert_array_equal(from_memory.q_mu, from_records.q_mu)
 
     @pytest.mark.parametrize(
         ("option", "value", "error"),
