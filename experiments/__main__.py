@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides TensorFlow's notes on this machine, but not its errors
 
 from .datasets import DESCRIPTIONS, DataNotFoundError, Dataset, load
-from .models import MODELS
+from .models import FITS, MODELS, PAPERS_MODELS
 from .start_up import import_tensorflow
 
 _DEFAULT = "japanese_vowels"
@@ -106,9 +106,18 @@ def _add_training_options(parser: argparse.ArgumentParser, default: str | None =
         help=f"one of {', '.join(MODELS)}, or several with commas between them, or all (default: siggpde)",
     )  # fmt: skip
     parser.add_argument(
+        "--fit", choices=list(FITS), default="nadam", metavar="FIT",
+        help=(
+            f"one of {', '.join(FITS)} (default: %(default)s): by minibatch steps of Nadam, as in the paper; with "
+            "natural gradients for q(u); by a few passes over all data in closed form; by least squares on the labels"
+        ),
+    )  # fmt: skip
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument(
         "--seeds", type=_positive, default=3, metavar="S",
         help="the number of seeds: train with seeds 0 to S-1 (default: %(default)s)",
     )  # fmt: skip
+    seeds.add_argument("--seed", type=_not_negative, metavar="K", help="train with this seed only")
     parser.add_argument(
         "--iterations", type=_positive, metavar="N",
         help="the number of minibatch steps in each of the three phases, so that there are 3 N in all",
@@ -140,7 +149,7 @@ def _add_time(commands: _Commands) -> None:
     )  # fmt: skip
     _add_dataset(time)
     time.add_argument(
-        "--model", type=_models, default=list(MODELS), metavar="MODEL",
+        "--model", type=_models, default=list(PAPERS_MODELS), metavar="MODEL",
         help=f"one of {', '.join(MODELS)}, or several with commas between them, or all (default: all)",
     )  # fmt: skip
     time.add_argument("--num-inducing", type=_positive_list, metavar="M,M,...", help="numbers of inducing variables")
@@ -169,8 +178,9 @@ def _add_figures(commands: _Commands) -> None:
     figures = _command(
         commands, "figures", _figures, "draw all pictures of the results, as PNG and PDF",
         "Draw all pictures that there are results for. Results for several numbers of inducing variables give "
-        "accuracy, ELBO and time against that number. Results for two classes give a series and the posterior mean "
-        "over the test set, the calibration, and the most relevant words.",
+        "accuracy, ELBO and time against that number; results of several models or fits give NLPP against seconds. "
+        "Results for two classes give a series and the posterior mean over the test set, the calibration, and the most "
+        "relevant words.",
     )  # fmt: skip
     figures.add_argument("results", type=Path, metavar="RESULTS", help="the folder that `run` and `sweep` wrote to")
     figures.add_argument("--out", type=Path, metavar="DIR", help="the folder for the pictures (default: RESULTS)")
@@ -203,6 +213,10 @@ def _positive(text: str) -> int:
     return _number(text, int, 1, "a whole number of at least 1")
 
 
+def _not_negative(text: str) -> int:
+    return _number(text, int, 0, "a whole number of at least 0")
+
+
 def _positive_list(text: str) -> list[int]:
     return sorted({_positive(part) for part in text.split(",")})
 
@@ -212,7 +226,7 @@ def _positive_number(text: str) -> float:
 
 
 def _models(text: str) -> list[str]:
-    names = list(MODELS) if text == "all" else text.split(",")
+    names = list(PAPERS_MODELS) if text == "all" else text.split(",")
     unknown = [name for name in names if name not in MODELS]
     if unknown:
         raise argparse.ArgumentTypeError(f"must be all, or some of {', '.join(MODELS)}, got {unknown[0]!r}")
@@ -231,10 +245,14 @@ def _train_all(options: argparse.Namespace, sizes: list[int]) -> None:
     """Train each model with each number of inducing variables."""
     import_tensorflow()
     dataset = load(options.dataset)
-    print(_heading(dataset, options.seeds), flush=True)
+    print(_heading(dataset, len(_seeds(options))), flush=True)
     for num_inducing in sizes:
         for model in options.model:
             _train_one(options, dataset, num_inducing, model)
+
+
+def _seeds(options: argparse.Namespace) -> list[int]:
+    return list(range(options.seeds)) if options.seed is None else [options.seed]
 
 
 def _train_one(options: argparse.Namespace, dataset: Dataset, num_inducing: int, model: str) -> None:
@@ -246,6 +264,7 @@ def _train_one(options: argparse.Namespace, dataset: Dataset, num_inducing: int,
     defaults = dataset.description.defaults
     protocol = Protocol(
         model=model,
+        fit=options.fit,
         num_inducing=num_inducing,
         iterations=options.iterations or defaults.iterations,
         batch_size=options.batch_size or defaults.batch_size,
@@ -253,17 +272,16 @@ def _train_one(options: argparse.Namespace, dataset: Dataset, num_inducing: int,
         learning_rate=options.learning_rate or defaults.learning_rate,
         validation_fraction=defaults.validation_fraction,
     )
-    print(
-        f"{MODELS[model]}: M = {num_inducing} inducing variables, 3 phases of {protocol.iterations} iterations, "
-        f"batches of {protocol.batch_size}",
-        flush=True,
-    )
+    steps = f"3 phases of {protocol.iterations} iterations, batches of {protocol.batch_size}"
+    by = {"nadam": steps, "natural": f"{FITS['natural']}, {steps}"}.get(options.fit, FITS[options.fit])
+    print(f"{MODELS[model]}: M = {num_inducing} inducing variables, {by}", flush=True)
     results = Results(options.out / protocol.name(options.dataset), dataset, protocol.as_json(dataset))
-    finished = [seed for seed in results.seeds if seed < options.seeds]
+    numbers = _seeds(options)
+    finished = [seed for seed in numbers if seed in results.seeds]
     if finished:
-        print(f"{len(finished)} of {options.seeds} seeds are finished already: delete {results.folder} to start anew")
-    run(dataset, protocol, options.seeds, results, progress=sys.stderr.isatty())
-    seeds = [results.seeds[seed] for seed in range(options.seeds)]
+        print(f"{len(finished)} of {len(numbers)} seeds are finished already: delete {results.folder} to start anew")
+    run(dataset, protocol, numbers, results, progress=sys.stderr.isatty())
+    seeds = [results.seeds[seed] for seed in numbers]
     description = dataset.description
     text = table(seeds, description.paper, model=MODELS[model], stands_in_for=description.stands_in_for)
     print(f"\n{text}\n\nwritten to {results.file}")

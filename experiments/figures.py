@@ -13,10 +13,11 @@ from sigkernel_tf.gp.interpretation import RelevantWord, WordRelevance
 
 from .datasets import DESCRIPTIONS
 from .measures import Summary, summary
+from .models import FITS
 from .results import PREDICTIONS, read_result, read_results, read_timings
 
 _TEST, _VALIDATION = "#1f5fa8", "#c0632c"
-_COLOURS = {"SigGPDE": "#1f5fa8", "GPSig-IT": "#c0632c", "GPSig-IS": "#4b8b3b"}
+_COLOURS = {"SigGPDE": "#1f5fa8", "GPSig-IT": "#c0632c", "GPSig-IS": "#4b8b3b", "lifted kernel": "#7a4b9a"}
 _FORMATS = (".png", ".pdf")
 
 
@@ -24,7 +25,8 @@ def draw_all(folder: Path, out: Path) -> list[Path]:
     """
     Draw every picture that a folder has results for, as PNG and PDF.
 
-    A data set with results for several numbers of inducing variables gets accuracy, ELBO and time against that number.
+    A data set with results for several numbers of inducing variables gets accuracy, ELBO and time against that number,
+    and one with several models or fits the NLPP against seconds.
     A result for two classes gets a series and the posterior mean over the test set, the calibration, and SigGPDE's most
     relevant words.
 
@@ -37,6 +39,8 @@ def draw_all(folder: Path, out: Path) -> list[Path]:
         of_dataset = [result for result in results if result["dataset"]["name"] == name]
         if len({result["options"]["num_inducing"] for result in of_dataset}) > 1:
             drawn += _save(against_num_inducing(of_dataset, read_timings(folder, name)), out / f"{name}-against-M")
+        if len({_labelled(result) for result in of_dataset}) > 1 and all(map(_has_fit_seconds, of_dataset)):
+            drawn += _save(time_to_accuracy(of_dataset), out / f"{name}-against-seconds")
         for result in of_dataset:
             file = result["folder"] / f"seed-{result['seeds'][0]['seed']}" / PREDICTIONS
             if file.is_file():
@@ -115,6 +119,51 @@ def _seconds(
     of_runs = [(size, one["seconds_per_iteration"]["mean"]) for size, one in zip(sizes, summaries, strict=True)]
     known = [(size, seconds) for size, seconds in timed or of_runs if seconds is not None]
     return [size for size, _ in known], [seconds for _, seconds in known]
+
+
+def time_to_accuracy(results: Sequence[dict[str, Any]]) -> Figure:
+    """
+    Draw the NLPP on the test set against the seconds of training, for each model and fit.
+
+    Minibatch steps were scored on the way, and give a line; the other fits give a point. The seconds of steps do not
+    include the scoring.
+    """
+    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    figure.suptitle(_title(results[0]))
+    axes = figure.subplots()
+    for number, result in enumerate(results):
+        style: dict[str, Any] = {"color": f"C{number}", "label": f"{_labelled(result)}, M = {_num_inducing(result)}"}
+        for seed in result["seeds"]:
+            per_step = seed["seconds_per_iteration"]
+            scored = [
+                (per_step * point["iteration"], point["recorded"]["test_nlpp"])
+                for point in seed["history"]
+                if per_step is not None and point.get("recorded", {}).get("test_nlpp") is not None
+            ]
+            if scored:
+                axes.plot(*zip(*scored, strict=True), lw=1.1, **style)
+            else:
+                axes.plot(seed["fit_seconds"], seed["nlpp"], marker="o", ls="", **style)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("seconds of training")
+    axes.set_ylabel("NLPP on the test set, nats")
+    _frame(axes)
+    axes.legend(*_once(axes), frameon=False, fontsize=7)
+    return figure
+
+
+def _labelled(result: dict[str, Any]) -> str:
+    options = result["options"]
+    return f"{options['model']}, {FITS[options.get('fit', 'nadam')]}"
+
+
+def _num_inducing(result: dict[str, Any]) -> int:
+    return result["options"]["num_inducing"]
+
+
+def _has_fit_seconds(result: dict[str, Any]) -> bool:
+    return all(seed.get("fit_seconds") is not None for seed in result["seeds"])
 
 
 def series_and_predictions(result: dict[str, Any], values: dict[str, np.ndarray]) -> Figure:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,11 @@ from sigkernel_tf.gp import (
     InducingSequences,
     InducingTensors,
     SigGPDE,
+    SignatureKernel,
     TrainingOptions,
-    TrainingResult,
     TruncatedSignatureKernel,
     flatten_paths,
     predict_in_batches,
-    train,
     word_relevance,
 )
 from sigkernel_tf.gp.data.checked_files import write_arrays
@@ -30,7 +29,8 @@ from sigkernel_tf.gp.prediction.evaluation import Evaluator
 
 from .datasets import Dataset, Series
 from .environment import peak_memory_gb
-from .models import MODELS
+from .fits import Fitted, fit
+from .models import FITS, LIFTED, MODELS
 from .results import PREDICTIONS, Results
 from .scores import binary_scores
 
@@ -40,6 +40,8 @@ _EVALUATIONS_PER_PHASE = 20  # on the validation split and the test set, during 
 # At most so many test series are scored during training, and all of them at the end; and the spread of the words'
 # features is estimated from at most so many training series.
 _MOST_SERIES = 5000
+_NATURAL_STEP = 0.1  # of natural gradients, for MultiClass allows no long ones
+_LIFTED_LENGTHSCALE = 0.5  # of the median distance between points
 _AT_ONCE = 500  # series in one call of the model's prediction
 
 
@@ -55,16 +57,18 @@ class Protocol:
     """Where every channel's lengthscale starts."""
     model: str = "siggpde"
     """One of ``MODELS``."""
+    fit: str = "nadam"
+    """One of ``FITS``."""
     validation_fraction: float = 0.2
     learning_rate: float = 1e-3
 
     def name(self, dataset: str) -> str:
         """The name of an experiment's folder, which tells it from others."""
         model = "" if self.model == "siggpde" else f"-{self.model}"
+        fit = "" if self.fit == "nadam" else f"-{self.fit}"
         rate = "" if self.learning_rate == 1e-3 else f"-r{self.learning_rate:g}"
-        return (
-            f"{dataset}{model}-M{self.num_inducing}-N{self.iterations}-B{self.batch_size}-l{self.lengthscale:g}{rate}"
-        )
+        steps = f"N{self.iterations}-B{self.batch_size}-l{self.lengthscale:g}{rate}"
+        return f"{dataset}{model}{fit}-M{self.num_inducing}-{steps}"
 
     def training_options(self, seed: int, checkpoint_dir: Path | None, progress: bool) -> TrainingOptions:
         """As in appendix B.2, Nadam trains the model, and a part of the training set is held out for validation."""
@@ -72,6 +76,7 @@ class Protocol:
             iterations=self.iterations,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            natural_gradient=_NATURAL_STEP if self.fit == "natural" else None,
             validation_fraction=self.validation_fraction,
             monitor_every=math.ceil(self.iterations / _EVALUATIONS_PER_PHASE),
             seed=seed,
@@ -83,8 +88,11 @@ class Protocol:
         """Everything that a result depends on beside the data and the seed."""
         training = self.training_options(seed=0, checkpoint_dir=None, progress=False)
         likelihood = type(likelihood_of(dataset)[0]).__name__
-        model = {"model": MODELS[self.model], "likelihood": likelihood, "optimizer": "Nadam"}
-        return {**asdict(self), **model, "monitor_every": training.monitor_every}
+        model = {"model": MODELS[self.model], "likelihood": likelihood, "optimizer": FITS[self.fit]}
+        options = {**asdict(self), **model, "monitor_every": training.monitor_every}
+        if self.fit == "nadam":  # as results were written before there were other fits
+            del options["fit"]
+        return options
 
 
 def likelihood_of(dataset: Dataset) -> tuple[Likelihood, int]:
@@ -119,9 +127,21 @@ def gpsig_kernel(dataset: Dataset, protocol: Protocol, explicit: bool | None = N
     return kernel
 
 
+def lifted_kernel(dataset: Dataset) -> SignatureKernel:
+    """The normalised signature kernel over an RBF kernel, whose lengthscale is half the median distance of points."""
+    series = [dataset.X_train[row] for row in some_rows(len(dataset.X_train), 100)]
+    points = np.concatenate(series)[:: max(sum(map(len, series)) // 600, 1)].astype(float)
+    median = np.median(np.linalg.norm(points[:, None] - points, axis=2))
+    lengthscales = np.full(dataset.num_channels, max(_LIFTED_LENGTHSCALE * median, 1e-3))
+    static = gpflow.kernels.RBF()
+    gpflow.set_trainable(static, False)  # the kernel's own lengthscales are trained, one for each channel
+    return SignatureKernel(dataset.num_channels, lengthscales=lengthscales, static_kernel=static, normalize=True)
+
+
 def build_model(dataset: Dataset, protocol: Protocol, seed: int = 0, *, explicit: bool | None = None) -> SVGP:
     """
-    Build SigGPDE, or a model with GPSig's kernel and inducing tensors or sequences from the training set.
+    Build SigGPDE, a model with GPSig's kernel and inducing tensors or sequences from the training set, or one with the
+    signature kernel over an RBF kernel and series of the training set.
 
     The hyperparameters are the lengthscales, one for each channel (appendix B.2: "the scaling factors for each
     channel"), and start at the same value in all models. Variances stay 1.
@@ -138,6 +158,12 @@ def build_model(dataset: Dataset, protocol: Protocol, seed: int = 0, *, explicit
             num_latent_gps=num_latent_gps,
             lengthscales=np.full(dataset.num_channels, protocol.lengthscale),
         )
+    elif protocol.model == LIFTED:
+        lifted = lifted_kernel(dataset)
+        X = as_inputs(dataset.X_train)
+        sequences = InducingSequences.from_data(X, protocol.num_inducing, lifted, length=None, seed=seed)
+        gpflow.set_trainable(sequences, False)
+        model = SVGP(lifted, likelihood, sequences, num_latent_gps=num_latent_gps)
     else:
         kernel = gpsig_kernel(dataset, protocol, explicit)
         X = as_inputs(dataset.X_train)
@@ -153,14 +179,14 @@ def build_model(dataset: Dataset, protocol: Protocol, seed: int = 0, *, explicit
 def run(
     dataset: Dataset,
     protocol: Protocol,
-    num_seeds: int,
+    seeds: Sequence[int],
     results: Results,
     *,
     progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> None:
     """
-    Train and score the model once for each of the seeds 0, 1, ..., ``num_seeds`` − 1.
+    Train and score the model once for each seed.
 
     A seed decides the validation split and the minibatches. Seeds that ``results`` already holds are not trained
     again, and a seed that was interrupted goes on from its checkpoint.
@@ -169,7 +195,7 @@ def run(
     :param progress: whether to show a progress bar.
     :param say: what prints a line for each seed.
     """
-    for seed in range(num_seeds):
+    for seed in seeds:
         if seed not in results.seeds:
             results.add(_run_seed(dataset, protocol, seed, results.folder / f"seed-{seed}", progress))
         scores = results.seeds[seed]
@@ -192,24 +218,39 @@ def _run_seed(dataset: Dataset, protocol: Protocol, seed: int, folder: Path, pro
         named = {"test_accuracy": scores.accuracy, "test_nlpp": scores.nlpp}
         return {name: score for name, score in named.items() if score is not None}
 
-    options = protocol.training_options(seed, folder, progress)
     data = as_inputs(dataset.X_train), dataset.y_train[:, None]
-    result: TrainingResult = train(model, data, options, validation=dataset.validation, record=record)
-    scores = on_test()
-    seconds = result.seconds_per_iteration
+    began = time.perf_counter()
+    fitted = fit(
+        model, data, protocol, seed=seed, folder=folder, validation=dataset.validation, record=record, progress=progress
+    )
+    seconds = time.perf_counter() - began
     return {
         "seed": seed,
-        "accuracy": scores.accuracy,
-        "nlpp": scores.nlpp,
-        **(_binary_scores(model, dataset, folder) if dataset.num_classes == 2 else {}),
+        **_scores(model, fitted, dataset, on_test, folder),
         **({"relevant_words": _relevant_words(model, dataset, data[0])} if protocol.model == "siggpde" else {}),
-        "seconds_per_iteration": None if math.isnan(seconds) else seconds,
+        "seconds_per_iteration": fitted.seconds_per_iteration,
+        "fit_seconds": seconds,  # only of this process, like the wall time
         "peak_memory_gb": peak_memory_gb(),
         "wall_seconds": time.perf_counter() - start,  # only of this process, which may have gone on from a checkpoint
         "lengthscales": model.kernel.lengthscales.numpy().tolist(),
-        "best_iteration": result.best_iteration,
-        "history": [asdict(point) for point in result.history],
+        "best_iteration": fitted.best_iteration,
+        "history": fitted.history,
     }
+
+
+def _scores(model: SVGP, fitted: Fitted, dataset: Dataset, on_test: Evaluator, folder: Path) -> dict[str, Any]:
+    """The scores on the test set."""
+    if fitted.probabilities is not None:
+        p = fitted.probabilities(as_inputs(dataset.X_test).astype(gpflow.default_float(), copy=False))
+        right = p[np.arange(len(p)), dataset.y_test]
+        scores = {
+            "accuracy": float(np.mean(p.argmax(axis=1) == dataset.y_test)),
+            "nlpp": float(-np.mean(np.log(right))),
+        }
+        return {**scores, **(binary_scores(dataset.y_test, p[:, 1]) if dataset.num_classes == 2 else {})}
+    found = on_test()
+    of_two = _binary_scores(model, dataset, folder) if dataset.num_classes == 2 else {}
+    return {"accuracy": found.accuracy, "nlpp": found.nlpp, **of_two}
 
 
 def _binary_scores(model: SVGP, dataset: Dataset, folder: Path) -> dict[str, Any]:

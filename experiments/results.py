@@ -16,6 +16,7 @@ from .measures import summary
 from .models import MODELS
 
 FILE = "result.json"
+_SEED = "result-seed-{number}.json"
 PREDICTIONS = "test.npz"
 """In a seed's folder, for two classes: y, probability and posterior_mean [N_test], and an example [L, D]."""
 _TIMINGS = "time-{dataset}-M{num_inducing}-B{batch_size}.json"
@@ -76,8 +77,16 @@ class Results:
                 )
 
     def add(self, seed: dict[str, Any]) -> None:
-        """Add the scores of a seed, with the machine and the versions that gave them, and write the file."""
-        self.seeds[seed["seed"]] = {**seed, "environment": environment()}
+        """
+        Add the scores of a seed, with the machine and the versions that gave them, and write the file.
+
+        Each seed also has a file of its own, from which the common one is made: several processes may add seeds.
+        """
+        number = seed["seed"]
+        _write(self.folder / _SEED.format(number=number), {**seed, "environment": environment()})
+        for file in self.folder.glob(_SEED.format(number="*")):
+            found = read_json(file)
+            self.seeds[int(found["seed"])] = found
         content = {
             "dataset": {
                 **self._identity["dataset"],

@@ -7,7 +7,7 @@ from typing import Any
 
 from .datasets import DESCRIPTIONS, PaperScore
 from .measures import HEADINGS, PAPER_HARDWARE, Summary, cell, cells, paper_summary, shown_measures, summary
-from .models import BY_SUMS, MODELS
+from .models import BY_SUMS, FITS, MODELS
 from .results import read_results, read_timings
 
 
@@ -88,13 +88,20 @@ def _experiments(results: list[dict[str, Any]], timings: list[dict[str, Any]], p
     scores = {score.model: score for score in paper}
     for result, ours in zip(results, summaries, strict=True):
         model, seeds = result["options"]["model"], str(len(result["seeds"]))
-        head = [model, str(result["options"]["num_inducing"]), f"3 × {result['options']['iterations']}", seeds]
+        head = [model, str(result["options"]["num_inducing"]), _steps(result["options"]), seeds]
         rows.append([*head, *cells(ours, measures), *cells(paper_summary(scores.get(model)), paper_measures)])
     ran = {result["options"]["model"] for result in results}
     for score in (score for score in paper if score.model not in ran):
         head = [score.model, "not run", "", "", *("-" for _ in measures)]
         rows.append([*head, *cells(paper_summary(score), paper_measures)])
     return _markdown(rows)
+
+
+def _steps(options: dict[str, Any]) -> str:
+    """The number of minibatch steps, or the fit that takes none."""
+    fit = options.get("fit", "nadam")
+    steps = f"3 × {options['iterations']}"
+    return {"nadam": steps, "natural": f"{steps}, {FITS['natural']}"}.get(fit, FITS[fit])
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:

@@ -16,7 +16,10 @@ _library.ops()  # needed to load a SavedModel that holds the operations
 
 # Names that a model does not need, and the package where each is defined.
 _HOME = {
+    "ClosedFormOptions": "training",
+    "ClosedFormResult": "training",
     "Evaluation": "prediction",
+    "FitPass": "training",
     "LeastSquaresFit": "training",
     "MonitorPoint": "training",
     "Preprocessing": "estimators",
@@ -26,6 +29,7 @@ _HOME = {
     "TrainingOptions": "training",
     "TrainingResult": "training",
     "evaluate": "prediction",
+    "fit_closed_form": "training",
     "fit_least_squares": "training",
     "fit_softmax_mode": "training",
     "leave_one_out_log_density": "training",

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 from threadpoolctl import threadpool_limits
 
 from .._chunks import row_slices
-from ..training.closed_form import Features, Fit, SiteLikelihood
+from ..training.grouped_features import Features, Fit, SiteLikelihood
 from ..training.logistic import LogisticRegression
 from . import persistence
 from .channels import check_names, check_number, column_names

@@ -10,8 +10,8 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from sigkernel_tf._arguments import as_int, check_unmasked
 
-from ..training.closed_form import SiteLikelihood
-from ..training.sites import GaussianSites
+from ..training.grouped_features import SiteLikelihood
+from ..training.grouped_sites import GaussianSites
 from .base import SignatureGP
 from .model import float64
 from .panels import Series

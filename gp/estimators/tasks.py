@@ -6,8 +6,8 @@ from typing import Protocol
 import numpy as np
 
 from ..data.classes import logistic_or_softmax_probabilities
-from ..training.closed_form import SiteLikelihood
-from ..training.sites import GaussianSites, LogisticSites, SoftmaxSites
+from ..training.grouped_features import SiteLikelihood
+from ..training.grouped_sites import GaussianSites, LogisticSites, SoftmaxSites
 from .calibration import left_out_log_probabilities
 from .least_squares import LeastSquares
 

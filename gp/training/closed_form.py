@@ -1,254 +1,440 @@
 r"""
-Fitting a sparse Gaussian process to a whole training set in some ten steps, without minibatches and learning rates.
+Fitting a sparse variational Gaussian process in closed form, in some ten passes over the data.
 
-It finds q(u), the variances of groups of features (the levels of the signature) and the likelihood's own parameters.
-It needs inducing variables whose covariance Kuu is the identity, and a likelihood from ``sites.py``.
-
-**q(u).** Every series has a Gaussian site exp(λ f − β f²/2) for each latent process (Khan & Lin 2017; Adam et al. 2021,
-eq. 15). With the features Φ [N, M] this gives q(u) = N(m, Λ⁻¹), Λ = I + Φᵀ diag(β) Φ and m = Λ⁻¹ Φᵀ λ. A
-natural-gradient step of length ρ keeps the part 1 − ρ of the sites (λ, β) and adds ρ times their targets
-(E[∇ log p] + β f̄, −E[∇² log p]), where f̄ is the mean of f.
-
-**Variances.** The variance w_j of group j follows by MacKay's fixed point (1992): the new one is w_j \|m_j\|² / γ_j.
-Here γ_j, the sum of 1 − diag Λ⁻¹ over the group, is the number of directions that the data determine.
-
-Both steps go uphill on the bound; a step that lowers it is halved and tried again. With fewer series than features the
-same is computed from Gram matrices, by H = (Φ Φᵀ + diag(1/β))⁻¹.
+The inducing variables are fixed. Each pass gives q(u) the sum of one Gaussian site for every row and latent process
+(``natural_passes.py``), which is a natural-gradient step with all the data; between passes hyperparameters move uphill
+on the bound (``held_sites.py``). There are no learning rates.
 """
 
+import math
+import numbers
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import scipy.linalg
+import tensorflow as tf
+from gpflow.likelihoods import MultiClass, Softmax
+from gpflow.models import SVGP
+from tqdm.auto import tqdm
 
-_LONGEST_STEP = 0.8
-_SHORTEST_STEP = 1e-3
-_LARGEST_CHANGE = 4.0  # of a variance in one step
-_SMALLEST = 1e-12  # a group's part of the variance of a path
+from sigkernel_tf._arguments import as_bool, as_int
+
+from ..data import Rows, as_rows
+from .checkpoints import Checkpoints
+from .expectations import check_likelihood, compiled_expectations
+from .feature_maps import Blocks
+from .fingerprint import settings, values_digest
+from .held_sites import HeldSites, hyperparameters, maximize, state_at
+from .latents import Latents, WhitenedFeatures, latents_of
+from .natural_passes import Look, NaturalState, Passes, covariance_factor, moved
+
+_WITHOUT_EFFECT = ("checkpoint_dir", "progress")
+_SMALLEST_STEP = 1e-3
+_LONGEST_STEP = 16.0  # of the means; curvatures do not go beyond where they are found
+_WORK_IN_SINGLE = 1e10  # multiply-adds of a pass, from which on the first passes are in float32
+_LOOSER_BETWEEN = 30.0  # the tolerance where hyperparameters are still to move
+_DECAY = 0.6  # of the steps on some of the rows: between 0.5 and 1 they converge
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosedFormOptions:
+    """
+    The options of :func:`~sigkernel_tf.gp.fit_closed_form`.
+
+    :param max_passes: the largest number of passes over the rows after the last move of the hyperparameters.
+    :param tolerance: a fit has converged when a step of at least half length raises the bound by less than this, in
+        nats a row.
+    :param batch_size: the number of rows in a block. It changes only the memory needed. None: as many as have 4 million
+        features together.
+    :param shared_covariance: whether all latent processes have one covariance of q(u). It takes 1 / C of the time and
+        memory of C covariances, and gives a lower bound.
+    :param hyperparameter_rounds: how often the trainable hyperparameters move, each time before more passes. 0: never.
+    :param hyperparameter_evaluations: the largest number of evaluations of the bound by L-BFGS in each round.
+    :param hyperparameter_rows: the number of rows, drawn at random, on which the hyperparameters move. None: all.
+    :param rows_per_step: the number of rows, drawn anew each time, that a pass reads. Passes are then steps whose
+        length decays, for data of which many passes would take too long. None: all rows.
+    :param seed: decides which rows are drawn.
+    :param checkpoint_dir: a folder in which the fit is saved after each pass, and from which it goes on. Each fit needs
+        a folder of its own. None: nothing is saved.
+    :param progress: whether to show a progress bar, on standard error.
+    :raises TypeError: for a value of another type, naming the option.
+    :raises ValueError: for a value outside its range, naming the option.
+    """
+
+    max_passes: int = 50
+    tolerance: float = 1e-5
+    batch_size: int | None = None
+    shared_covariance: bool = False
+    hyperparameter_rounds: int = 2
+    hyperparameter_evaluations: int = 15
+    hyperparameter_rows: int | None = 1000
+    rows_per_step: int | None = None
+    seed: int = 0
+    checkpoint_dir: str | Path | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name, smallest, may_be_none in (
+            ("max_passes", 1, False),
+            ("batch_size", 1, True),
+            ("hyperparameter_rounds", 0, False),
+            ("hyperparameter_evaluations", 1, False),
+            ("hyperparameter_rows", 1, True),
+            ("rows_per_step", 1, True),
+            ("seed", 0, False),
+        ):
+            value = getattr(self, name)
+            if value is not None or not may_be_none:
+                object.__setattr__(self, name, as_int(value, name, smallest))
+        for name in ("shared_covariance", "progress"):
+            object.__setattr__(self, name, as_bool(getattr(self, name), name))
+        if isinstance(self.tolerance, bool) or not isinstance(self.tolerance, numbers.Real):
+            raise TypeError(f"tolerance must be a number, got {self.tolerance!r}.")
+        if not 0.0 < self.tolerance < math.inf:
+            raise ValueError(f"tolerance must be positive and finite, got {self.tolerance}: for instance 1e-5.")
+        object.__setattr__(self, "tolerance", float(self.tolerance))
+        if self.checkpoint_dir is not None and not isinstance(self.checkpoint_dir, (str, Path)):
+            raise TypeError(
+                f"checkpoint_dir must be a path or None, got {self.checkpoint_dir!r}: for instance "
+                "checkpoint_dir='run'."
+            )
+
+    def as_fingerprint(self) -> dict[str, Any]:
+        """The options that decide a result, as JSON values."""
+        return {part.name: getattr(self, part.name) for part in fields(self) if part.name not in _WITHOUT_EFFECT}
 
 
 @dataclass(frozen=True)
-class Expectations:
-    """Expectations of a likelihood's log density and its derivatives, under Gaussian marginals of f."""
+class FitPass:
+    """
+    One pass over the rows.
 
-    log_density: float
-    """E[log p(y | f)], summed over the data."""
-    slope: np.ndarray
-    """E[∇ log p], [N, C]."""
-    curvature: np.ndarray
-    """−E[∇² log p], not negative, [N, C]."""
-
-
-class SiteLikelihood(Protocol):
-    """What the fit needs of a likelihood."""
-
-    def expectations(self, mean: np.ndarray, variance: np.ndarray) -> Expectations:
-        """The expectations under marginals of f with this mean and variance, [N, C] each."""
-        ...
-
-    def updated(self, mean: np.ndarray, variance: np.ndarray) -> "SiteLikelihood":
-        """The same likelihood with its own parameters at the maximum of the bound for these marginals."""
-        ...
-
-
-@dataclass(frozen=True)
-class Features:
-    """Features of a training set, in groups that share a variance."""
-
-    S: np.ndarray
-    """The features where all variances are 1, [N, M]."""
-    groups: np.ndarray
-    """The group of each feature, [M]."""
-    residual: np.ndarray | None = None
-    """The prior variance of each series that the features leave out, where the first group's variance is 1, [N]."""
-
-    @property
-    def num_groups(self) -> int:
-        """The number J of groups."""
-        return int(self.groups.max()) + 1
-
-    def mean_squares(self) -> np.ndarray:
-        """What each group adds to the mean variance of a series where all variances are 1, [J]."""
-        squares = np.mean(np.square(self.S), axis=0)
-        return np.bincount(self.groups, weights=squares, minlength=self.num_groups)
-
-    def scaled(self, variances: np.ndarray) -> np.ndarray:
-        """The features Φ for variances of the groups, [N, M]."""
-        return self.S * np.sqrt(variances)[self.groups]
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A fitted process, or one on the way to it."""
+    :param elbo: the bound in nats, where the pass began; of a pass over some of the rows, an estimate.
+    :param step: the length of the step that led there; 0 at the beginning of a round.
+    :param round: the number of the round: a new one begins when hyperparameters move, or their last move is taken back.
+        With ``MultiClass``, round 0 has the bounds of ``Softmax``.
+    :param seconds: since the fit began, interruptions not counted.
+    """
 
     elbo: float
-    """The bound for all the data, in nats."""
-    variances: np.ndarray
-    """The variance w of each group of features, [J]."""
-    likelihood: SiteLikelihood
-    iterations: int
-    sites: tuple[np.ndarray, np.ndarray]
-    """λ and β, [N, C] each."""
-
-    def posterior(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
-        """q_mu [M, C], and q_sqrt [C, M, M], the lower Cholesky factors of q(u)'s covariances."""
-        phi = features.scaled(self.variances)
-        q_mu, q_sqrt = [], []
-        for lam, beta in zip(*(site.T for site in self.sites), strict=True):
-            factor = _inverse_factor(phi, beta)
-            covariance = factor.T @ factor
-            q_mu.append(covariance @ (phi.T @ lam))
-            q_sqrt.append(np.linalg.cholesky(covariance))
-        return np.stack(q_mu, axis=1), np.stack(q_sqrt)
-
-
-def fit(
-    features: Features,
-    variances: np.ndarray,
-    likelihood: SiteLikelihood,
-    num_latents: int,
-    *,
-    sites: tuple[np.ndarray, np.ndarray] | None = None,
-    max_iterations: int = 100,
-    tolerance: float = 3e-4,
-    report: Callable[[str], None] = lambda _: None,
-) -> Fit:
-    """
-    Fit until a full step raises the bound by less than ``tolerance`` nats a series.
-
-    :param variances: the variances to start from, [J].
-    :param num_latents: the number C of latent processes.
-    :param sites: the sites λ and β to start from, [N, C] each. None: Newton's first step from f = 0.
-    :param max_iterations: the largest number of steps, those that were halved included.
-    :param report: gets a line of text every ten steps.
-    :return: the best of all steps.
-    """
-    marginals = _Marginals(features)
-    if sites is None:
-        zeros = np.zeros((len(features.S), num_latents))
-        newton = likelihood.expectations(zeros, zeros)
-        sites = newton.slope, newton.curvature
-    step, best = 1.0, None
-    at = Fit(-np.inf, np.asarray(variances, float), likelihood, 0, sites)
-    uphill = None
-    for iteration in range(1, max_iterations + 1):
-        if uphill is not None:
-            at = uphill(step)
-            at = replace(at, variances=np.maximum(at.variances, marginals.floor))
-        seen = marginals(at)
-        moved = at.likelihood.updated(seen.mean, seen.variance) if best is not None else at.likelihood
-        expected = moved.expectations(seen.mean, seen.variance)
-        at = replace(at, elbo=expected.log_density - seen.divergence, likelihood=moved, iterations=iteration)
-        gain = at.elbo - best.elbo if best is not None else np.inf
-        if iteration % 10 == 0:
-            report(f"iteration {iteration}: ELBO {max(at.elbo, best.elbo if best else at.elbo):.2f}")
-        if best is None or gain > 0:
-            best, uphill = at, _uphill(at, seen, expected)
-            if gain < tolerance * len(features.S) and step > _LONGEST_STEP / 2:
-                break
-            step = min(_LONGEST_STEP, 2 * step)
-        else:
-            step /= 2
-            if step < _SHORTEST_STEP:
-                break
-    assert best is not None
-    return replace(best, iterations=iteration)
+    step: float
+    round: int
+    seconds: float
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What q(u) implies for f and for the groups of features."""
+class ClosedFormResult:
+    """
+    What happened in a fit; q(u) and the hyperparameters are in the model.
 
-    mean: np.ndarray  # [N, C]
-    variance: np.ndarray
-    divergence: float  # KL[q(u) || N(0, I)]
-    determined: np.ndarray  # γ of each group, [J]
-    sizes: np.ndarray  # |m_j|², [J]
+    :param elbo: the bound at the end, in nats: of a fit by some of the rows at a time, an estimate.
+    :param converged: whether the last passes raised the bound by less than the tolerance.
+    :param passes: all passes, in order.
+    """
 
-
-def _uphill(at: Fit, seen: _Seen, expected: Expectations) -> Callable[[float], Fit]:
-    """From a step length to the sites and variances that such a step uphill leads to."""
-    targets = expected.slope + expected.curvature * seen.mean, expected.curvature
-    ratio = seen.sizes / np.maximum(seen.determined, 1e-10)
-    change = np.clip(ratio, 1 / _LARGEST_CHANGE, _LARGEST_CHANGE)
-
-    def go(step: float) -> Fit:
-        sites = tuple((1 - step) * old + step * new for old, new in zip(at.sites, targets, strict=True))
-        return replace(at, sites=sites, variances=at.variances * change ** min(step / _LONGEST_STEP, 1.0))
-
-    return go
+    elbo: float
+    converged: bool
+    passes: tuple[FitPass, ...]
 
 
-class _Marginals:
-    """From sites and variances to what they imply, by features or by Gram matrices, whichever are smaller."""
+def fit_closed_form(
+    model: SVGP, data: tuple[Any, Any], options: ClosedFormOptions = ClosedFormOptions()
+) -> ClosedFormResult:
+    r"""
+    Fit q(u) of a sparse variational Gaussian process in closed form, and its hyperparameters between passes.
 
-    def __init__(self, features: Features) -> None:
-        self.features = features
-        squares = features.mean_squares()
-        self.floor = np.where(squares > 0, _SMALLEST / np.where(squares > 0, squares, 1.0), 0.0)
-        self.grams: np.ndarray | None = None
-        if len(features.S) < features.S.shape[1]:
-            groups = [features.S[:, features.groups == j] for j in range(features.num_groups)]
-            self.grams = np.stack([S @ S.T for S in groups])
+    It is the first way to try where a model has a likelihood of its own: some ten passes over the data take the place
+    of thousands of minibatch steps, and there is no learning rate. At the end q(u) is the one with the largest bound,
+    up to ``tolerance``, for the inducing variables as they are, which stay fixed. A Gaussian likelihood needs a single
+    step, which gives the posterior of ``gpflow.models.SGPR``, and of ``GPR`` where all rows are inducing points.
 
-    def __call__(self, at: Fit) -> _Seen:
-        by = self._by_features if self.grams is None else self._by_grams
-        seen = by(at.variances, *at.sites)
-        if self.features.residual is None:
-            return seen
-        rest = at.variances[0] * self.features.residual
-        # The residual also depends on that variance: MacKay's fixed point becomes w |m|² / (γ + sum β w r).
-        determined = seen.determined.copy()
-        determined[0] += np.sum(at.sites[1] * rest[:, None])
-        return replace(seen, variance=seen.variance + rest[:, None], determined=determined)
+    Each pass takes, for every row and latent process, the expectations of the first two derivatives of log p(y | f).
+    They are GPflow's, in closed form or by quadrature; for ``Softmax`` the mean over 128 quasi-random draws; for
+    ``Ordinal`` by quadrature of our own density, for GPflow's is NaN for the first and the last class. The expectation
+    of −∇² log p can be negative for ``StudentT`` and ``MultiClass``. It counts as 0 in the first passes, so that each
+    step leads to a covariance, and as it is once they have converged. ``MultiClass`` starts where a fit with
+    ``Softmax`` ends, for from the prior its bound has poor maxima.
 
-    def _by_features(self, variances: np.ndarray, lam: np.ndarray, beta: np.ndarray) -> _Seen:
-        phi = self.features.scaled(variances)
-        q_mu, variance, covariances, divergence = [], [], [], 0.0
-        for c in range(lam.shape[1]):
-            factor = _inverse_factor(phi, beta[:, c])
-            q_mu.append(factor.T @ (factor @ (phi.T @ lam[:, c])))
-            variance.append(np.sum(np.square(phi @ factor.T), axis=1))
-            covariances.append(np.sum(np.square(factor), axis=0))
-            divergence -= np.sum(np.log(np.diag(factor)))
-        m, diagonal = np.stack(q_mu, axis=1), np.stack(covariances, axis=1)
-        divergence += 0.5 * (np.sum(diagonal - 1.0) + np.sum(m**2))
-        return _Seen(
-            phi @ m, np.stack(variance, axis=1), divergence, self._of_groups(1.0 - diagonal), self._of_groups(m**2)
+    A step that lowers the bound, or leads to no covariance, is halved. Hyperparameters are all trainable parameters of
+    the model but q(u) and the inducing variables. They move by L-BFGS on the bound with the sites held, which is higher
+    and flatter than the bound with q(u) held (Adam et al. 2021).
+
+    Time of a pass: the features in the first one, then C N M² multiply-adds, and C M³ / 2. From 1e10 of them on,
+    matrices are multiplied in float32 until that no longer raises the bound, and then in float64. Memory: 3 C M²
+    numbers, a block of rows, and up to 1 GB of features for each kernel; features beyond that are computed in every
+    pass.
+
+    :param model: a ``gpflow.models.SVGP`` such as :class:`~sigkernel_tf.gp.SigGPDE`, fitted in place. Its kernel may be
+        a plain one, ``SharedIndependent`` or ``SeparateIndependent``, its inducing variables and its mean function any.
+        u may be whitened or not.
+    :param data: X [N, W] and Y [N, P] as :func:`~sigkernel_tf.gp.train` takes them: arrays, or files larger than
+        memory, which are read a block at a time.
+    :param options: see :class:`ClosedFormOptions`.
+    :raises ValueError: for a model with a diagonal q(u) (``q_diag=True``), a Kuu that is not positive definite with
+        ``gpflow.default_jitter()``, data that the model cannot take, and a ``checkpoint_dir`` that is damaged or
+        another fit's.
+    :raises TypeError: for another model, ``LinearCoregionalization``, and a likelihood whose expectations GPflow finds
+        by random draws.
+    :raises FloatingPointError: where the bound is not a number.
+    """
+    if not isinstance(model, SVGP):
+        raise TypeError(f"model must be a gpflow.models.SVGP, as SigGPDE is, got {type(model).__name__}.")
+    if not isinstance(options, ClosedFormOptions):
+        raise TypeError(f"options must be ClosedFormOptions, got {options!r}: for instance ClosedFormOptions(seed=1).")
+    check_likelihood(model.likelihood)
+    latents = latents_of(model)
+    if options.shared_covariance and len(latents) > 1:
+        raise ValueError(
+            "shared_covariance=True needs latent processes that share their features, got kernels or inducing "
+            "variables of their own: take shared_covariance=False."
         )
-
-    def _by_grams(self, variances: np.ndarray, lam: np.ndarray, beta: np.ndarray) -> _Seen:
-        assert self.grams is not None
-        num_series = len(lam)
-        grams = variances[:, None, None] * self.grams
-        K = grams.sum(axis=0)
-        mean, variance, divergence = np.empty_like(lam), np.empty_like(lam), 0.0
-        determined, sizes = np.zeros(len(variances)), np.zeros(len(variances))
-        for c in range(lam.shape[1]):
-            root = np.sqrt(beta[:, c])
-            B = root[:, None] * K * root
-            B[np.diag_indices(num_series)] += 1.0
-            L = np.linalg.cholesky(B)
-            V = scipy.linalg.solve_triangular(L, np.diag(root), lower=True)
-            H = V.T @ V
-            alpha = lam[:, c] - H @ (K @ lam[:, c])
-            mean[:, c] = K @ alpha
-            variance[:, c] = np.diag(K) - np.sum(np.square(V @ K), axis=0)
-            determined += np.tensordot(grams, H, 2)
-            sizes += np.einsum("jnm,n,m->j", grams, alpha, alpha, optimize=True)
-            divergence += np.sum(np.log(np.diag(L)))
-        divergence += 0.5 * (sizes.sum() - determined.sum())
-        return _Seen(mean, np.maximum(variance, 0.0), divergence, determined, sizes)
-
-    def _of_groups(self, of_features: np.ndarray) -> np.ndarray:
-        groups = self.features.groups
-        return np.bincount(groups, weights=of_features.sum(axis=1), minlength=self.features.num_groups)
+    run = _Run(model, latents, as_rows(data, model.likelihood), options)
+    with nullcontext() if run.checkpoints is None else run.checkpoints.locked():
+        run.begin()
+        try:
+            return run.to_the_end()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(run.how_to_go_on()) from None
 
 
-def _inverse_factor(phi: np.ndarray, beta: np.ndarray) -> np.ndarray:
-    """The inverse of Λ's lower Cholesky factor, [M, M]."""
-    precision = phi.T @ (beta[:, None] * phi)
-    precision[np.diag_indices_from(precision)] += 1.0
-    return scipy.linalg.solve_triangular(np.linalg.cholesky(precision), np.eye(len(precision)), lower=True)
+@dataclass(frozen=True)
+class _Progress:
+    """How far a fit has come, as JSON values."""
+
+    round: int = 0
+    moves_left: int = 0
+    """How often hyperparameters are still to move."""
+    by_softmax: bool = False
+    """Whether ``Softmax`` takes the place of the likelihood, to begin with."""
+    elbo_before: float | None = None
+    """The bound before the hyperparameters' last move."""
+    attempts: int = 0
+    """Steps that were tried in this round."""
+    successes: int = 0
+    """Steps in a row that raised the bound."""
+    step: float = 1.0
+    rough: bool = True
+    """Whether products in float32 and clipped curvatures will do."""
+    converged: bool = False
+    passes: tuple[FitPass, ...] = ()
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> "_Progress":
+        return cls(**{**saved, "passes": tuple(FitPass(**each) for each in saved["passes"])})
+
+
+class _Run:
+    """One fit, from its beginning, or its checkpoint, to its end."""
+
+    def __init__(self, model: SVGP, latents: list[Latents], data: Rows, options: ClosedFormOptions) -> None:
+        self.model, self.latents, self.data, self.options = model, latents, data, options
+        num_features, num_latents = model.q_mu.shape
+        num_covariances = 1 if options.shared_covariance else num_latents
+        self.state = NaturalState.prior(num_features, num_latents, num_covariances)
+        is_robust = isinstance(model.likelihood, MultiClass)
+        self.progress = _Progress(
+            moves_left=options.hyperparameter_rounds if hyperparameters(model) else 0, by_softmax=is_robust
+        )
+        self.before = [tf.Variable(variable, trainable=False) for variable in hyperparameters(model)]
+        self.expected = compiled_expectations(model.likelihood)
+        # RobustMax has no slope where a class is far behind: from the prior its bound would end at a poor maximum.
+        self.softmax_expected = compiled_expectations(Softmax(num_latents))
+        self._in_single = num_covariances * len(data) * float(num_features) ** 2 > _WORK_IN_SINGLE
+        self.checkpoints: Checkpoints | None = None
+        if options.checkpoint_dir is not None:
+            self.saved = [tf.Variable(part, trainable=False) for part in (self.state.m, self.state.G)]
+            fingerprint = {**options.as_fingerprint(), **settings(model), "data": data.digest(), "fit": "closed form"}
+            self.checkpoints = Checkpoints(
+                options.checkpoint_dir,
+                {"state": self.saved, "hyperparameters": hyperparameters(model), "before": self.before},
+                fingerprint,
+                lambda: values_digest(model),
+            )
+
+    def begin(self) -> None:
+        """Go back to the last checkpoint, where there is one."""
+        found = None if self.checkpoints is None else self.checkpoints.restore(_Progress.from_json)
+        if found is not None:
+            self.progress = found
+            self.state = NaturalState(*(part.numpy() for part in self.saved))
+
+    def to_the_end(self) -> ClosedFormResult:
+        start = time.perf_counter() - (self.progress.passes[-1].seconds if self.progress.passes else 0.0)
+        self.clock: Callable[[], float] = lambda: time.perf_counter() - start
+        with tqdm(unit="pass", disable=not self.options.progress) as self.bar:
+            while True:
+                passes = self._passes()
+                if self.options.rows_per_step is None:
+                    self._climb(passes)
+                else:
+                    self._descend_by_samples()
+                if not self._moves_on():
+                    break
+                self._save()
+        self._write()
+        return ClosedFormResult(self.progress.passes[-1].elbo, self.progress.converged, self.progress.passes)
+
+    def _moves_on(self) -> bool:
+        """Move the hyperparameters, or take the last move back where it did not help. False: all is done."""
+        progress, elbo = self.progress, self.progress.passes[-1].elbo
+        variables = hyperparameters(self.model)
+        if progress.by_softmax:
+            self.progress = _Progress(round=progress.round + 1, moves_left=progress.moves_left, passes=progress.passes)
+            return True
+        if progress.elbo_before is not None and elbo < progress.elbo_before:
+            for variable, value in zip(variables, self.before, strict=True):
+                variable.assign(value)
+            self.progress = _Progress(round=progress.round + 1, moves_left=0, passes=progress.passes)
+            return True
+        if progress.moves_left == 0:
+            return False
+        for variable, value in zip(variables, self.before, strict=True):
+            value.assign(variable)
+        self._move_hyperparameters()
+        is_exact = self.options.rows_per_step is None
+        self.progress = _Progress(
+            round=progress.round + 1,
+            moves_left=progress.moves_left - 1,
+            elbo_before=elbo if is_exact else None,
+            passes=progress.passes,
+        )
+        return True
+
+    def _passes(self) -> Passes:
+        """Passes over the rows with the hyperparameters as they are."""
+        self.features = [WhitenedFeatures(each) for each in self.latents]
+        return self._passes_over(self.data)
+
+    def _passes_over(self, rows: Rows, *, keep: bool = True) -> Passes:
+        num_features = self.state.m.shape[0]
+        blocks = [
+            Blocks(of_rows, rows, batch_size=self.options.batch_size, num_features=num_features, keep=keep)
+            for of_rows in self.features
+        ]
+        shared = self.options.shared_covariance
+        expected = self.softmax_expected if self.progress.by_softmax else self.expected
+        return Passes(self.model, expected, self.latents, blocks, shared_covariance=shared)
+
+    def _climb(self, passes: Passes) -> None:
+        """Steps uphill, each with all rows, until they have converged or are enough."""
+        is_last = self.progress.moves_left == 0 and not self.progress.by_softmax
+        enough = self.options.tolerance * len(self.data) * (1.0 if is_last else _LOOSER_BETWEEN)
+        look = self._look(passes, self.state)
+        if look is None:
+            raise FloatingPointError(
+                f"the bound is not a number after {len(self.progress.passes)} passes, expected a finite one: take "
+                "longer lengthscales, or standardise the paths."
+            )
+        if not self._has_begun():
+            self._record(look.elbo, 0.0)
+        while self.progress.attempts < self.options.max_passes and not self.progress.converged:
+            progress, step = self.progress, self.progress.step
+            found = self._stepped(passes, look, step)
+            gain = -np.inf if found is None else found[1].elbo - look.elbo
+            if found is not None and gain > 0:
+                self.state, look = found
+            successes = progress.successes + 1 if gain > 0 else 0
+            next_step = step / 2.0 if gain <= 0 else step if successes < 2 else min(2.0 * step, _LONGEST_STEP)
+            ends = (abs(gain) < enough and step >= 0.5) or next_step < _SMALLEST_STEP
+            must_be_exact = progress.rough and is_last and (look.was_clipped or self._in_single)
+            self.progress = replace(
+                progress,
+                attempts=progress.attempts + 1,
+                successes=successes,
+                step=next_step,
+                converged=ends and not must_be_exact,
+            )
+            if ends and must_be_exact:
+                self.progress = replace(self.progress, step=1.0, rough=False)
+                look = self._look(passes, self.state) or look
+            if gain > 0:
+                self._record(look.elbo, step)
+
+    def _stepped(self, passes: Passes, look: Look, step: float) -> tuple[NaturalState, Look] | None:
+        """Where a step leads, and what a pass sees there; None: there is no covariance, or no bound."""
+        try:
+            state = moved(self.state, look, step)
+        except np.linalg.LinAlgError:
+            return None
+        seen = self._look(passes, state)
+        return None if seen is None else (state, seen)
+
+    def _descend_by_samples(self) -> None:
+        """Steps with some of the rows each, whose lengths decay."""
+        size = min(self.options.rows_per_step or 0, len(self.data))
+        done = sum(each.round == self.progress.round for each in self.progress.passes)
+        for number in range(done, self.options.max_passes):
+            passes = self._passes_over(self.data.subset(self._drawn(size, number)), keep=False)
+            look = passes(self.state, scale=len(self.data) / size, single=self._in_single)
+            step = (1.0 + number) ** -_DECAY
+            self.state = moved(self.state, look, step)
+            self._record(look.elbo, step)
+
+    def _move_hyperparameters(self) -> None:
+        size = min(self.options.hyperparameter_rows or len(self.data), len(self.data))
+        rows = self.data.subset(self._drawn(size, -1))
+        mean, variance = self._passes_over(rows, keep=False).marginals(self.state)
+        X, Y = rows.read(slice(None))
+        sites = HeldSites.at(self.model, self.latents, X, Y, mean, variance, len(self.data) / size)
+        self.bar.set_description("hyperparameters")
+        maximize(self.model, self.latents, sites, self.options.hyperparameter_evaluations)
+        self.state = state_at(self.model, self.latents, sites, len(self.state.G))
+        self.bar.set_description("passes")
+
+    def _drawn(self, size: int, number: int) -> np.ndarray:
+        """The numbers of rows that are drawn at random, in increasing order."""
+        generator = np.random.default_rng([self.options.seed, self.progress.round, number + 1])
+        return np.sort(generator.choice(len(self.data), size, replace=False))
+
+    def _look(self, passes: Passes, state: NaturalState) -> Look | None:
+        """A pass; None: the bound at this state is not a number."""
+        rough = self.progress.rough
+        try:
+            look = passes(state, single=rough and self._in_single, clip=rough)
+        except np.linalg.LinAlgError:
+            return None
+        return look if np.isfinite(look.elbo) else None
+
+    def _has_begun(self) -> bool:
+        return bool(self.progress.passes) and self.progress.passes[-1].round == self.progress.round
+
+    def _record(self, elbo: float, step: float) -> None:
+        point = FitPass(elbo, step, self.progress.round, self.clock())
+        self.progress = replace(self.progress, passes=(*self.progress.passes, point))
+        self.bar.update()
+        self.bar.set_postfix({"ELBO": f"{elbo:.6g}"})
+        self._save()
+
+    def _save(self) -> None:
+        if self.checkpoints is not None:
+            for variable, part in zip(self.saved, (self.state.m, self.state.G), strict=True):
+                variable.assign(part)
+            self.checkpoints.save(asdict(self.progress))
+
+    def _write(self) -> None:
+        """Set the model's q(u)."""
+        state, model = self.state, self.model
+        q_mu = np.empty_like(state.m)
+        q_sqrt = np.empty((state.m.shape[1], *state.G.shape[1:]))
+        for latents, of_rows in zip(self.latents, self.features, strict=True):
+            unwhitened = (lambda v: v) if model.whiten else of_rows.unwhitened
+            columns = latents.columns
+            q_mu[:, columns] = unwhitened(state.m[:, columns])
+            for c in range(columns.start, columns.stop):
+                if c == columns.start or len(state.G) > 1:
+                    factor = unwhitened(covariance_factor(state.G[c if len(state.G) > 1 else 0]))
+                q_sqrt[c] = factor
+        model.q_mu.assign(q_mu)
+        model.q_sqrt.assign(q_sqrt)
+        model.num_data = len(self.data)
+
+    def how_to_go_on(self) -> str:
+        """What an interrupt says."""
+        done = f"the fit stopped after {len(self.progress.passes)} passes"
+        if self.checkpoints is None:
+            return f"{done}; nothing is saved: give a checkpoint_dir to be able to go on."
+        return f"{done}, saved in {self.checkpoints.folder}: go on by fitting again with the same data and options."

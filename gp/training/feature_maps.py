@@ -193,6 +193,7 @@ class Blocks:
         self._slices = row_slices(len(rows), as_int(batch_size, "batch_size", 1))
         self._most_kept = _NUMBERS_KEPT if keep else 0
         self._kept: dict[int, np.ndarray] = {}
+        self._variances: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -207,6 +208,15 @@ class Blocks:
                 if rows.stop * self.num_features <= self._most_kept:
                     self._kept[i] = phi
             yield Block(rows, X, Y, phi)
+
+    def prior_variance(self, block: Block) -> np.ndarray | None:
+        """k(x, x) of each row of a block, [n], kept for later passes: None where the feature map knows none."""
+        found = self._variances.get(block.rows.start)
+        if found is None:
+            found = self._of_rows.prior_variance(block.X)
+            if found is not None and self._most_kept:
+                self._variances[block.rows.start] = found
+        return found
 
     def _check(self, phi: np.ndarray, rows: slice) -> None:
         if phi.shape[1] != self.num_features:

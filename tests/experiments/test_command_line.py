@@ -131,7 +131,10 @@ def test_list_and_help_need_no_tensorflow() -> None:
     ("arguments", "message"),
     [
         (["run", "corn"], r"invalid choice: 'corn' \(choose from '?japanese_vowels'?, '?pendigits'?, .*'?weather'?\)"),
-        (["run", "--model", "gp"], "argument --model: must be all, or some of siggpde, gpsig-it, gpsig-is, got 'gp'"),
+        (
+            ["run", "--model", "gp"],
+            "argument --model: must be all, or some of siggpde, gpsig-it, gpsig-is, lifted, got 'gp'",
+        ),
         (["run", "--lengthscale", "0"], "argument --lengthscale: must be a positive number, got '0'"),
         (["sweep", "crop"], "required: --num-inducing"),
         (["sweep", "crop", "--num-inducing", "5,x"], "must be a whole number of at least 1, got 'x'"),

@@ -78,6 +78,39 @@ IN_CI = ("satellite_stand_in", "gpsig-it")
 
 
 @pytest.mark.parametrize(
+    ("model", "fit"),
+    [
+        ("siggpde", "sites"),
+        pytest.param("lifted", "least-squares", marks=[pytest.mark.slow, pytest.mark.ci]),
+        pytest.param("siggpde", "natural", marks=pytest.mark.slow),
+    ],
+)
+def test_other_fits(
+    model: str, fit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Each is told from Nadam's in its folder and in the table, and seeds may come one by one."""
+    monkeypatch.setenv("SIGKERNEL_TF_DATA", str(tmp_path))
+    small_weather(tmp_path, monkeypatch)
+    out = tmp_path / "out"
+    options = ["--iterations", "1", "--batch-size", "8", "--num-inducing", "5", "--out", str(out)]
+    for seed in "30":
+        assert main(["run", "weather", "--model", model, "--fit", fit, "--seed", seed, *options]) == 0
+    assert main(["run", "weather", "--seed", "0", *options]) == 0
+    result = json.loads(next(out.glob(f"weather*-{fit}-M5*/result.json")).read_text())
+    assert result["options"]["fit"] == fit
+    assert [seed["seed"] for seed in result["seeds"]] == [0, 3]
+    for seed in result["seeds"]:
+        assert 0.5 < seed["accuracy"] <= 1.0
+        assert 0.0 < seed["nlpp"] < 1.0
+        assert seed["fit_seconds"] > 0.0
+    capsys.readouterr()
+    assert main(["tables", str(out)]) == 0
+    assert {"sites": "closed form", "natural": "natural gradients"}.get(fit, "least squares") in capsys.readouterr().out
+    assert main(["figures", str(out)]) == 0
+    assert (out / "weather-against-seconds.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
     ("name", "model"),
     [*FAST, *(pytest.param(*case, marks=[pytest.mark.slow] + [pytest.mark.ci] * (case == IN_CI)) for case in SLOW)],
 )

@@ -12,8 +12,8 @@ from sigkernel_tf.gp.data.classes import logistic_or_softmax_probabilities
 from sigkernel_tf.gp.estimators.search.rows import folds, subset
 from sigkernel_tf.gp.estimators.search.truncated.candidates import depth_of
 from sigkernel_tf.gp.estimators.search.truncated.evidence import grams_of, log_evidence, maximise
-from sigkernel_tf.gp.training.closed_form import Features, fit
-from sigkernel_tf.gp.training.sites import GaussianSites, LogisticSites, SoftmaxSites
+from sigkernel_tf.gp.training.grouped_features import Features, fit
+from sigkernel_tf.gp.training.grouped_sites import GaussianSites, LogisticSites, SoftmaxSites
 
 
 def test_evidence(rng: np.random.Generator) -> None:

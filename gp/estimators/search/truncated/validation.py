@@ -10,7 +10,7 @@ from sigkernel_tf.signatures import signature
 
 from ...._chunks import row_slices
 from ....kernels.levels import levels_of_words
-from ....training.closed_form import Features, Fit, fit
+from ....training.grouped_features import Features, Fit, fit
 from ...panels import Series
 from ...tasks import Task
 from ..rows import folds

@@ -1,8 +1,9 @@
 """
 Likelihoods for the fit in closed form: each gives the expectations from which that fit's Gaussian sites follow.
 
-Two classes, several classes and real numbers; the fit itself is in ``closed_form.py``. No random numbers are drawn, so
-that the same marginals always give the same sites. A series may have a weight: one of weight 2 counts as two would.
+Two classes, several classes and real numbers; the fit itself is in ``grouped_features.py``. No random numbers are
+drawn, so that the same marginals always give the same sites. A series may have a weight: one of weight 2 counts as two
+would.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import scipy.special
 
 from .._chunks import row_slices
 from .._quadrature import NODES, WEIGHTS, normal_points
-from .closed_form import Expectations
+from .grouped_features import Expectations
 
 _Sites = TypeVar("_Sites")
 

@@ -1,0 +1,134 @@
+"""The latent processes of a model, by the features that they share."""
+
+from dataclasses import dataclass
+
+import gpflow
+import numpy as np
+import scipy.linalg
+import tensorflow as tf
+from gpflow.config import default_jitter
+from gpflow.covariances import Kuf, Kuu
+from gpflow.inducing_variables import InducingVariables, MultioutputInducingVariables
+from gpflow.kernels import Kernel, LinearCoregionalization, MultioutputKernel
+from gpflow.models import SVGP
+
+from .._checks import check_model, described
+from ..inducing_variables import has_orthogonal_features
+from ..inducing_variables.orthogonal import features_of
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Latent processes that share a kernel and inducing variables, and so their features."""
+
+    kernel: Kernel
+    inducing_variable: InducingVariables
+    columns: slice
+    """Which columns of q_mu and of f they are."""
+
+    @property
+    def has_identity(self) -> bool:
+        """Whether Kuu is the identity, so that nothing is factorised."""
+        return has_orthogonal_features(self.inducing_variable)
+
+    def prior_factor(self) -> tf.Tensor | None:
+        """R [M, M] in float64 with R Rᵀ = Kuu + ``gpflow.default_jitter()``, as GPflow takes it; None: the identity."""
+        if self.has_identity:
+            return None
+        K = tf.cast(Kuu(self.inducing_variable, self.kernel, jitter=default_jitter()), tf.float64)
+        return tf.linalg.cholesky(K)
+
+    def whitened(self, X: tf.Tensor, factor: tf.Tensor | None) -> tf.Tensor:
+        """R⁻¹ Kuf, [M, n] in float64."""
+        K = tf.cast(Kuf(self.inducing_variable, self.kernel, X), tf.float64)
+        return K if factor is None else tf.linalg.triangular_solve(factor, K)
+
+    def prior_variance(self, X: tf.Tensor) -> tf.Tensor:
+        """k(x, x) of each row, [n] in float64."""
+        return tf.cast(self.kernel(X, full_cov=False), tf.float64)
+
+
+class WhitenedFeatures:
+    """
+    The features φ = R⁻¹ Kuf that GPflow's SVGP has for a whitened u, as a feature map.
+
+    Kernel and inducing variables are read when it is made, and their later changes are not seen.
+    """
+
+    def __init__(self, latents: Latents) -> None:
+        """
+        :param latents: whose features they are.
+        :raises ValueError: where Kuu with its jitter is not positive definite.
+        """
+        kernel = gpflow.utilities.deepcopy(latents.kernel)
+        inducing_variable = gpflow.utilities.deepcopy(latents.inducing_variable)
+        self._latents = Latents(kernel, inducing_variable, latents.columns)
+        self.factor = self._factor()
+        """R, [M, M]; None: the identity."""
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        phi = self._latents.whitened(tf.constant(X), None if self.factor is None else tf.constant(self.factor))
+        return np.ascontiguousarray(phi.numpy().T)
+
+    def prior_variance(self, X: np.ndarray) -> np.ndarray:
+        return self._latents.prior_variance(tf.constant(X)).numpy()
+
+    def _factor(self) -> np.ndarray | None:
+        try:
+            factor = self._latents.prior_factor()
+        except tf.errors.InvalidArgumentError:
+            factor = tf.constant(np.nan)
+        if factor is None:
+            return None
+        if not np.isfinite(factor.numpy()).all():
+            raise ValueError(
+                f"Kuu of model.inducing_variable with a jitter of {default_jitter():g} must be positive definite and "
+                f"finite under {described(self._latents.kernel)}, for GPflow factorises it: take fewer inducing "
+                "variables, longer lengthscales, float64, or a larger gpflow.config.set_default_jitter."
+            )
+        return factor.numpy()
+
+    def unwhitened(self, v: np.ndarray) -> np.ndarray:
+        """R v."""
+        return v if self.factor is None else scipy.linalg.blas.dtrmm(1.0, self.factor, v, lower=1)
+
+
+def latents_of(model: SVGP) -> list[Latents]:
+    """
+    The latent processes of a model, in groups that share their features.
+
+    :raises TypeError: for a kernel that mixes latent processes, and for a multioutput kernel without GPflow's wrappers
+        of inducing variables.
+    :raises ValueError: for a q(u) with a diagonal covariance, and one that does not fit the kernel.
+    """
+    kernel, inducing_variable = model.kernel, model.inducing_variable
+    if isinstance(kernel, LinearCoregionalization):
+        raise TypeError(
+            "model.kernel must leave the latent processes apart, got LinearCoregionalization, which mixes them inside "
+            "the likelihood: take SharedIndependent or SeparateIndependent, or train the model by train(...)."
+        )
+    if len(model.q_sqrt.shape) == 2:
+        raise ValueError(
+            "model must have full covariances in q(u), got q_diag=True: the closed form has full ones, so build the "
+            "model with q_diag=False."
+        )
+    check_model(model)
+    is_wrapped = isinstance(inducing_variable, MultioutputInducingVariables)
+    if isinstance(kernel, MultioutputKernel) != is_wrapped:
+        raise TypeError(
+            f"model.kernel and model.inducing_variable must both be for several outputs or both not, got "
+            f"{described(kernel)} and {type(inducing_variable).__name__}: wrap the inducing variables in "
+            "gpflow.inducing_variables.SharedIndependentInducingVariables, or take the plain kernel with "
+            "num_latent_gps."
+        )
+    features = features_of(inducing_variable)
+    kernels = tuple(kernel.latent_kernels) if is_wrapped else (kernel,)
+    num_latents = int(model.q_mu.shape[1])
+    if all(each is kernels[0] for each in kernels) and len(features) == 1:
+        return [Latents(kernels[0], features[0], slice(0, num_latents))]
+    kernels = kernels * (num_latents // len(kernels))
+    features = features * (num_latents // len(features))
+    return [
+        Latents(of_one, variables, slice(c, c + 1))
+        for c, (of_one, variables) in enumerate(zip(kernels, features, strict=True))
+    ]
