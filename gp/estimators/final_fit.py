@@ -8,12 +8,13 @@ import tensorflow as tf
 
 from .._chunks import row_slices
 from ..training.logistic import LogisticRegression
+from ..training.ridge import whitened_root
 from .calibration import fit_calibration
 from .least_squares import LeastSquares, fit_features
 from .lifted import LiftedKernel
 from .model import in_precision
 from .options import Options
-from .process import LeastSquaresProcess, whitened_root
+from .process import LeastSquaresProcess
 from .search.candidate import LiftedCandidate
 from .search.rows import subset
 from .tasks import Task
@@ -76,6 +77,8 @@ def fit_lifted(
     :param flat: the paths of the whole training set, [N, L * D].
     """
     num_series, length = len(flat), flat.shape[1] // num_channels
+    mixed = random.permutation(num_series)  # for the reason that Bench.rows gives
+    flat, task = flat[mixed], task.of(mixed)
     most = num_inducing(candidate, num_series, length, num_channels, options)
     cells = num_series * most * candidate.kernel.work(length, num_channels)
     dtype = "float64" if cells <= _DOUBLE * max(options.effort, 1.0) else "float32"
@@ -170,7 +173,8 @@ def _process(
         root=None,
     )
     if process.is_model_affordable:
-        process.root = whitened_root(process.kuu_factor(), W @ (decomposition.vectors * np.sqrt(explained)))
+        unit = process.kuu_factor() / np.sqrt(process.variance)  # that of the kernel whose variance is 1
+        process.root = whitened_root(unit.T @ W @ (decomposition.vectors * np.sqrt(explained)))
     return process
 
 

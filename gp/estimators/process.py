@@ -23,7 +23,6 @@ from .model import float64, in_precision
 
 _LARGEST = 1e8  # numbers in q_sqrt of all outputs: 800 MB
 _BATCH = 256
-_SMALLEST = 1e-12  # of a variance in q(u), where the prior's is 1
 _LOWER_BOUND = 1e-6  # GPflow's for the variance of a Gaussian likelihood
 
 
@@ -178,25 +177,6 @@ class LeastSquaresProcess:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.current().__dict__, "_gpflow_kernel": None, "_model": None, "_built": ""}
-
-
-def whitened_root(factor: np.ndarray, explained: np.ndarray) -> np.ndarray:
-    """
-    R, where R Rᵀ is the covariance of the whitened q(u).
-
-    :param factor: the Cholesky factor L of the inducing series' kernel, [M, M].
-    :param explained: T, where the posterior's variance is that of the prior less \\|k(x, Z) T\\|², both for a kernel of
-        the variance 1, [M, .].
-    """
-    scale = np.mean(np.sum(np.square(factor), axis=1))  # the kernel's variance, for it is normalized
-    rotated = factor.T @ explained / np.sqrt(scale)
-    covariance = np.eye(len(factor)) - rotated @ rotated.T
-    try:
-        return np.linalg.cholesky(covariance + _SMALLEST * np.eye(len(factor)))
-    except np.linalg.LinAlgError:  # rounding: at least the smallest variance in every direction
-        variances, axes = np.linalg.eigh(covariance)
-        half = scipy.linalg.qr((axes * np.sqrt(np.maximum(variances, _SMALLEST))).T, mode="r")[0]
-        return half.T * np.sign(np.diag(half))
 
 
 def _factor(K: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The two tasks, classification and regression: what the search and the fit need to know of the labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +30,10 @@ class Task(Protocol):
     @property
     def columns(self) -> np.ndarray:
         """What least squares regress on, [N, C]: a column of ones and zeros for each class, or the numbers."""
+        ...
+
+    def of(self, rows: np.ndarray) -> "Task":
+        """The task of these series alone."""
         ...
 
     def left_out_nlpp(self, fit: LeastSquares, rows: np.ndarray) -> np.ndarray:
@@ -77,6 +81,10 @@ class Classification:
     def columns(self) -> np.ndarray:
         """A column of ones and zeros for each class."""
         return np.eye(self.num_classes)[self.y]
+
+    def of(self, rows: np.ndarray) -> "Classification":
+        """The task of these series alone."""
+        return replace(self, y=self.y[rows], series_weights=self.series_weights[rows])
 
     def left_out_nlpp(self, fit: LeastSquares, rows: np.ndarray) -> np.ndarray:
         """By calibrations to other series than those whose probabilities they give."""
@@ -126,6 +134,10 @@ class Regression:
     def columns(self) -> np.ndarray:
         """The numbers themselves."""
         return self.Y
+
+    def of(self, rows: np.ndarray) -> "Regression":
+        """The task of these series alone."""
+        return replace(self, Y=self.Y[rows], series_weights=self.series_weights[rows])
 
     def left_out_nlpp(self, fit: LeastSquares, rows: np.ndarray) -> np.ndarray:
         """Minus the log density, summed over the columns."""
