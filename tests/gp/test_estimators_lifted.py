@@ -16,8 +16,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sigkernel_tf.gp import InducingSequences, Preprocessing, SignatureGPClassifier, SignatureGPRegressor
 from sigkernel_tf.gp.estimators import process as process_module
-from sigkernel_tf.gp.estimators.calibration import _factor, fit_calibration
-from sigkernel_tf.gp.estimators.least_squares import evidence, fit_features
+from sigkernel_tf.gp.estimators.calibration import fit_calibration, fit_factor
+from sigkernel_tf.gp.estimators.least_squares import OfGram, fit_features
 
 ANY_LENGTH = "series of any length are predicted, so the number of columns of a 2-D X (time steps) is not fixed by fit"
 NOT_APPLICABLE = {
@@ -307,7 +307,7 @@ def test_calibration(rng: np.random.Generator, shared: float) -> None:
 
     def loss(W: np.ndarray, b: np.ndarray) -> float:
         log_p = scipy.special.log_softmax(scores @ W + b, axis=1)[np.arange(40), numbers]
-        t = _factor(scores, numbers, weights / weights.mean())
+        t = fit_factor(scores, numbers, weights / weights.mean())
         penalty = np.sum((W - t * np.eye(3)) ** 2) / 2.0 + np.sum(b**2) / 0.3
         return float(-np.sum(weights / weights.mean() * log_p) + 0.5 * penalty)
 
@@ -323,7 +323,7 @@ def test_evidence_of_a_matrix(rng: np.random.Generator) -> None:
     """The largest over scale and noise, by brute force over multivariate normal densities."""
     A, Y = rng.normal(size=(9, 9)), rng.normal(size=(9, 2))
     K = A @ A.T
-    found = evidence(K, Y, np.ones(9))
+    found = OfGram.of(K, Y, np.ones(9)).evidence()
     centred = Y - Y.mean(axis=0)
     best = -np.inf
     for ridge in np.logspace(-5, 1.5, 14) * np.trace(K) / 9:

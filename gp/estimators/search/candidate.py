@@ -1,4 +1,4 @@
-"""Candidates with a lifted kernel: how they are screened by evidence, and validated on left-out series."""
+"""Candidates with a lifted kernel: how they are screened, and validated on left-out series."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import tensorflow as tf
 
-from ..least_squares import evidence, fit_features, root_of
+from ..least_squares import fit_gram
 from ..lifted import LiftedKernel
 from ..model import in_precision
 from ..options import Options
@@ -18,6 +18,8 @@ from .rows import subset
 TOLERANCE = 1e-4  # of the solver, in the search
 POINTS = 110  # of a long series, at effort 1
 _LITTLE_EFFORT = 0.1
+_SMALLEST_RIDGE = 1e-5  # kernels are no more accurate
+_ALGEBRA = 1.0  # cells that take as long as the algebra of a candidate, over the cube of the number of series
 _MEDIAN_SERIES = 100
 _MEDIAN_POINTS = 600
 
@@ -28,10 +30,12 @@ class LiftedCandidate:
 
     preprocessor: Preprocessor
     kernel: LiftedKernel
-    evidence: float = -np.inf
-    """The log evidence of a regression on the labels, in nats a series."""
+    screening_nlpp: float = np.inf
+    """A quick NLPP of series that were left out, with one factor as the calibration; of numbers, −log evidence."""
     validation_nlpp: float = np.inf
     """The mean of −log p(y | x) over series that were left out, in nats."""
+    ridge: float = 0.03
+    """Of the least squares by which it was validated."""
     stage: str = "screened"
 
     def row(self) -> dict:
@@ -40,7 +44,7 @@ class LiftedCandidate:
             "stage": self.stage,
             **self.kernel.to_dict(),
             "scaling": self.preprocessor.preprocessing.scaling,
-            "evidence": float(self.evidence) if np.isfinite(self.evidence) else None,
+            "screening_nlpp": float(self.screening_nlpp) if np.isfinite(self.screening_nlpp) else None,
             "validation_nlpp": float(self.validation_nlpp) if np.isfinite(self.validation_nlpp) else None,
         }
 
@@ -81,9 +85,15 @@ class Bench:
         return Preprocessor.fitted(how, self.series, max_length)
 
     def num_series(self, work: float, kernels: Sequence[LiftedKernel], *, most: int = 300) -> int:
-        """How many series these kernels can be screened on for so much work, from 40 up to ``most``."""
+        """
+        How many series these kernels can be compared on for so much work, from 40 up to ``most``.
+
+        :param work: cells, of all kernels together at effort 1. The algebra of N series counts as N³ cells.
+        """
+        work *= self.options.effort
         of_pair = sum(kernel.work(self.length, self.num_channels) for kernel in kernels) / 2
-        return int(np.clip((work * self.options.effort / of_pair) ** 0.5, 40, most))
+        by_algebra = (work / (_ALGEBRA * len(kernels))) ** (1 / 3)
+        return int(np.clip(min((work / of_pair) ** 0.5, by_algebra), 40, most))
 
     @property
     def is_hasty(self) -> bool:
@@ -114,23 +124,23 @@ class Bench:
         return median if median > 0 else float(np.sqrt(squares.max())) or 1.0
 
     def screened(self, candidates: Sequence[LiftedCandidate], rows: np.ndarray) -> list[LiftedCandidate]:
-        """The candidates with their evidence on these series, best first."""
-        columns, weights = self.task.columns[rows], self.task.series_weights[rows]
+        """The candidates with their screening NLPP on these series, best first."""
         found = []
         for candidate in candidates:
             gram = self._gram(candidate, rows)
-            found.append(replace(candidate, evidence=-np.inf if gram is None else evidence(gram, columns, weights)))
-            self.report(f"evidence {found[-1].evidence:.4f}: {candidate}")
-        return sorted(found, key=lambda candidate: -candidate.evidence)
+            nlpp = np.inf if gram is None else self.task.screening_nlpp(gram, rows)
+            found.append(replace(candidate, screening_nlpp=nlpp))
+            self.report(f"screening NLPP {nlpp:.4f}: {candidate}")
+        return sorted(found, key=lambda candidate: candidate.screening_nlpp)
 
     def validated(self, candidate: LiftedCandidate, rows: np.ndarray, stage: str) -> LiftedCandidate:
         """The candidate with its NLPP on these series, each left out in turn."""
         weights = self.task.series_weights[rows]
-        gram, nlpp = self._gram(candidate, rows), np.inf
+        gram, nlpp, ridge = self._gram(candidate, rows), np.inf, candidate.ridge
         if gram is not None:
-            fit = fit_features(root_of(gram), self.task.columns[rows], weights, smallest_ridge=1e-5)
-            nlpp = float(np.average(self.task.left_out_nlpp(fit, rows), weights=weights))
-        found = replace(candidate, validation_nlpp=nlpp, stage=stage)
+            fit = fit_gram(gram, self.task.columns[rows], weights, smallest_ridge=_SMALLEST_RIDGE)
+            nlpp, ridge = float(np.average(self.task.left_out_nlpp(fit, rows), weights=weights)), fit.ridge
+        found = replace(candidate, validation_nlpp=nlpp, ridge=ridge, stage=stage)
         self.report(f"validation NLPP {nlpp:.4f}, {stage}: {candidate}")
         return found
 
