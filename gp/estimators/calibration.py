@@ -18,9 +18,9 @@ from ..training.logistic import LogisticRegression
 FACTOR = 5.0
 LOG_FACTOR_VARIANCE = 0.25
 _INTERCEPT_VARIANCE = 0.3
-_VARIANCES = (1.0, 3.0, 10.0, 30.0)
+_VARIANCES = (1.0, 3.0, 10.0, 30.0, 100.0)
 _FOLDS = 5
-_MOST_ROWS = 2000  # for the choice of v
+_MOST_ROWS = 5000  # for the choice of v
 _OPTIONS = {"maxiter": 300, "ftol": 1e-8, "gtol": 1e-5}
 
 

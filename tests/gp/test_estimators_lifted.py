@@ -239,13 +239,33 @@ def test_files_are_small(panel: Any, fitted: SignatureGPClassifier, tmp_path: Pa
     )
 
 
-def test_covariances_and_draws(panel: Any, regressor: SignatureGPRegressor) -> None:
+OF_KINDS: dict[str, dict[str, Any]] = {
+    "lifted": QUICK,
+    "windows": {**QUICK, "kernel": "windows"},
+    "truncated": {"preprocessing": Preprocessing(), "lengthscales": 2.0, "level_variances": True, "num_inducing": 20},
+}
+
+
+@pytest.mark.parametrize("kind", OF_KINDS)
+def test_covariances_and_draws(panel: Any, kind: str) -> None:
+    """Beside dense Gaussian process regression, which all three are: their features miss nothing of the kernel."""
     X, _ = panel
+    y = X[::2] @ np.linspace(-1, 1, 16) + 0.2 * np.random.default_rng(1).normal(size=18)
+    regressor = SignatureGPRegressor(**OF_KINDS[kind]).fit(X[::2], y)
+    assert regressor.kernel_kind_ == kind
+    noise = regressor.model_.likelihood.variance.numpy()
+    scaled = (y[:, None] - regressor.y_mean_) / regressor.y_scale_
+    likelihood = gpflow.likelihoods.Gaussian(noise, variance_lower_bound=noise / 2)
+    dense = gpflow.models.GPR((regressor.flat_paths(X[::2]), scaled), regressor.kernel_, likelihood=likelihood)
     new = X[1::6]
+    of_dense, of_dense_covariance = dense.predict_f(regressor.flat_paths(new), full_cov=True)
     mean, covariance = regressor.predict(new, return_cov=True)
     _, deviation = regressor.predict(new, return_std=True)
-    assert covariance.shape == (6, 6)
-    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), deviation, rtol=1e-5)
+    scale = regressor.y_scale_.item()
+    np.testing.assert_allclose(mean, of_dense.numpy()[:, 0] * scale + regressor.y_mean_, atol=1e-3 * scale)
+    expected = (of_dense_covariance[0] + noise * np.eye(6)) * scale**2
+    np.testing.assert_allclose(covariance, expected, atol=1e-2 * np.max(expected))
+    np.testing.assert_allclose(deviation, np.sqrt(np.diag(expected)), rtol=1e-2)
     with pytest.raises(ValueError, match="At most one of return_std and return_cov"):
         regressor.predict(new, return_std=True, return_cov=True)
     draws = regressor.sample_y(new, 20_000, random_state=1)

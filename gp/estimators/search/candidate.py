@@ -95,6 +95,10 @@ class Bench:
         by_algebra = (work / (_ALGEBRA * len(kernels))) ** (1 / 3)
         return int(np.clip(min((work / of_pair) ** 0.5, by_algebra), 40, most))
 
+    def work_of(self, candidate: LiftedCandidate, size: int) -> float:
+        """The cells, with those that stand for the algebra, of a candidate on so many series."""
+        return candidate.kernel.work(self.length, self.num_channels) * size**2 / 2 + _ALGEBRA * size**3
+
     @property
     def is_hasty(self) -> bool:
         """Whether little effort is asked for."""

@@ -11,6 +11,7 @@ from ..panels import Series
 from ..tasks import Task
 from . import lifted, windows
 from .candidate import Bench, LiftedCandidate
+from .neighbours import neighbours
 from .refinement import refined
 from .truncated import Choice, choose_truncated, quick_nlpp
 
@@ -19,6 +20,7 @@ _SERIES_FOR_MORE = 1500  # with so many times more series, the later rounds may 
 _VARIED = 3  # so many candidates of each kind, the best at first, are varied
 _OF_EACH_KIND = 6  # so many candidates of each kind, the best at first, are screened again on more series
 _VALIDATED = 5  # so many of these, the best, are validated
+_NEIGHBOURS = 30_000  # pairs of series for each series: the work of a search among neighbours
 _DOUBT = 0.1, 0.02  # by so much, relative and in nats, a quick look may be wrong about truncated kernels
 _GAIN = 0.2, 0.03  # of the NLPP, relative and in nats, over √series, for which refined parameters are taken
 
@@ -102,12 +104,29 @@ def _best_lifted(bench: Bench, kinds: Sequence[str]) -> tuple[LiftedCandidate, n
     found = [bench.validated(candidate, rows, "validated") for candidate in finalists[:_VALIDATED]]
     best = min(found, key=lambda candidate: candidate.validation_nlpp)
     found.append(bench.validated(refined(bench, best), rows, "refined"))
-    known = {candidate.kernel for candidate in found}
-    bench.table = found + [one for one in (*finalists, *bench.table) if one.kernel not in known]
     # The gradient has seen the series that validate, so that a small gain means nothing.
     gain = best.validation_nlpp - found[-1].validation_nlpp
     needed = (_GAIN[0] * abs(best.validation_nlpp) + _GAIN[1]) / len(rows) ** 0.5
-    return (found[-1] if gain > needed else best), rows
+    best = found[-1] if gain > needed else best
+    around = neighbours(best, lambda one: bench.validated(one, rows, "neighbour"), _num_neighbours(bench, best, rows))
+    best = min([best, *around], key=lambda candidate: candidate.validation_nlpp)
+    found += around
+    known = {candidate.kernel for candidate in found}
+    bench.table = found + [one for one in (*finalists, *bench.table) if one.kernel not in known]
+    return best, rows
+
+
+def _num_neighbours(bench: Bench, best: LiftedCandidate, rows: np.ndarray) -> int:
+    """
+    How many neighbours may be validated; none, where there are too few series to tell them apart.
+
+    The work grows with the kernel of the whole set, which the fit computes with up to three thousand inducing series.
+    """
+    num_series = len(bench.series)
+    if num_series < _SERIES_FOR_MORE:
+        return 0
+    of_pair = best.kernel.work(bench.length, bench.num_channels)
+    return int(bench.options.effort * _NEIGHBOURS * num_series * of_pair / bench.work_of(best, len(rows)))
 
 
 def _screened(bench: Bench, kind: str) -> list[LiftedCandidate]:
