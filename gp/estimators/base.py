@@ -19,6 +19,7 @@ from ..training.logistic import LogisticRegression
 from . import persistence
 from .channels import check_names, check_number, column_names
 from .final_fit import fit_lifted
+from .fits import SITES
 from .model import arrays_of, build_model, float64
 from .options import Options, checked_options
 from .overflows import OVERFLOWS, too_far
@@ -207,6 +208,7 @@ class SignatureGP(BaseEstimator):
         )
         self._process = fit.process
         self.num_inducing_ = len(fit.process.inducing)
+        self.fit_method_, self.fit_nlpps_ = fit.method, fit.nlpps
         self._set_calibration(fit.calibration)
 
     def _fit_truncated(self, choice: Choice, series: Series, task: Task) -> None:
@@ -214,6 +216,7 @@ class SignatureGP(BaseEstimator):
         fit, arrays = self._final_fit(choice, features, task)
         self._keep(choice, fit)
         self.num_inducing_ = features.S.shape[1]
+        self.fit_method_, self.fit_nlpps_ = SITES, {}
         self._build_model(arrays)
         self._report(f"ELBO {self.elbo_:.2f}")
 
@@ -314,7 +317,8 @@ class SignatureGP(BaseEstimator):
 
     def _saved(self) -> tuple[str, ...]:
         """The fitted attributes that are JSON values or arrays, and so can be saved as they are."""
-        common = ("candidates_", "num_channels_", "num_inducing_", "kernel_kind_", "validation_nlpp_", "_num_series")
+        of_fit = ("kernel_kind_", "validation_nlpp_", "fit_method_", "fit_nlpps_")
+        common = ("candidates_", "num_channels_", "num_inducing_", "_num_series", *of_fit)
         return common + _OF_TRUNCATED if self.kernel_kind_ == "truncated" else common
 
     def _report(self, message: str) -> None:

@@ -145,14 +145,14 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
     def _log_probabilities(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         series = self._series(X)
-        if self.kernel_kind_ != "truncated":
+        if "calibration_" in self.__dict__:
             return self.calibration_.log_probabilities(self._means(series))
         with np.errstate(divide="ignore"):
             return np.log(logistic_or_softmax_probabilities(*self._marginals(series)))
 
     def _set_calibration(self, calibration: LogisticRegression | None) -> None:
-        assert calibration is not None
-        self.calibration_ = calibration
+        if calibration is not None:
+            self.calibration_ = calibration
 
     def _gpflow_likelihood(self) -> gpflow.likelihoods.Likelihood:
         if len(self.classes_) == 2:

@@ -19,7 +19,7 @@ TOLERANCE = 1e-4  # of the solver, in the search
 POINTS = 110  # of a long series, at effort 1
 _LITTLE_EFFORT = 0.1
 _SMALLEST_RIDGE = 1e-5  # kernels are no more accurate
-_ALGEBRA = 1.0  # cells that take as long as the algebra of a candidate, over the cube of the number of series
+_ALGEBRA = 0.25  # cells that take as long as the algebra of a candidate, over the cube of the number of series
 _MEDIAN_SERIES = 100
 _MEDIAN_POINTS = 600
 
@@ -88,7 +88,7 @@ class Bench:
         """
         How many series these kernels can be compared on for so much work, from 40 up to ``most``.
 
-        :param work: cells, of all kernels together at effort 1. The algebra of N series counts as N³ cells.
+        :param work: cells, of all kernels together at effort 1. The algebra of N series counts as N³ / 4 cells.
         """
         work *= self.options.effort
         of_pair = sum(kernel.work(self.length, self.num_channels) for kernel in kernels) / 2

@@ -20,7 +20,7 @@ _SERIES_FOR_MORE = 1500  # with so many times more series, the later rounds may 
 _VARIED = 3  # so many candidates of each kind, the best at first, are varied
 _OF_EACH_KIND = 6  # so many candidates of each kind, the best at first, are screened again on more series
 _VALIDATED = 5  # so many of these, the best, are validated
-_NEIGHBOURS = 30_000  # pairs of series for each series: the work of a search among neighbours
+_NEIGHBOURS = 20_000  # pairs of series for each series: the work of a search among neighbours
 _DOUBT = 0.1, 0.02  # by so much, relative and in nats, a quick look may be wrong about truncated kernels
 _GAIN = 0.2, 0.03  # of the NLPP, relative and in nats, over √series, for which refined parameters are taken
 
