@@ -9,12 +9,14 @@ import pytest
 import scipy.special
 from sklearn.linear_model import LogisticRegression
 
-from sigkernel_tf.gp import SignatureGPClassifier
-from sigkernel_tf.gp.estimators import final_fit
+from sigkernel_tf.gp import Preprocessing, SignatureGPClassifier
+from sigkernel_tf.gp.estimators import base, final_fit
 from sigkernel_tf.gp.estimators.fits import chosen, compared, fit_mode, num_compared
+from sigkernel_tf.gp.estimators.lifted import LiftedKernel
+from sigkernel_tf.gp.estimators.preprocessing import Preprocessor
+from sigkernel_tf.gp.estimators.search import Found
+from sigkernel_tf.gp.estimators.search.candidate import LiftedCandidate
 from sigkernel_tf.gp.estimators.tasks import Classification
-
-QUICK: dict[str, Any] = {"kernel": "lifted", "effort": 0.01, "random_state": 0}
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -28,9 +30,17 @@ def panel(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fitted(panel: Any, method: str, monkeypatch: pytest.MonkeyPatch) -> SignatureGPClassifier:
+    """By this method and a kernel that is not searched for."""
+
+    def found(series: Any, *_: Any) -> tuple[Found, list[dict]]:
+        how = Preprocessing(scaling="set", base_point=False, time=False)
+        kernel = LiftedKernel(kind="lifted", lengthscales=(1.5,), time_scale=3.0)
+        return Found("lifted", LiftedCandidate(Preprocessor.fitted(how, series, 110), kernel)), []
+
+    monkeypatch.setattr(base, "choose", found)
     monkeypatch.setattr(final_fit, "chosen", lambda nlpps, weights: method)
     monkeypatch.setattr(final_fit, "num_compared", lambda task, effort: 30)
-    return SignatureGPClassifier(**QUICK).fit(*panel)
+    return SignatureGPClassifier(random_state=0).fit(*panel)
 
 
 @pytest.mark.parametrize("method", ["mode", "sites"])

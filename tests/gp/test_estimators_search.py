@@ -1,5 +1,7 @@
 """The search of the estimators for a lifted kernel: what ranks the candidates, and on which series."""
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.optimize
 import scipy.special
@@ -9,7 +11,9 @@ from sigkernel_tf.gp.estimators.least_squares import fit_features, fit_gram
 from sigkernel_tf.gp.estimators.lifted import LiftedKernel
 from sigkernel_tf.gp.estimators.options import checked_options
 from sigkernel_tf.gp.estimators.search.candidate import Bench, LiftedCandidate
+from sigkernel_tf.gp.estimators.search.neighbours import neighbours
 from sigkernel_tf.gp.estimators.search.refinement import refined
+from sigkernel_tf.gp.estimators.search.rows import LeftOut
 from sigkernel_tf.gp.estimators.tasks import Classification
 
 
@@ -25,15 +29,15 @@ def test_neighbours_are_not_of_the_same_class(rng: np.random.Generator) -> None:
 
     Neighbours of 20 classes in a random order are of the same class in one case of twenty.
     """
-    y = np.repeat(np.arange(20), 20)
-    X = y[:, None] + rng.normal(size=(400, 6))
+    y = np.repeat(np.arange(20), 5)
+    X = y[:, None] + rng.normal(size=(100, 6))
     bench = bench_of(X[..., None], y)
-    for size in (200, 400):
+    for size in (80, 100):
         assert np.mean(np.diff(y[bench.rows(size)]) == 0) < 0.15
-    fitted = SignatureGPClassifier(kernel="lifted", effort=0.005, num_inducing=400, random_state=0).fit(X, y)
+    fitted = SignatureGPClassifier(kernel="lifted", effort=0.002, num_inducing=100, random_state=0).fit(X, y)
     inducing = np.round(fitted._process.inducing, 4)[:, None]
     order = np.argmin(np.abs(inducing - fitted.flat_paths(X)[None]).sum(axis=2), axis=1)
-    assert len(set(order)) == 400
+    assert len(set(order)) == 100
     assert np.mean(np.diff(y[order]) == 0) < 0.15
 
 
@@ -84,3 +88,30 @@ def test_refined_parameters_predict_better(rng: np.random.Generator) -> None:
     rows = bench.rows(60)
     before, after = (bench.validated(one, rows, "") for one in (start, refined(bench, start)))
     assert after.validation_nlpp < before.validation_nlpp - 0.05
+
+
+def test_neighbours_lead_to_the_minimum() -> None:
+    """Of a bowl whose lowest point lies on the grid of steps, by validation alone; and never more than asked for."""
+    start = LiftedCandidate(None, LiftedKernel(kind="lifted", lengthscales=(1.0, 3.0), time_scale=2.0))
+
+    def validated(candidate: LiftedCandidate) -> LiftedCandidate:
+        kernel = candidate.kernel
+        values = np.log2([kernel.variance, kernel.lengthscales[0], kernel.time_scale])
+        return replace(candidate, validation_nlpp=float(np.sum((values - [2.0, -1.5, 1.0]) ** 2)))
+
+    found = neighbours(validated(start), validated, 100)
+    best = min(found, key=lambda one: one.validation_nlpp)
+    np.testing.assert_allclose(best.validation_nlpp, 0.0, atol=1e-20)
+    np.testing.assert_allclose(best.kernel.lengthscales, 2.0**-1.5 * np.array([1.0, 3.0]))
+    assert len({one.kernel for one in found}) == len(found) < 40
+    assert len(neighbours(validated(start), validated, 4)) == 4
+
+
+def test_better_by_more_than_chance() -> None:
+    """By hand: differences 1, 1, 1, -1 of four common series have the mean 0.5 and the standard error √3 / 4."""
+    few = LeftOut(np.array([3, 1, 0, 2]), np.array([2.0, 0.0, 0.0, 0.0]))
+    more = LeftOut(np.arange(6), np.array([1.0, 1.0, 1.0, 1.0, 9.0, 9.0]))
+    assert few.is_surely_better(more)
+    assert not more.is_surely_better(few)
+    assert not LeftOut(few.rows, few.nlpps + 0.1).is_surely_better(more)
+    assert LeftOut(np.array([7]), np.array([0.5])).is_surely_better(more)

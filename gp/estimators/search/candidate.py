@@ -13,7 +13,7 @@ from ..options import Options
 from ..panels import Series
 from ..preprocessing import Preprocessing, Preprocessor
 from ..tasks import Task
-from .rows import subset
+from .rows import LeftOut, subset
 
 TOLERANCE = 1e-4  # of the solver, in the search
 POINTS = 110  # of a long series, at effort 1
@@ -34,6 +34,8 @@ class LiftedCandidate:
     """A quick NLPP of series that were left out, with one factor as the calibration; of numbers, −log evidence."""
     validation_nlpp: float = np.inf
     """The mean of −log p(y | x) over series that were left out, in nats."""
+    left_out: LeftOut | None = field(default=None, compare=False, repr=False)
+    """The parts of this mean."""
     ridge: float = 0.03
     """Of the least squares by which it was validated."""
     stage: str = "screened"
@@ -140,11 +142,12 @@ class Bench:
     def validated(self, candidate: LiftedCandidate, rows: np.ndarray, stage: str) -> LiftedCandidate:
         """The candidate with its NLPP on these series, each left out in turn."""
         weights = self.task.series_weights[rows]
-        gram, nlpp, ridge = self._gram(candidate, rows), np.inf, candidate.ridge
+        gram, left_out, nlpp, ridge = self._gram(candidate, rows), None, np.inf, candidate.ridge
         if gram is not None:
             fit = fit_gram(gram, self.task.columns[rows], weights, smallest_ridge=_SMALLEST_RIDGE)
-            nlpp, ridge = float(np.average(self.task.left_out_nlpp(fit, rows), weights=weights)), fit.ridge
-        found = replace(candidate, validation_nlpp=nlpp, ridge=ridge, stage=stage)
+            left_out, ridge = LeftOut(rows, self.task.left_out_nlpp(fit, rows)), fit.ridge
+            nlpp = float(np.average(left_out.nlpps, weights=weights))
+        found = replace(candidate, validation_nlpp=nlpp, left_out=left_out, ridge=ridge, stage=stage)
         self.report(f"validation NLPP {nlpp:.4f}, {stage}: {candidate}")
         return found
 

@@ -75,7 +75,7 @@ def choose(
     if "truncated" in options.kernels and (best is None or _is_truncated_promising(bench, best, rows)):
         choice, of_truncated = choose_truncated(series, task, options, random, report)
         tried = [{"kind": "truncated", **row} for row in of_truncated]
-        if best is None or choice.validation_nlpp < best.validation_nlpp:
+        if best is None or _is_surely_better(choice, best):
             return Found("truncated", choice), [*tried, *table]
         table = _sorted([*table, *tried])
     assert best is not None
@@ -94,6 +94,17 @@ def _is_truncated_promising(bench: Bench, best: LiftedCandidate, rows: np.ndarra
     # Numbers are fitted by least squares in any case. Classes are not, with a truncated kernel, and lose by it.
     doubt = _DOUBT[0] * abs(best.validation_nlpp) + _DOUBT[1] if bench.task.strata is None else 0.0
     return nlpp < best.validation_nlpp + doubt
+
+
+def _is_surely_better(choice: Choice, best: LiftedCandidate) -> bool:
+    """
+    Whether a truncated kernel predicts better than the best lifted one, by more than one standard error.
+
+    On halves of training sets lifted kernels do better in most cases, so that small sets need a reason against them.
+    """
+    if choice.left_out is None or best.left_out is None:
+        return choice.validation_nlpp < best.validation_nlpp
+    return choice.left_out.is_surely_better(best.left_out)
 
 
 def _best_lifted(bench: Bench, kinds: Sequence[str]) -> tuple[LiftedCandidate, np.ndarray]:
