@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, check_random_state
-from threadpoolctl import threadpool_limits
 
 from .._chunks import row_slices
 from ..training.closed_form import Features, Fit, SiteLikelihood
@@ -29,6 +28,7 @@ from .search import choose
 from .search.candidate import LiftedCandidate
 from .search.truncated import Choice, features_of, fit_choice
 from .tasks import Task
+from .threads import one_thread
 
 _BATCH = 256  # series predicted at a time
 _SMALL_STEP = 2e9  # multiply-adds of a step of the fit that several threads would only slow down
@@ -229,7 +229,7 @@ class SignatureGP(BaseEstimator):
     def _final_fit(self, choice: Choice, features: Features, task: Task) -> tuple[Fit, dict[str, np.ndarray]]:
         """The fit to all series, and the arrays from which the model is built."""
         cost = task.num_latents * features.S.size * min(features.S.shape)
-        with threadpool_limits(limits=1, user_api="blas") if cost < _SMALL_STEP else nullcontext():
+        with one_thread() if cost < _SMALL_STEP else nullcontext():
             rows = np.arange(len(features.S))
             fit = fit_choice(choice, features, task, rows, max_iterations=self.max_iterations, report=self._report)
             q_mu, q_sqrt = fit.posterior(features)

@@ -11,9 +11,9 @@ fitted first, with W = t I; v is chosen by five-fold cross-validation.
 import numpy as np
 import scipy.optimize
 import scipy.special
-from threadpoolctl import threadpool_limits
 
 from ..training.logistic import LogisticRegression
+from .threads import one_thread
 
 FACTOR = 5.0
 LOG_FACTOR_VARIANCE = 0.25
@@ -52,7 +52,7 @@ def fit_calibration(
 
     begin = np.zeros((num_classes + 1) * num_classes)
     # Products of so few columns gain nothing from threads, which are slow where other programs use the cores.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread():
         found = scipy.optimize.minimize(loss, begin, jac=True, method="L-BFGS-B", options=_OPTIONS).x
     coefficients = factor * np.eye(num_classes) + found[:-num_classes].reshape(num_classes, num_classes)
     return LogisticRegression(coefficients, found[-num_classes:].copy())

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from ..options import Options
 from ..panels import Series
 from ..tasks import Task
+from ..threads import one_thread
 from . import lifted, windows
 from .candidate import Bench, LiftedCandidate
 from .neighbours import neighbours
@@ -69,7 +69,7 @@ def choose(
     bench = Bench(series, task, options, random, report)
     kinds = [kind for kind in options.kernels if kind != "truncated"]
     # Matrices this small gain little from threads, which are slow where other programs use the cores.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread():
         best, rows = _best_lifted(bench, kinds) if kinds else (None, np.empty(0, int))
     table = _sorted([candidate.row() for candidate in bench.table])
     if "truncated" in options.kernels and (best is None or _is_truncated_promising(bench, best, rows)):
