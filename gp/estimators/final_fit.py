@@ -113,8 +113,8 @@ def fit_lifted(
         noise=found.scale * found.ridge,
         root=None,
     )
-    affordable = num_compared(task, options.effort) if most == num_series else 0
-    method, nlpps = _method(features.values, task, affordable, random)
+    is_small = most == num_series and unfitted.is_model_affordable
+    method, nlpps = _method(features.values, task, num_compared(task, options.effort) if is_small else 0, random)
     for name, nlpp in nlpps.items():
         report(f"held-out NLPP {nlpp:.4f} by {name}")
     if method != LEAST_SQUARES:

@@ -19,7 +19,7 @@ from .preprocessing import Preprocessing, Preprocessor
 from .process import LiftedProcess
 
 _FORMAT = "sigkernel_tf.gp.estimators"
-_VERSION = 2  # 1 had truncated kernels only, and no kernel_kind_
+_VERSION = 3  # 1 had truncated kernels only, and no kernel_kind_; 2 had one fit for each kind of kernel
 _COMMON = ("mean", "deviation")
 _OF_TRUNCATED = ("lengthscales", "variances", "q_mu", "q_sqrt")
 _OF_LIFTED = ("inducing", "alpha", "offset", "root")
@@ -122,8 +122,9 @@ def restore(path: Path, estimator: Any) -> None:
         if int(saved["version"]) == 1:
             fitted["kernel_kind_"] = "truncated"
         estimator.kernel_kind_ = fitted["kernel_kind_"]
-        of_kind = SITES if estimator.kernel_kind_ == "truncated" else LEAST_SQUARES
-        fitted = {"fit_method_": of_kind, "fit_nlpps_": {}, **fitted}  # files had none before there was a choice
+        if int(saved["version"]) < 3:
+            fitted["fit_method_"] = SITES if estimator.kernel_kind_ == "truncated" else LEAST_SQUARES
+            fitted["fit_nlpps_"] = {}
         names = [name for name in estimator._saved() if name != "kernel_kind_"]
         optional = [name for name in ("feature_names_in_",) if name in fitted]
         estimator.__dict__.update({name: fitted[name] for name in (*names, *optional)})

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sigkernel_tf.gp import InducingSequences, Preprocessing, SignatureGPClassifier, SignatureGPRegressor
+from sigkernel_tf.gp.estimators import final_fit
 from sigkernel_tf.gp.estimators import process as process_module
 from sigkernel_tf.gp.estimators.calibration import fit_calibration, fit_factor
 from sigkernel_tf.gp.estimators.least_squares import OfGram, fit_features
@@ -37,6 +39,14 @@ QUICK: dict[str, Any] = {"kernel": "lifted", "effort": 0.01, "random_state": 0}
 )
 def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def only_least_squares() -> Iterator[None]:
+    """Other fits have tests of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(final_fit, "num_compared", lambda task, effort: 0)
+        yield
 
 
 @pytest.fixture(scope="module")
