@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, check_random_state
-from threadpoolctl import threadpool_limits
 
 from .._chunks import row_slices
 from ..training.grouped_features import Features, Fit, SiteLikelihood
@@ -19,6 +18,7 @@ from ..training.logistic import LogisticRegression
 from . import persistence
 from .channels import check_names, check_number, column_names
 from .final_fit import fit_lifted
+from .fits import SITES
 from .model import arrays_of, build_model, float64
 from .options import Options, checked_options
 from .overflows import OVERFLOWS, too_far
@@ -28,6 +28,7 @@ from .search import choose
 from .search.candidate import LiftedCandidate
 from .search.truncated import Choice, features_of, fit_choice
 from .tasks import Task
+from .threads import one_thread
 
 _BATCH = 256  # series predicted at a time
 _SMALL_STEP = 2e9  # multiply-adds of a step of the fit that several threads would only slow down
@@ -207,6 +208,7 @@ class SignatureGP(BaseEstimator):
         )
         self._process = fit.process
         self.num_inducing_ = len(fit.process.inducing)
+        self.fit_method_, self.fit_nlpps_ = fit.method, fit.nlpps
         self._set_calibration(fit.calibration)
 
     def _fit_truncated(self, choice: Choice, series: Series, task: Task) -> None:
@@ -214,6 +216,7 @@ class SignatureGP(BaseEstimator):
         fit, arrays = self._final_fit(choice, features, task)
         self._keep(choice, fit)
         self.num_inducing_ = features.S.shape[1]
+        self.fit_method_, self.fit_nlpps_ = SITES, {}
         self._build_model(arrays)
         self._report(f"ELBO {self.elbo_:.2f}")
 
@@ -226,7 +229,7 @@ class SignatureGP(BaseEstimator):
     def _final_fit(self, choice: Choice, features: Features, task: Task) -> tuple[Fit, dict[str, np.ndarray]]:
         """The fit to all series, and the arrays from which the model is built."""
         cost = task.num_latents * features.S.size * min(features.S.shape)
-        with threadpool_limits(limits=1, user_api="blas") if cost < _SMALL_STEP else nullcontext():
+        with one_thread() if cost < _SMALL_STEP else nullcontext():
             rows = np.arange(len(features.S))
             fit = fit_choice(choice, features, task, rows, max_iterations=self.max_iterations, report=self._report)
             q_mu, q_sqrt = fit.posterior(features)
@@ -314,7 +317,8 @@ class SignatureGP(BaseEstimator):
 
     def _saved(self) -> tuple[str, ...]:
         """The fitted attributes that are JSON values or arrays, and so can be saved as they are."""
-        common = ("candidates_", "num_channels_", "num_inducing_", "kernel_kind_", "validation_nlpp_", "_num_series")
+        of_fit = ("kernel_kind_", "validation_nlpp_", "fit_method_", "fit_nlpps_")
+        common = ("candidates_", "num_channels_", "num_inducing_", "_num_series", *of_fit)
         return common + _OF_TRUNCATED if self.kernel_kind_ == "truncated" else common
 
     def _report(self, message: str) -> None:

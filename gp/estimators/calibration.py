@@ -11,16 +11,16 @@ fitted first, with W = t I; v is chosen by five-fold cross-validation.
 import numpy as np
 import scipy.optimize
 import scipy.special
-from threadpoolctl import threadpool_limits
 
 from ..training.logistic import LogisticRegression
+from .threads import one_thread
 
-_FACTOR = 5.0
-_LOG_FACTOR_VARIANCE = 0.25
+FACTOR = 5.0
+LOG_FACTOR_VARIANCE = 0.25
 _INTERCEPT_VARIANCE = 0.3
-_VARIANCES = (1.0, 3.0, 10.0, 30.0)
+_VARIANCES = (1.0, 3.0, 10.0, 30.0, 100.0)
 _FOLDS = 5
-_MOST_ROWS = 2000  # for the choice of v
+_MOST_ROWS = 5000  # for the choice of v
 _OPTIONS = {"maxiter": 300, "ftol": 1e-8, "gtol": 1e-5}
 
 
@@ -37,7 +37,7 @@ def fit_calibration(
     """
     if variance is None:
         variance = chosen_variance(scores, numbers, weights)
-    factor = _factor(scores, numbers, weights)
+    factor = fit_factor(scores, numbers, weights)
     num_classes = scores.shape[1]
     targets = np.eye(num_classes)[numbers]
 
@@ -52,7 +52,7 @@ def fit_calibration(
 
     begin = np.zeros((num_classes + 1) * num_classes)
     # Products of so few columns gain nothing from threads, which are slow where other programs use the cores.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread():
         found = scipy.optimize.minimize(loss, begin, jac=True, method="L-BFGS-B", options=_OPTIONS).x
     coefficients = factor * np.eye(num_classes) + found[:-num_classes].reshape(num_classes, num_classes)
     return LogisticRegression(coefficients, found[-num_classes:].copy())
@@ -83,18 +83,18 @@ def _cross_validated(scores: np.ndarray, numbers: np.ndarray, weights: np.ndarra
     return found
 
 
-def _factor(scores: np.ndarray, numbers: np.ndarray, weights: np.ndarray) -> float:
-    """t, with W = t I and b = 0."""
+def fit_factor(scores: np.ndarray, numbers: np.ndarray, weights: np.ndarray) -> float:
+    """t, with W = t I and b = 0; the arguments are those of :func:`fit_calibration`."""
     rows = np.arange(len(scores))
 
     def loss(log_factor: np.ndarray) -> tuple[float, np.ndarray]:
         scaled = np.exp(log_factor[0]) * scores
         log_p = scipy.special.log_softmax(scaled, axis=1)
-        away = log_factor[0] - np.log(_FACTOR)
-        value = -np.sum(weights * log_p[rows, numbers]) + 0.5 * away**2 / _LOG_FACTOR_VARIANCE
+        away = log_factor[0] - np.log(FACTOR)
+        value = -np.sum(weights * log_p[rows, numbers]) + 0.5 * away**2 / LOG_FACTOR_VARIANCE
         slope = np.sum(weights * (np.sum(np.exp(log_p) * scaled, axis=1) - scaled[rows, numbers]))
-        return value, np.array([slope + away / _LOG_FACTOR_VARIANCE])
+        return value, np.array([slope + away / LOG_FACTOR_VARIANCE])
 
-    bounds = [(np.log(_FACTOR) - 4, np.log(_FACTOR) + 4)]
-    found = scipy.optimize.minimize(loss, [np.log(_FACTOR)], jac=True, method="L-BFGS-B", bounds=bounds)
+    bounds = [(np.log(FACTOR) - 4, np.log(FACTOR) + 4)]
+    found = scipy.optimize.minimize(loss, [np.log(FACTOR)], jac=True, method="L-BFGS-B", bounds=bounds)
     return float(np.exp(found.x[0]))

@@ -1,19 +1,21 @@
-"""The fit of a lifted kernel to the whole training set, by least squares with inducing series."""
+"""The fit of a lifted kernel to the whole training set: by least squares, or by another fit that predicts better."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
 from .._chunks import row_slices
 from ..training.logistic import LogisticRegression
+from ..training.ridge import whitened_root
 from .calibration import fit_calibration
+from .fits import FITS, LEAST_SQUARES, LinkedFit, chosen, compared, identity_calibration, num_compared
 from .least_squares import LeastSquares, fit_features
 from .lifted import LiftedKernel
 from .model import in_precision
 from .options import Options
-from .process import LeastSquaresProcess, whitened_root
+from .process import LiftedProcess
 from .search.candidate import LiftedCandidate
 from .search.rows import subset
 from .tasks import Task
@@ -37,9 +39,13 @@ _BATCH = 512
 class FinalFit:
     """A process, and what it makes of its training set."""
 
-    process: LeastSquaresProcess
+    process: LiftedProcess
     calibration: LogisticRegression | None
-    """From the process to probabilities. None: a regression."""
+    """From the process to probabilities. None: a regression, and sites, which average over f."""
+    method: str
+    """A key of ``nlpps``, or least squares where nothing was compared."""
+    nlpps: dict[str, float]
+    """Of fits to other folds, for each method that was compared."""
 
 
 def num_inducing(candidate: LiftedCandidate, num_series: int, length: int, num_channels: int, options: Options) -> int:
@@ -76,6 +82,8 @@ def fit_lifted(
     :param flat: the paths of the whole training set, [N, L * D].
     """
     num_series, length = len(flat), flat.shape[1] // num_channels
+    mixed = random.permutation(num_series)  # for the reason that Bench.rows gives
+    flat, task = flat[mixed], task.of(mixed)
     most = num_inducing(candidate, num_series, length, num_channels, options)
     cells = num_series * most * candidate.kernel.work(length, num_channels)
     dtype = "float64" if cells <= _DOUBLE * max(options.effort, 1.0) else "float32"
@@ -93,8 +101,27 @@ def fit_lifted(
         if most == M or best_nlpp - nlpp < _GAIN[0] * abs(nlpp) + _GAIN[1]:
             break
         M, best_nlpp = min(2 * M, most), nlpp
-    process = _process(candidate.kernel, num_channels, features.paths[order[:M]], W, found)
-    return FinalFit(process, _calibration(found, task))
+    unfitted = LiftedProcess(
+        kernel=candidate.kernel,
+        num_channels=num_channels,
+        tolerance=_TOLERANCES[dtype],
+        num_series=num_series,
+        inducing=features.paths[order[:M]],
+        alpha=W @ found.weights,
+        offset=found.offset,
+        variance=found.scale,
+        noise=found.scale * found.ridge,
+        root=None,
+    )
+    is_small = most == num_series and unfitted.is_model_affordable
+    method, nlpps = _method(features.values, task, num_compared(task, options.effort) if is_small else 0, random)
+    for name, nlpp in nlpps.items():
+        report(f"held-out NLPP {nlpp:.4f} by {name}")
+    if method != LEAST_SQUARES:
+        linked = FITS[method](phi, task, np.arange(num_series))
+        calibration = identity_calibration(linked.weights.shape[1]) if linked.at_mode else None
+        return FinalFit(_linked(unfitted, linked, W), calibration, method, nlpps)
+    return FinalFit(_of_least_squares(unfitted, found, W), _calibration(found, task), method, nlpps)
 
 
 class _Features:
@@ -118,6 +145,11 @@ class _Features:
         kept = eigenvalues > _CUT_OFFS[dtype] * max(eigenvalues[-1], 1e-300)
         W = vectors[:, kept] / np.sqrt(eigenvalues[kept])
         return self._K @ W, W
+
+    @property
+    def values(self) -> np.ndarray:
+        """The kernel of all series and the inducing series of the last call, [N, M]."""
+        return self._K
 
     def _extend(self, inducing: np.ndarray) -> None:
         """Compute the columns of the inducing series that are new."""
@@ -148,30 +180,41 @@ def kernel_matrix(
         return k(tf.constant(X), None if Z is None else tf.constant(Z)).numpy()
 
 
-def _process(
-    kernel: LiftedKernel,
-    num_channels: int,
-    Z: np.ndarray,
-    W: np.ndarray,
-    found: LeastSquares,
-) -> LeastSquaresProcess:
+def _method(gram: np.ndarray, task: Task, num_rows: int, random: np.random.Generator) -> tuple[str, dict[str, float]]:
+    """Which fit predicts held-out series best, and the NLPP of each; least squares, where none can be held out."""
+    if not num_rows:
+        return LEAST_SQUARES, {}
+    rows = random.permutation(subset(task.strata, len(gram), num_rows, random))
+    nlpps, weights = compared(gram[np.ix_(rows, rows)], task, rows), task.series_weights[rows]
+    means = {name: float(np.average(nlpp, weights=weights)) for name, nlpp in nlpps.items()}
+    return chosen(nlpps, weights), means
+
+
+def _of_least_squares(unfitted: LiftedProcess, found: LeastSquares, W: np.ndarray) -> LiftedProcess:
+    """The process with the covariance of its features' weights; not, where the model would not fit into memory."""
     decomposition = found.decomposition
     explained = decomposition.eigenvalues / (decomposition.eigenvalues + found.ridge)
-    process = LeastSquaresProcess(
-        kernel=kernel,
-        num_channels=num_channels,
-        tolerance=_TOLERANCES[Z.dtype.name],
-        num_series=len(found.scores),
-        inducing=Z,
-        alpha=W @ found.weights,
-        offset=found.offset,
-        variance=found.scale,
-        noise=found.scale * found.ridge,
-        root=None,
+    if unfitted.is_model_affordable:
+        unfitted.root = whitened_root(_whitened(unfitted, W) @ (decomposition.vectors * np.sqrt(explained)))
+    return unfitted
+
+
+def _linked(unfitted: LiftedProcess, found: LinkedFit, W: np.ndarray) -> LiftedProcess:
+    process = replace(
+        unfitted, alpha=W @ found.weights, offset=found.offset, variance=found.variance, likelihood="link"
     )
-    if process.is_model_affordable:
-        process.root = whitened_root(process.kuu_factor(), W @ (decomposition.vectors * np.sqrt(explained)))
+    whitened, roots = _whitened(process, W), []
+    for S in found.covariances:
+        explained, vectors = np.linalg.eigh(np.eye(len(S)) - S)
+        roots.append(whitened_root(whitened @ (vectors * np.sqrt(np.maximum(explained, 0.0)))))
+    process.root = np.stack(roots)
     return process
+
+
+def _whitened(process: LiftedProcess, W: np.ndarray) -> np.ndarray:
+    """From features to GPflow's whitened coordinates of the inducing series, [M, .]."""
+    unit = process.kuu_factor() / np.sqrt(process.variance)  # that of the kernel whose variance is 1
+    return unit.T @ W
 
 
 def _calibration(found: LeastSquares, task: Task) -> LogisticRegression | None:

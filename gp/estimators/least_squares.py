@@ -5,6 +5,7 @@ The algebra is that of :mod:`sigkernel_tf.gp.training.ridge`. The square root of
 features and its targets, so that a series of weight 2 counts as two would.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,11 +51,38 @@ def fit_features(
     :param smallest_ridge: no ridge below this is tried, for features that are no more accurate.
     """
     root = np.sqrt(series_weights)[:, None]
+    return _fit(root * phi, None, targets, series_weights, smallest_ridge)
+
+
+def fit_gram(
+    gram: np.ndarray, targets: np.ndarray, series_weights: np.ndarray, *, smallest_ridge: float = 0.0
+) -> LeastSquares:
+    """The same with the covariance of all series in place of features, [N, N], by a single decomposition."""
+    of_gram = OfGram.of(gram, targets, series_weights)
+    kept = of_gram.eigenvalues > 1e-7 * max(of_gram.eigenvalues[-1], 1e-300)
+    eigenvalues = of_gram.eigenvalues[kept]
+    phi = of_gram.vectors[:, kept] * np.sqrt(eigenvalues)
+    decomposition = Decomposition(eigenvalues, np.eye(len(eigenvalues)), phi.T @ of_gram.targets)
+    return _fit(phi, decomposition, targets, series_weights, smallest_ridge)
+
+
+def _fit(
+    weighted: np.ndarray,
+    decomposition: Decomposition | None,
+    targets: np.ndarray,
+    series_weights: np.ndarray,
+    smallest_ridge: float,
+) -> LeastSquares:
+    """
+    :param weighted: the features times the roots of the weights, [N, M].
+    :param decomposition: of these. None: to be computed.
+    """
+    root = np.sqrt(series_weights)[:, None]
     offset = np.average(targets, axis=0, weights=series_weights)
-    rows = Rows(root * phi, root * (targets - offset))
-    blocks = Blocks(_identity, rows, num_features=phi.shape[1])  # type: ignore[arg-type]
-    decomposition = Decomposition.of(blocks)
-    ridges = _RIDGES * max(decomposition.eigenvalues.sum() / len(phi), 1e-300)
+    rows = Rows(weighted, root * (targets - offset))
+    blocks = Blocks(_identity, rows, num_features=weighted.shape[1])  # type: ignore[arg-type]
+    decomposition = decomposition or Decomposition.of(blocks)
+    ridges = _RIDGES * max(decomposition.eigenvalues.sum() / len(weighted), 1e-300)
     ridges = ridges[ridges >= smallest_ridge] if (ridges >= smallest_ridge).any() else ridges[-1:]
     left_out = leave_one_out(blocks, decomposition, ridges)
     scales = left_out.scales(shared=True)
@@ -76,28 +104,48 @@ def _identity(phi: np.ndarray) -> np.ndarray:
     return phi
 
 
-def root_of(gram: np.ndarray) -> np.ndarray:
-    """Features [N, M] whose inner products are the entries of a positive semi-definite matrix."""
-    eigenvalues, vectors = np.linalg.eigh(gram)
-    kept = eigenvalues > 1e-7 * max(eigenvalues[-1], 1e-300)
-    return vectors[:, kept] * np.sqrt(eigenvalues[kept])
+@dataclass(frozen=True)
+class OfGram:
+    """Regression with a Gram matrix as the covariance, for all ridges at once."""
 
+    eigenvalues: np.ndarray
+    vectors: np.ndarray
+    targets: np.ndarray
+    """Less their weighted means, times the roots of the weights, [N, C]."""
+    roots: np.ndarray
+    """Of the weights of the series, [N, 1]."""
 
-def evidence(gram: np.ndarray, targets: np.ndarray, series_weights: np.ndarray) -> float:
-    """
-    The log evidence of a Gaussian process with this Gram matrix, at its best scale and noise, over the number of rows.
+    @classmethod
+    def of(cls, gram: np.ndarray, targets: np.ndarray, series_weights: np.ndarray) -> "OfGram":
+        """
+        :param gram: [N, N].
+        :param targets: [N, C]; their weighted mean is subtracted.
+        :param series_weights: the noise of a row is divided by its weight, [N].
+        """
+        roots = np.sqrt(series_weights)[:, None]
+        eigenvalues, vectors = np.linalg.eigh(roots * gram * roots.T)
+        centred = roots * (targets - np.average(targets, axis=0, weights=series_weights))
+        return cls(np.maximum(eigenvalues, 0.0), vectors, centred, roots)
 
-    :param gram: [N, N].
-    :param targets: [N, C]; their weighted mean is subtracted.
-    :param series_weights: the noise of a row is divided by its weight, [N].
-    """
-    root = np.sqrt(series_weights)[:, None]
-    Y = root * (targets - np.average(targets, axis=0, weights=series_weights))
-    eigenvalues, vectors = np.linalg.eigh(root * gram * root.T)
-    eigenvalues, squares = np.maximum(eigenvalues, 0.0), np.sum(np.square(vectors.T @ Y), axis=1)
-    best = -np.inf
-    for ridge in np.logspace(-5, 1.5, 14) * max(eigenvalues.mean(), 1e-300):
-        precision = 1.0 / (eigenvalues + ridge)
-        scale = max(float(squares @ precision) / Y.size, 1e-300)
-        best = max(best, 0.5 * float(np.mean(np.log(precision))) - 0.5 * np.log(2 * np.pi * scale) - 0.5)
-    return best * Y.shape[1]
+    @property
+    def ridges(self) -> np.ndarray:
+        """Those that are tried, in half decades."""
+        return np.logspace(-5, 1.5, 14) * max(self.eigenvalues.mean(), 1e-300)
+
+    def evidence(self) -> float:
+        """The log evidence of a Gaussian process, at its best scale and noise, over the number of rows."""
+        squares = np.sum(np.square(self.vectors.T @ self.targets), axis=1)
+        best = -np.inf
+        for ridge in self.ridges:
+            precision = 1.0 / (self.eigenvalues + ridge)
+            scale = max(float(squares @ precision) / self.targets.size, 1e-300)
+            best = max(best, 0.5 * float(np.mean(np.log(precision))) - 0.5 * np.log(2 * np.pi * scale) - 0.5)
+        return best * self.targets.shape[1]
+
+    def left_out_scores(self) -> Iterator[np.ndarray]:
+        """For each ridge, the prediction for each row by all others, less the targets' means, [N, C]."""
+        squares, projected = np.square(self.vectors), self.vectors.T @ self.targets
+        for ridge in self.ridges:
+            precision = 1.0 / (self.eigenvalues + ridge)
+            residuals = (self.vectors @ (precision[:, None] * projected)) / (squares @ precision)[:, None]
+            yield (self.targets - residuals) / self.roots

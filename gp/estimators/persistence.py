@@ -13,12 +13,13 @@ import numpy as np
 from ..data.checked_files import read_arrays, write_arrays
 from ..training.logistic import LogisticRegression
 from . import model
+from .fits import LEAST_SQUARES, SITES
 from .lifted import LiftedKernel
 from .preprocessing import Preprocessing, Preprocessor
-from .process import LeastSquaresProcess
+from .process import LiftedProcess
 
 _FORMAT = "sigkernel_tf.gp.estimators"
-_VERSION = 2  # 1 had truncated kernels only, and no kernel_kind_
+_VERSION = 3  # 1 had truncated kernels only, and no kernel_kind_; 2 had one fit for each kind of kernel
 _COMMON = ("mean", "deviation")
 _OF_TRUNCATED = ("lengthscales", "variances", "q_mu", "q_sqrt")
 _OF_LIFTED = ("inducing", "alpha", "offset", "root")
@@ -51,7 +52,7 @@ def save(path: Path, estimator: Any) -> None:
     write(path, type(estimator).__name__, {**content, "arrays": arrays, "thinned_to": preprocessor.max_length})
 
 
-def _of_process(process: LeastSquaresProcess) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _of_process(process: LiftedProcess) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """A process as JSON values and arrays. The lower triangles of its covariances are stored, in float32 if large."""
     root = np.empty((0, 0)) if process.root is None else _triangles(process.root)
     values = {
@@ -61,13 +62,14 @@ def _of_process(process: LeastSquaresProcess) -> tuple[dict[str, Any], dict[str,
         "num_series": process.num_series,
         "variance": process.variance,
         "noise": process.noise,
+        "likelihood": process.likelihood,
         "covariances": None if process.root is None else process.root.ndim - 2,  # 0: one for all outputs
     }
     arrays = {"inducing": process.inducing, "alpha": process.alpha, "offset": process.offset, "root": root}
     return values, arrays
 
 
-def _process(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> LeastSquaresProcess:
+def _process(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> LiftedProcess:
     """What :func:`_of_process` took apart."""
     values = dict(values)
     which, root = values.pop("covariances"), arrays["root"]
@@ -76,7 +78,7 @@ def _process(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> LeastSqua
     if alpha.ndim != 2 or inducing.ndim != 2 or len(alpha) != len(inducing):
         raise ValueError(f"arrays of shapes {alpha.shape} and {inducing.shape} do not belong together")
     full = _squares(root, len(inducing)) if which is not None else None
-    return LeastSquaresProcess(
+    return LiftedProcess(
         kernel=kernel,
         inducing=inducing,
         alpha=alpha,
@@ -120,6 +122,9 @@ def restore(path: Path, estimator: Any) -> None:
         if int(saved["version"]) == 1:
             fitted["kernel_kind_"] = "truncated"
         estimator.kernel_kind_ = fitted["kernel_kind_"]
+        if int(saved["version"]) < 3:
+            fitted["fit_method_"] = SITES if estimator.kernel_kind_ == "truncated" else LEAST_SQUARES
+            fitted["fit_nlpps_"] = {}
         names = [name for name in estimator._saved() if name != "kernel_kind_"]
         optional = [name for name in ("feature_names_in_",) if name in fitted]
         estimator.__dict__.update({name: fitted[name] for name in (*names, *optional)})
@@ -173,7 +178,8 @@ def _names(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[str, 
     """The arrays that a file with this header has."""
     if "process" not in header:
         return (*_COMMON, *_OF_TRUNCATED)
-    has_calibration = header["estimator"] == "SignatureGPClassifier"
+    is_sites = header["fitted"].get("fit_method_") == SITES
+    has_calibration = header["estimator"] == "SignatureGPClassifier" and not is_sites
     return (*_COMMON, *_OF_LIFTED, *(_OF_CALIBRATION if has_calibration else ()))
 
 

@@ -1,9 +1,9 @@
 r"""
-The process that least squares have fitted to a lifted kernel: what predicts, and the GPflow model of it.
+The process with a lifted kernel that a fit has found: what predicts, and the GPflow model of it.
 
 With the kernel k(x, Z) of a series and the M inducing series, for the variance 1, the mean is k(x, Z) α + offset. It
-needs no matrix but α, [M, C]. The covariance is that of an ``SVGP`` whose q(u) has the same whitened covariance
-R Rᵀ for all outputs; the model is built when it is first asked for.
+needs no matrix but α, [M, C]. The covariance is that of an ``SVGP`` whose q(u) has the whitened covariance R Rᵀ, after
+least squares the same for all outputs; the model is built when it is first asked for.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,6 +15,7 @@ import scipy.linalg
 import tensorflow as tf
 
 from .._chunks import row_slices
+from ..data.classes import LogisticBernoulli
 from ..data.digest import digest
 from ..inducing_variables import InducingSequences
 from ..kernels import SignatureKernel
@@ -23,13 +24,12 @@ from .model import float64, in_precision
 
 _LARGEST = 1e8  # numbers in q_sqrt of all outputs: 800 MB
 _BATCH = 256
-_SMALLEST = 1e-12  # of a variance in q(u), where the prior's is 1
 _LOWER_BOUND = 1e-6  # GPflow's for the variance of a Gaussian likelihood
 
 
 @dataclass
-class LeastSquaresProcess:
-    """A sparse Gaussian process with the same kernel and noise for all outputs."""
+class LiftedProcess:
+    """A sparse Gaussian process with the same kernel for all outputs."""
 
     kernel: LiftedKernel
     num_channels: int
@@ -46,9 +46,11 @@ class LeastSquaresProcess:
     variance: float
     """Of the process."""
     noise: float
-    """The variance of the noise."""
+    """The variance of the noise, which is the same for all outputs. Only a Gaussian likelihood has it."""
     root: np.ndarray | None
-    """R, lower triangular, [M, M], or [C, M, M] where someone has trained the model further. None: not affordable."""
+    """R, lower triangular, [M, M], or [C, M, M] where outputs differ. None: not affordable."""
+    likelihood: str = "gaussian"
+    """Or "link": the logistic link for one output, the softmax link for more."""
     _gpflow_kernel: SignatureKernel | None = field(default=None, repr=False)
     _model: gpflow.models.SVGP | None = field(default=None, repr=False)
     _built: str = field(default="", repr=False)
@@ -102,7 +104,7 @@ class LeastSquaresProcess:
             self._built = _digest(self._model)
         return self._model
 
-    def current(self) -> "LeastSquaresProcess":
+    def current(self) -> "LiftedProcess":
         """The process as its model is now, if that was built and changed."""
         if self._model is None or _digest(self._model) == self._built:
             return self
@@ -141,12 +143,9 @@ class LeastSquaresProcess:
         C, M = self.num_outputs, len(self.inducing)
         with float64():
             q_mu = self.kuu_factor().T @ self.alpha / self.variance
-            likelihood = gpflow.likelihoods.Gaussian(
-                variance=self.noise, variance_lower_bound=min(self.noise / 2, _LOWER_BOUND)
-            )
             return gpflow.models.SVGP(
                 self.gpflow_kernel,
-                likelihood,
+                self._likelihood(),
                 InducingSequences(self.inducing.reshape(M, -1, self.num_channels).astype(np.float64)),
                 mean_function=gpflow.functions.Constant(self.offset),
                 num_latent_gps=C,
@@ -155,7 +154,13 @@ class LeastSquaresProcess:
                 q_sqrt=np.broadcast_to(self.root, (C, M, M)),
             )
 
-    def _of_model(self, model: gpflow.models.SVGP) -> "LeastSquaresProcess":
+    def _likelihood(self) -> gpflow.likelihoods.Likelihood:
+        if self.likelihood == "gaussian":
+            lower_bound = min(self.noise / 2, _LOWER_BOUND)
+            return gpflow.likelihoods.Gaussian(variance=self.noise, variance_lower_bound=lower_bound)
+        return LogisticBernoulli() if self.num_outputs == 1 else gpflow.likelihoods.Softmax(self.num_outputs)
+
+    def _of_model(self, model: gpflow.models.SVGP) -> "LiftedProcess":
         kernel: SignatureKernel = model.kernel
         variance = float(kernel.variance.numpy())
         Z = model.inducing_variable.Z.numpy()
@@ -166,7 +171,7 @@ class LeastSquaresProcess:
             inducing=Z.reshape(len(Z), -1),
             offset=np.broadcast_to(model.mean_function.c.numpy(), self.offset.shape).copy(),
             variance=variance,
-            noise=float(model.likelihood.variance.numpy()),
+            noise=float(model.likelihood.variance.numpy()) if self.likelihood == "gaussian" else self.noise,
             root=model.q_sqrt.numpy(),
             _gpflow_kernel=None,
             _model=None,
@@ -178,25 +183,6 @@ class LeastSquaresProcess:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.current().__dict__, "_gpflow_kernel": None, "_model": None, "_built": ""}
-
-
-def whitened_root(factor: np.ndarray, explained: np.ndarray) -> np.ndarray:
-    """
-    R, where R Rᵀ is the covariance of the whitened q(u).
-
-    :param factor: the Cholesky factor L of the inducing series' kernel, [M, M].
-    :param explained: T, where the posterior's variance is that of the prior less \\|k(x, Z) T\\|², both for a kernel of
-        the variance 1, [M, .].
-    """
-    scale = np.mean(np.sum(np.square(factor), axis=1))  # the kernel's variance, for it is normalized
-    rotated = factor.T @ explained / np.sqrt(scale)
-    covariance = np.eye(len(factor)) - rotated @ rotated.T
-    try:
-        return np.linalg.cholesky(covariance + _SMALLEST * np.eye(len(factor)))
-    except np.linalg.LinAlgError:  # rounding: at least the smallest variance in every direction
-        variances, axes = np.linalg.eigh(covariance)
-        half = scipy.linalg.qr((axes * np.sqrt(np.maximum(variances, _SMALLEST))).T, mode="r")[0]
-        return half.T * np.sign(np.diag(half))
 
 
 def _factor(K: np.ndarray) -> np.ndarray:

@@ -1,15 +1,16 @@
 """The two tasks, classification and regression: what the search and the fit need to know of the labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import scipy.special
 
 from ..data.classes import logistic_or_softmax_probabilities
 from ..training.grouped_features import SiteLikelihood
 from ..training.grouped_sites import GaussianSites, LogisticSites, SoftmaxSites
-from .calibration import left_out_log_probabilities
-from .least_squares import LeastSquares
+from .calibration import fit_factor, left_out_log_probabilities
+from .least_squares import LeastSquares, OfGram
 
 _SMALLEST_PROBABILITY = 1e-12
 
@@ -32,8 +33,16 @@ class Task(Protocol):
         """What least squares regress on, [N, C]: a column of ones and zeros for each class, or the numbers."""
         ...
 
+    def of(self, rows: np.ndarray) -> "Task":
+        """The task of these series alone."""
+        ...
+
     def left_out_nlpp(self, fit: LeastSquares, rows: np.ndarray) -> np.ndarray:
         """−log p(y | x) of these series, to which least squares were fitted, each predicted by the others, [n]."""
+        ...
+
+    def screening_nlpp(self, gram: np.ndarray, rows: np.ndarray) -> float:
+        """A quick measure of how well a kernel with this matrix explains the labels of these series, in nats each."""
         ...
 
     @property
@@ -78,9 +87,27 @@ class Classification:
         """A column of ones and zeros for each class."""
         return np.eye(self.num_classes)[self.y]
 
+    def of(self, rows: np.ndarray) -> "Classification":
+        """The task of these series alone."""
+        return replace(self, y=self.y[rows], series_weights=self.series_weights[rows])
+
     def left_out_nlpp(self, fit: LeastSquares, rows: np.ndarray) -> np.ndarray:
         """By calibrations to other series than those whose probabilities they give."""
         return -left_out_log_probabilities(fit.scores, self.y[rows], self.series_weights[rows])
+
+    def screening_nlpp(self, gram: np.ndarray, rows: np.ndarray) -> float:
+        """
+        The NLPP of each series given all others, at the best ridge, with one factor of all scores as the calibration.
+
+        The evidence of the regression on the columns would cost less. But with many classes it ranks kernels by how
+        well they explain a column's zeros.
+        """
+        y, weights = self.y[rows], self.series_weights[rows]
+        found = []
+        for scores in OfGram.of(gram, self.columns[rows], weights).left_out_scores():
+            log_p = scipy.special.log_softmax(fit_factor(scores, y, weights) * scores, axis=1)
+            found.append(-np.average(log_p[np.arange(len(y)), y], weights=weights))
+        return float(min(found))
 
     @property
     def num_latents(self) -> int:
@@ -127,11 +154,19 @@ class Regression:
         """The numbers themselves."""
         return self.Y
 
+    def of(self, rows: np.ndarray) -> "Regression":
+        """The task of these series alone."""
+        return replace(self, Y=self.Y[rows], series_weights=self.series_weights[rows])
+
     def left_out_nlpp(self, fit: LeastSquares, rows: np.ndarray) -> np.ndarray:
         """Minus the log density, summed over the columns."""
         error = self.Y[rows] - fit.offset - fit.scores
         variances = fit.variances[:, None]
         return 0.5 * np.sum(np.log(2 * np.pi * variances) + error**2 / variances, axis=1)
+
+    def screening_nlpp(self, gram: np.ndarray, rows: np.ndarray) -> float:
+        """Minus the log evidence of the regression."""
+        return -OfGram.of(gram, self.columns[rows], self.series_weights[rows]).evidence()
 
     @property
     def num_latents(self) -> int:

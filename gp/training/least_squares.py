@@ -12,7 +12,6 @@ from typing import Any
 
 import gpflow
 import numpy as np
-import scipy.linalg
 import tensorflow as tf
 from gpflow.config import default_float, default_jitter
 from gpflow.covariances import Kuu
@@ -22,11 +21,10 @@ from gpflow.models import SVGP
 from .._checks import described
 from .feature_maps import Blocks, FeatureMap, InducingFeatures, as_feature_rows, blocks_to_predict, feature_map
 from .logistic import LogisticRegression, fit_logistic
-from .ridge import Decomposition, leave_one_out, left_out_means
+from .ridge import Decomposition, leave_one_out, left_out_means, whitened_root
 from .targets import Targets, as_targets, checked_positive
 
 _CALIBRATION_VARIANCE = 30.0  # of the prior of the calibration's coefficients: scikit-learn's C
-_SMALLEST_VARIANCE = 1e-12  # of a direction of q(u), where the prior's is 1
 _LOWER_BOUND = 1e-6  # GPflow's for the variance of a Gaussian likelihood
 
 
@@ -254,9 +252,7 @@ def _as_svgp(fit: LeastSquaresFit, scale: float) -> SVGP:
         K = Kuu(inducing_variable, kernel, jitter=default_jitter())
         basis = _cholesky(K).T @ of_rows.projection / np.sqrt(scale)
     explained = fit.eigenvalues / (fit.eigenvalues + fit.ridge)  # I − S, in the coordinates of the eigenvectors
-    rotated = (basis @ fit.vectors) * np.sqrt(explained)
-    variances, axes = np.linalg.eigh(np.eye(len(basis)) - rotated @ rotated.T)
-    half = scipy.linalg.qr((axes * np.sqrt(np.maximum(variances, _SMALLEST_VARIANCE))).T, mode="r")[0]
+    root = whitened_root((basis @ fit.vectors) * np.sqrt(explained))
     num_outputs = fit.weights.shape[1]
     noise = fit.ridge * scale
     return SVGP(
@@ -267,7 +263,7 @@ def _as_svgp(fit: LeastSquaresFit, scale: float) -> SVGP:
         num_latent_gps=num_outputs,
         num_data=len(fit.loo_scores),
         q_mu=basis @ fit.weights / np.sqrt(scale),
-        q_sqrt=np.broadcast_to(half.T * np.sign(np.diag(half)), (num_outputs, *half.shape)),
+        q_sqrt=np.broadcast_to(root, (num_outputs, *root.shape)),
     )
 
 

@@ -1,4 +1,4 @@
-"""The leave-one-out log density of ``ridge.py`` as a differentiable function of a kernel's parameters."""
+"""How well left-out rows are predicted, as differentiable functions of a kernel's parameters; see ``ridge.py``."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from .._checks import check_rows, described
 from ..data.rows import as_default_float, as_rows
 from ..inducing_variables import has_orthogonal_features
 from .feature_maps import CUT_OFF, check_features_model
-from .targets import as_targets
+from .targets import Targets, as_targets
 
 
 def leave_one_out_log_density(features: SVGP | Kernel, X: Any, y: Any, ridge: TensorType) -> tf.Tensor:
@@ -46,6 +46,33 @@ def leave_one_out_log_density(features: SVGP | Kernel, X: Any, y: Any, ridge: Te
     :raises ValueError: as :func:`fit_least_squares`.
     :raises TypeError: for other features, and as :func:`fit_least_squares`.
     """
+    targets, Y, diagonal, products = _left_out(features, X, y, ridge)
+    scales = tf.reduce_mean(tf.square(products) / diagonal[:, None], axis=0)
+    if targets.classes is not None:
+        scales = tf.fill([Y.shape[1]], tf.reduce_mean(scales))
+    of_scales = len(Y) * tf.reduce_sum(tf.math.log(2 * np.pi * scales) + 1.0)
+    return -0.5 * (of_scales - Y.shape[1] * tf.reduce_sum(tf.math.log(diagonal)))
+
+
+def leave_one_out_log_probability(
+    features: SVGP | Kernel, X: Any, y: Any, ridge: TensorType, factor: TensorType
+) -> tf.Tensor:
+    """
+    The log probability of the label at each row given all others, summed over rows, as a differentiable function.
+
+    The probabilities are the softmax of ``factor`` times the predictions of the columns of ones and zeros, the classes'
+    frequencies not added: the simplest of calibrations. The arguments are otherwise those of
+    :func:`leave_one_out_log_density`.
+    """
+    targets, Y, diagonal, products = _left_out(features, X, y, ridge)
+    log_p = tf.nn.log_softmax(tf.cast(factor, tf.float64) * (Y - products / diagonal[:, None]))
+    return tf.reduce_sum(tf.gather(log_p, targets.numbers, batch_dims=1))
+
+
+def _left_out(
+    features: SVGP | Kernel, X: Any, y: Any, ridge: TensorType
+) -> tuple[Targets, np.ndarray, tf.Tensor, tf.Tensor]:
+    """The targets and those of their columns Y that vary; the diagonal of (K + λ I)⁻¹, [N], and (K + λ I)⁻¹ Y."""
     if isinstance(features, SVGP):
         check_features_model(features)
     elif not isinstance(features, Kernel) or isinstance(features, MultioutputKernel):
@@ -58,12 +85,7 @@ def leave_one_out_log_density(features: SVGP | Kernel, X: Any, y: Any, ridge: Te
     X, Y = as_rows((X, targets.Y[:, targets.Y.any(axis=0)])).read(slice(None))
     ridge = tf.cast(tf.convert_to_tensor(ridge), tf.float64)
     of_rows = _by_features if isinstance(features, SVGP) else _by_kernel
-    diagonal, products = of_rows(features, as_default_float(X), tf.constant(Y, tf.float64), ridge)
-    scales = tf.reduce_mean(tf.square(products) / diagonal[:, None], axis=0)
-    if targets.classes is not None:
-        scales = tf.fill([Y.shape[1]], tf.reduce_mean(scales))
-    of_scales = len(Y) * tf.reduce_sum(tf.math.log(2 * np.pi * scales) + 1.0)
-    return -0.5 * (of_scales - Y.shape[1] * tf.reduce_sum(tf.math.log(diagonal)))
+    return (targets, Y, *of_rows(features, as_default_float(X), tf.constant(Y, tf.float64), ridge))
 
 
 def _by_kernel(kernel: Kernel, X: tf.Tensor, Y: tf.Tensor, ridge: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -17,10 +17,12 @@ and the scale at which it is largest is s_c = mean_i r_ic² / (λ (1 − h_i)). 
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 
 from .feature_maps import Blocks
 
 _SMALLEST = 1e-300
+_SMALLEST_VARIANCE = 1e-12  # of a direction of q(u), where the prior's is 1
 _SMALLEST_REST = 1e-10  # of 1 − h, below which rounding has eaten it up
 _DEFAULT_RIDGES = np.logspace(-8, 2, 21)  # in mean squared norms of the features
 
@@ -106,6 +108,24 @@ def left_out_means(blocks: Blocks, weights: np.ndarray, leverages: np.ndarray) -
     """The prediction of each row by all others, [N, C], from the leverages [N] of one ridge."""
     found = [block.Y - (block.Y - block.phi @ weights) / _rest(leverages[block.rows])[:, None] for block in blocks]
     return np.concatenate(found)
+
+
+def whitened_root(explained: np.ndarray) -> np.ndarray:
+    r"""
+    The root of the covariance I − T Tᵀ of a whitened q(u): R, lower triangular, where R Rᵀ is that covariance.
+
+    Where rounding or GPflow's jitter has made it indefinite, it gets at least the smallest variance in every direction.
+
+    :param explained: T, [M, .], by which the posterior's variance falls below the prior's: by \|Aᵀ T\|², with
+        A = L⁻¹ Kuf and L Lᵀ = Kuu as GPflow computes them.
+    """
+    covariance = np.eye(len(explained)) - explained @ explained.T
+    try:
+        return np.linalg.cholesky(covariance + _SMALLEST_VARIANCE * np.eye(len(explained)))
+    except np.linalg.LinAlgError:
+        variances, axes = np.linalg.eigh(covariance)
+        half = scipy.linalg.qr((axes * np.sqrt(np.maximum(variances, _SMALLEST_VARIANCE))).T, mode="r")[0]
+        return half.T * np.sign(np.diag(half))
 
 
 def _rest(leverages: np.ndarray) -> np.ndarray:

@@ -183,6 +183,19 @@ def test_files_of_the_first_version(estimator: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(getattr(estimator.load(file), predict)(X), getattr(fit, predict)(X), rtol=1e-8)
 
 
+def test_files_of_the_second_version(tmp_path: Path) -> None:
+    """They say nothing of the fit, of which there was no choice."""
+    fitted, file = SignatureGPRegressor(kernel="lifted", effort=0.002).fit(X, Y), tmp_path / "model.npz"
+    fitted.save(file)
+    arrays = dict(np.load(file))
+    header = {**json.loads(str(arrays.pop("header"))), "version": 2}
+    del header["fitted"]["fit_method_"], header["fitted"]["fit_nlpps_"], header["process"]["likelihood"]
+    np.savez(file, header=np.array(json.dumps(header)), **arrays)
+    loaded = SignatureGPRegressor.load(file)
+    assert (loaded.fit_method_, loaded.fit_nlpps_) == ("least squares", {})
+    np.testing.assert_allclose(loaded.predict(X), fitted.predict(X), rtol=1e-8)
+
+
 @pytest.mark.parametrize("kernel", ["truncated", "lifted"])
 def test_files_of_another_shape(kernel: str, tmp_path: Path) -> None:
     """Whole files, whose header or arrays are not those of an estimator."""

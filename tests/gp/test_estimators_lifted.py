@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sigkernel_tf.gp import InducingSequences, Preprocessing, SignatureGPClassifier, SignatureGPRegressor
+from sigkernel_tf.gp.estimators import final_fit
 from sigkernel_tf.gp.estimators import process as process_module
-from sigkernel_tf.gp.estimators.calibration import _factor, fit_calibration
-from sigkernel_tf.gp.estimators.least_squares import evidence, fit_features
+from sigkernel_tf.gp.estimators.calibration import fit_calibration, fit_factor
+from sigkernel_tf.gp.estimators.least_squares import OfGram, fit_features
 
 ANY_LENGTH = "series of any length are predicted, so the number of columns of a 2-D X (time steps) is not fixed by fit"
 NOT_APPLICABLE = {
@@ -37,6 +39,14 @@ QUICK: dict[str, Any] = {"kernel": "lifted", "effort": 0.01, "random_state": 0}
 )
 def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def only_least_squares() -> Iterator[None]:
+    """Other fits have tests of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(final_fit, "num_compared", lambda task, effort: 0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -239,13 +249,33 @@ def test_files_are_small(panel: Any, fitted: SignatureGPClassifier, tmp_path: Pa
     )
 
 
-def test_covariances_and_draws(panel: Any, regressor: SignatureGPRegressor) -> None:
+OF_KINDS: dict[str, dict[str, Any]] = {
+    "lifted": QUICK,
+    "windows": {**QUICK, "kernel": "windows"},
+    "truncated": {"preprocessing": Preprocessing(), "lengthscales": 2.0, "level_variances": True, "num_inducing": 20},
+}
+
+
+@pytest.mark.parametrize("kind", OF_KINDS)
+def test_covariances_and_draws(panel: Any, kind: str) -> None:
+    """Beside dense Gaussian process regression, which all three are: their features miss nothing of the kernel."""
     X, _ = panel
+    y = X[::2] @ np.linspace(-1, 1, 16) + 0.2 * np.random.default_rng(1).normal(size=18)
+    regressor = SignatureGPRegressor(**OF_KINDS[kind]).fit(X[::2], y)
+    assert regressor.kernel_kind_ == kind
+    noise = regressor.model_.likelihood.variance.numpy()
+    scaled = (y[:, None] - regressor.y_mean_) / regressor.y_scale_
+    likelihood = gpflow.likelihoods.Gaussian(noise, variance_lower_bound=noise / 2)
+    dense = gpflow.models.GPR((regressor.flat_paths(X[::2]), scaled), regressor.kernel_, likelihood=likelihood)
     new = X[1::6]
+    of_dense, of_dense_covariance = dense.predict_f(regressor.flat_paths(new), full_cov=True)
     mean, covariance = regressor.predict(new, return_cov=True)
     _, deviation = regressor.predict(new, return_std=True)
-    assert covariance.shape == (6, 6)
-    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), deviation, rtol=1e-5)
+    scale = regressor.y_scale_.item()
+    np.testing.assert_allclose(mean, of_dense.numpy()[:, 0] * scale + regressor.y_mean_, atol=1e-3 * scale)
+    expected = (of_dense_covariance[0] + noise * np.eye(6)) * scale**2
+    np.testing.assert_allclose(covariance, expected, atol=1e-2 * np.max(expected))
+    np.testing.assert_allclose(deviation, np.sqrt(np.diag(expected)), rtol=1e-2)
     with pytest.raises(ValueError, match="At most one of return_std and return_cov"):
         regressor.predict(new, return_std=True, return_cov=True)
     draws = regressor.sample_y(new, 20_000, random_state=1)
@@ -307,7 +337,7 @@ def test_calibration(rng: np.random.Generator, shared: float) -> None:
 
     def loss(W: np.ndarray, b: np.ndarray) -> float:
         log_p = scipy.special.log_softmax(scores @ W + b, axis=1)[np.arange(40), numbers]
-        t = _factor(scores, numbers, weights / weights.mean())
+        t = fit_factor(scores, numbers, weights / weights.mean())
         penalty = np.sum((W - t * np.eye(3)) ** 2) / 2.0 + np.sum(b**2) / 0.3
         return float(-np.sum(weights / weights.mean() * log_p) + 0.5 * penalty)
 
@@ -323,7 +353,7 @@ def test_evidence_of_a_matrix(rng: np.random.Generator) -> None:
     """The largest over scale and noise, by brute force over multivariate normal densities."""
     A, Y = rng.normal(size=(9, 9)), rng.normal(size=(9, 2))
     K = A @ A.T
-    found = evidence(K, Y, np.ones(9))
+    found = OfGram.of(K, Y, np.ones(9)).evidence()
     centred = Y - Y.mean(axis=0)
     best = -np.inf
     for ridge in np.logspace(-5, 1.5, 14) * np.trace(K) / 9:

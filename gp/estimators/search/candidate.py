@@ -1,4 +1,4 @@
-"""Candidates with a lifted kernel: how they are screened by evidence, and validated on left-out series."""
+"""Candidates with a lifted kernel: how they are screened, and validated on left-out series."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,18 +6,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import tensorflow as tf
 
-from ..least_squares import evidence, fit_features, root_of
+from ..least_squares import fit_gram
 from ..lifted import LiftedKernel
 from ..model import in_precision
 from ..options import Options
 from ..panels import Series
 from ..preprocessing import Preprocessing, Preprocessor
 from ..tasks import Task
-from .rows import subset
+from .rows import LeftOut, subset
 
-TOLERANCE = 1e-3  # of the solver, in the search
+TOLERANCE = 1e-4  # of the solver, in the search
 POINTS = 110  # of a long series, at effort 1
 _LITTLE_EFFORT = 0.1
+_SMALLEST_RIDGE = 1e-5  # kernels are no more accurate
+_ALGEBRA = 0.25  # cells that take as long as the algebra of a candidate, over the cube of the number of series
 _MEDIAN_SERIES = 100
 _MEDIAN_POINTS = 600
 
@@ -28,10 +30,14 @@ class LiftedCandidate:
 
     preprocessor: Preprocessor
     kernel: LiftedKernel
-    evidence: float = -np.inf
-    """The log evidence of a regression on the labels, in nats a series."""
+    screening_nlpp: float = np.inf
+    """A quick NLPP of series that were left out, with one factor as the calibration; of numbers, −log evidence."""
     validation_nlpp: float = np.inf
     """The mean of −log p(y | x) over series that were left out, in nats."""
+    left_out: LeftOut | None = field(default=None, compare=False, repr=False)
+    """The parts of this mean."""
+    ridge: float = 0.03
+    """Of the least squares by which it was validated."""
     stage: str = "screened"
 
     def row(self) -> dict:
@@ -40,7 +46,7 @@ class LiftedCandidate:
             "stage": self.stage,
             **self.kernel.to_dict(),
             "scaling": self.preprocessor.preprocessing.scaling,
-            "evidence": float(self.evidence) if np.isfinite(self.evidence) else None,
+            "screening_nlpp": float(self.screening_nlpp) if np.isfinite(self.screening_nlpp) else None,
             "validation_nlpp": float(self.validation_nlpp) if np.isfinite(self.validation_nlpp) else None,
         }
 
@@ -81,9 +87,19 @@ class Bench:
         return Preprocessor.fitted(how, self.series, max_length)
 
     def num_series(self, work: float, kernels: Sequence[LiftedKernel], *, most: int = 300) -> int:
-        """How many series these kernels can be screened on for so much work, from 40 up to ``most``."""
+        """
+        How many series these kernels can be compared on for so much work, from 40 up to ``most``.
+
+        :param work: cells, of all kernels together at effort 1. The algebra of N series counts as N³ / 4 cells.
+        """
+        work *= self.options.effort
         of_pair = sum(kernel.work(self.length, self.num_channels) for kernel in kernels) / 2
-        return int(np.clip((work * self.options.effort / of_pair) ** 0.5, 40, most))
+        by_algebra = (work / (_ALGEBRA * len(kernels))) ** (1 / 3)
+        return int(np.clip(min((work / of_pair) ** 0.5, by_algebra), 40, most))
+
+    def work_of(self, candidate: LiftedCandidate, size: int) -> float:
+        """The cells, with those that stand for the algebra, of a candidate on so many series."""
+        return candidate.kernel.work(self.length, self.num_channels) * size**2 / 2 + _ALGEBRA * size**3
 
     @property
     def is_hasty(self) -> bool:
@@ -95,8 +111,13 @@ class Bench:
         return list(candidates)[:: 5 if self.is_hasty else 1]
 
     def rows(self, size: int) -> np.ndarray:
-        """The numbers of so many series, drawn at random."""
-        return subset(self.task.strata, len(self.series), size, self.random)
+        """
+        The numbers of so many series, drawn at random and in a random order.
+
+        The solver treats neighbours alike, so that its errors are alike for them. Were they of the same class, as in
+        training sets that are sorted by class, these errors would tell the class.
+        """
+        return self.random.permutation(subset(self.task.strata, len(self.series), size, self.random))
 
     def median_distance(self, preprocessor: Preprocessor, kernel: LiftedKernel) -> float:
         """The median distance between points that the RBF kernel sees, in its lengthscales; 1 where it is 0."""
@@ -109,23 +130,24 @@ class Bench:
         return median if median > 0 else float(np.sqrt(squares.max())) or 1.0
 
     def screened(self, candidates: Sequence[LiftedCandidate], rows: np.ndarray) -> list[LiftedCandidate]:
-        """The candidates with their evidence on these series, best first."""
-        columns, weights = self.task.columns[rows], self.task.series_weights[rows]
+        """The candidates with their screening NLPP on these series, best first."""
         found = []
         for candidate in candidates:
             gram = self._gram(candidate, rows)
-            found.append(replace(candidate, evidence=-np.inf if gram is None else evidence(gram, columns, weights)))
-            self.report(f"evidence {found[-1].evidence:.4f}: {candidate}")
-        return sorted(found, key=lambda candidate: -candidate.evidence)
+            nlpp = np.inf if gram is None else self.task.screening_nlpp(gram, rows)
+            found.append(replace(candidate, screening_nlpp=nlpp))
+            self.report(f"screening NLPP {nlpp:.4f}: {candidate}")
+        return sorted(found, key=lambda candidate: candidate.screening_nlpp)
 
     def validated(self, candidate: LiftedCandidate, rows: np.ndarray, stage: str) -> LiftedCandidate:
         """The candidate with its NLPP on these series, each left out in turn."""
         weights = self.task.series_weights[rows]
-        gram, nlpp = self._gram(candidate, rows), np.inf
+        gram, left_out, nlpp, ridge = self._gram(candidate, rows), None, np.inf, candidate.ridge
         if gram is not None:
-            fit = fit_features(root_of(gram), self.task.columns[rows], weights, smallest_ridge=1e-5)
-            nlpp = float(np.average(self.task.left_out_nlpp(fit, rows), weights=weights))
-        found = replace(candidate, validation_nlpp=nlpp, stage=stage)
+            fit = fit_gram(gram, self.task.columns[rows], weights, smallest_ridge=_SMALLEST_RIDGE)
+            left_out, ridge = LeftOut(rows, self.task.left_out_nlpp(fit, rows)), fit.ridge
+            nlpp = float(np.average(left_out.nlpps, weights=weights))
+        found = replace(candidate, validation_nlpp=nlpp, left_out=left_out, ridge=ridge, stage=stage)
         self.report(f"validation NLPP {nlpp:.4f}, {stage}: {candidate}")
         return found
 

@@ -1,8 +1,28 @@
-"""Which series of a training set serve to compare candidates, and in which folds."""
+"""Which series of a training set serve to compare candidates, in which folds, and what was found for each."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
 FOLDS = 5
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """How well series were predicted from which they were left out."""
+
+    rows: np.ndarray
+    """The numbers of the series, [n]."""
+    nlpps: np.ndarray
+    """−log p(y | x) of each, [n]."""
+
+    def is_surely_better(self, other: "LeftOut") -> bool:
+        """Whether the mean is lower by more than one standard error of the difference, over the series of both."""
+        common, mine, its = np.intersect1d(self.rows, other.rows, return_indices=True)
+        if len(common) < 2:
+            return bool(self.nlpps.mean() < other.nlpps.mean())
+        gain = other.nlpps[its] - self.nlpps[mine]
+        return bool(gain.mean() > gain.std() / len(gain) ** 0.5)
 
 
 def subset(groups: np.ndarray | None, num_series: int, size: int, random: np.random.Generator) -> np.ndarray:

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
-from threadpoolctl import threadpool_limits
 
 from ...least_squares import fit_features
 from ...options import Options
 from ...panels import Series
 from ...tasks import Task
+from ...threads import one_thread
 from ..rows import subset
 from .candidates import Candidate, Search, too_short
 from .validation import Choice, features_of, validated
@@ -40,7 +40,7 @@ def choose_truncated(
     """
     search = Search(series, task.targets, task.strata, options.max_words, options.max_length, random, report)
     # Matrices this small gain nothing from threads, which are slow where other programs use the cores.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread():
         return _Trial(search, task, options).best()
 
 
@@ -60,7 +60,7 @@ def quick_nlpp(
     """
     max_words = min(options.max_words, _QUICK_WORDS)
     search = Search(series, task.targets, task.strata, max_words, options.max_length, random, report)
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread():
         screened = search.screen(options.preprocessings, num_series=_QUICK_SERIES)
         found = [_least_squares_nlpp(Choice(one, True), series, task, rows) for one in _distinct(screened)[:_QUICK]]
     return min(found)

@@ -1,7 +1,7 @@
 """The validation NLPP of a candidate, which decides the preprocessing and the kernel of a training set."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ....kernels.levels import levels_of_words
 from ....training.grouped_features import Features, Fit, fit
 from ...panels import Series
 from ...tasks import Task
-from ..rows import folds
+from ..rows import LeftOut, folds
 from .candidates import Candidate
 
 _BLOCK = 1000  # series whose signatures are computed at a time
@@ -31,6 +31,8 @@ class Choice:
     """Whether each level has a variance of its own. Otherwise all have the same, also levels beyond the features."""
     validation_nlpp: float = np.inf
     """The mean of −log p(y | x) over held-out series, in nats."""
+    left_out: LeftOut | None = field(default=None, compare=False, repr=False)
+    """The parts of this mean."""
 
     @property
     def lengthscales(self) -> np.ndarray:
@@ -102,7 +104,7 @@ def validated(choice: Choice, series: Series, task: Task, rows: np.ndarray) -> C
         )
         mean, variance = _marginals(found, kept, _rows(features, outside))
         scores[outside] = task.nlpp(mean, variance, rows[outside], found.likelihood)
-    return replace(choice, validation_nlpp=float(np.mean(scores)))
+    return replace(choice, validation_nlpp=float(np.mean(scores)), left_out=LeftOut(rows, scores))
 
 
 def _rows(features: Features, rows: np.ndarray) -> Features:
