@@ -9,7 +9,8 @@ likelihood with expectations in closed form or by quadrature. ``grouped_features
 features with variances of their own.
 """
 
-from .closed_form import ClosedFormOptions, ClosedFormResult, FitPass, fit_closed_form
+from .closed_form import fit_closed_form
+from .closed_form_options import ClosedFormOptions, ClosedFormResult, FitPass
 from .least_squares import LeastSquaresFit, fit_least_squares
 from .leave_one_out import leave_one_out_log_density
 from .options import TrainingOptions

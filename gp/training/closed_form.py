@@ -6,13 +6,10 @@ The inducing variables are fixed. Each pass gives q(u) the sum of one Gaussian s
 on the bound (``held_sites.py``). There are no learning rates.
 """
 
-import math
-import numbers
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +18,9 @@ from gpflow.likelihoods import MultiClass, Softmax
 from gpflow.models import SVGP
 from tqdm.auto import tqdm
 
-from sigkernel_tf._arguments import as_bool, as_int
-
 from ..data import Rows, as_rows
 from .checkpoints import Checkpoints
+from .closed_form_options import ClosedFormOptions, ClosedFormResult, FitPass
 from .expectations import check_likelihood, compiled_expectations
 from .feature_maps import Blocks
 from .fingerprint import settings, values_digest
@@ -32,113 +28,11 @@ from .held_sites import HeldSites, hyperparameters, maximize, state_at
 from .latents import Latents, WhitenedFeatures, latents_of
 from .natural_passes import Look, NaturalState, Passes, covariance_factor, moved
 
-_WITHOUT_EFFECT = ("checkpoint_dir", "progress")
 _SMALLEST_STEP = 1e-3
 _LONGEST_STEP = 16.0  # of the means; curvatures do not go beyond where they are found
 _WORK_IN_SINGLE = 1e10  # multiply-adds of a pass, from which on the first passes are in float32
 _LOOSER_BETWEEN = 30.0  # the tolerance where hyperparameters are still to move
 _DECAY = 0.6  # of the steps on some of the rows: between 0.5 and 1 they converge
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClosedFormOptions:
-    """
-    The options of :func:`~sigkernel_tf.gp.fit_closed_form`.
-
-    :param max_passes: the largest number of passes over the rows after the last move of the hyperparameters.
-    :param tolerance: a fit has converged when a step of at least half length raises the bound by less than this, in
-        nats a row.
-    :param batch_size: the number of rows in a block. It changes only the memory needed. None: as many as have 4 million
-        features together.
-    :param shared_covariance: whether all latent processes have one covariance of q(u). It takes 1 / C of the time and
-        memory of C covariances, and gives a lower bound.
-    :param hyperparameter_rounds: how often the trainable hyperparameters move, each time before more passes. 0: never.
-    :param hyperparameter_evaluations: the largest number of evaluations of the bound by L-BFGS in each round.
-    :param hyperparameter_rows: the number of rows, drawn at random, on which the hyperparameters move. None: all.
-    :param rows_per_step: the number of rows, drawn anew each time, that a pass reads. Passes are then steps whose
-        length decays, for data of which many passes would take too long. None: all rows.
-    :param seed: decides which rows are drawn.
-    :param checkpoint_dir: a folder in which the fit is saved after each pass, and from which it goes on. Each fit needs
-        a folder of its own. None: nothing is saved.
-    :param progress: whether to show a progress bar, on standard error.
-    :raises TypeError: for a value of another type, naming the option.
-    :raises ValueError: for a value outside its range, naming the option.
-    """
-
-    max_passes: int = 50
-    tolerance: float = 1e-5
-    batch_size: int | None = None
-    shared_covariance: bool = False
-    hyperparameter_rounds: int = 2
-    hyperparameter_evaluations: int = 15
-    hyperparameter_rows: int | None = 1000
-    rows_per_step: int | None = None
-    seed: int = 0
-    checkpoint_dir: str | Path | None = None
-    progress: bool = True
-
-    def __post_init__(self) -> None:
-        for name, smallest, may_be_none in (
-            ("max_passes", 1, False),
-            ("batch_size", 1, True),
-            ("hyperparameter_rounds", 0, False),
-            ("hyperparameter_evaluations", 1, False),
-            ("hyperparameter_rows", 1, True),
-            ("rows_per_step", 1, True),
-            ("seed", 0, False),
-        ):
-            value = getattr(self, name)
-            if value is not None or not may_be_none:
-                object.__setattr__(self, name, as_int(value, name, smallest))
-        for name in ("shared_covariance", "progress"):
-            object.__setattr__(self, name, as_bool(getattr(self, name), name))
-        if isinstance(self.tolerance, bool) or not isinstance(self.tolerance, numbers.Real):
-            raise TypeError(f"tolerance must be a number, got {self.tolerance!r}.")
-        if not 0.0 < self.tolerance < math.inf:
-            raise ValueError(f"tolerance must be positive and finite, got {self.tolerance}: for instance 1e-5.")
-        object.__setattr__(self, "tolerance", float(self.tolerance))
-        if self.checkpoint_dir is not None and not isinstance(self.checkpoint_dir, (str, Path)):
-            raise TypeError(
-                f"checkpoint_dir must be a path or None, got {self.checkpoint_dir!r}: for instance "
-                "checkpoint_dir='run'."
-            )
-
-    def as_fingerprint(self) -> dict[str, Any]:
-        """The options that decide a result, as JSON values."""
-        return {part.name: getattr(self, part.name) for part in fields(self) if part.name not in _WITHOUT_EFFECT}
-
-
-@dataclass(frozen=True)
-class FitPass:
-    """
-    One pass over the rows.
-
-    :param elbo: the bound in nats, where the pass began; of a pass over some of the rows, an estimate.
-    :param step: the length of the step that led there; 0 at the beginning of a round.
-    :param round: the number of the round: a new one begins when hyperparameters move, or their last move is taken back.
-        With ``MultiClass``, round 0 has the bounds of ``Softmax``.
-    :param seconds: since the fit began, interruptions not counted.
-    """
-
-    elbo: float
-    step: float
-    round: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class ClosedFormResult:
-    """
-    What happened in a fit; q(u) and the hyperparameters are in the model.
-
-    :param elbo: the bound at the end, in nats: of a fit by some of the rows at a time, an estimate.
-    :param converged: whether the last passes raised the bound by less than the tolerance.
-    :param passes: all passes, in order.
-    """
-
-    elbo: float
-    converged: bool
-    passes: tuple[FitPass, ...]
 
 
 def fit_closed_form(
