@@ -35,7 +35,8 @@ class Packing {
  public:
   Packing(const KernelProblem<T>& problem, int lanes)
       : static_kernel_(problem.static_kernel), difference_(problem.difference), is_scaled_(problem.is_scaled),
-        variance_(problem.variance), windows_(problem.windows), lanes_(lanes) {}
+        variance_(problem.variance), windows_(problem.windows), lanes_(lanes),
+        rounding_of_step_(T(0.5) + T(0.25) * std::sqrt(static_cast<T>(problem.X.channels))) {}
 
   int64_t size(const Paths<T>& paths) const {
     const int64_t cut = windows_.are_cut() ? length_of(paths) * channels_of(paths) : 0;
@@ -67,13 +68,16 @@ class Packing {
   // Block's x_rounding or y_rounding of these paths, in units of epsilon.
   void pack_rounding(const Paths<T>& paths, const LaneRange& range, T* packed) const {
     if (!knows_rounding()) return;
-    for (int lane = 0; lane < lanes_; ++lane) {
+    for (int lane = 0; lane < range.used; ++lane) {
       const T* point = paths.values + range[lane] * paths.length * paths.channels;
       for (int64_t i = 0; i < paths.segments(); ++i, point += paths.channels) {
         T* to = packed + 2 * i * lanes_ + lane;
         to[0] = rounding_of(point, paths.channels, &to[lanes_]);
       }
     }
+    if (range.used == lanes_) return;
+    for (T* line = packed; line < packed + 2 * paths.segments() * lanes_; line += lanes_)
+      std::fill_n(line + range.used, lanes_ - range.used, line[0]);  // as all other lanes repeat the first problem
   }
 
   // One path in every lane.
@@ -188,7 +192,7 @@ class Packing {
       last += point[channels + d] * point[channels + d];
     }
     *step = std::sqrt(squared);
-    const T of_step = (T(0.5) + T(0.25) * std::sqrt(static_cast<T>(channels))) * *step;
+    const T of_step = rounding_of_step_ * *step;
     return is_scaled_ ? of_step + T(0.5) * (std::sqrt(first) + std::sqrt(last)) : of_step;
   }
 
@@ -197,6 +201,7 @@ class Packing {
   const T variance_;
   const Windows<T> windows_;
   const int lanes_;
+  const T rounding_of_step_;  // for each unit of a segment's length
 };
 
 // The plans of a block's lanes, for its gradient: a resolution that serves all of them, and their exponents. Forward they
@@ -215,6 +220,14 @@ struct LanePlans {
     }
   }
 };
+
+// Writes a lane's weights to a pair's place.
+template <class T>
+void write_weights(const LaneWeights<T>& from, int lane, const ErrorWeights<T>& to, int64_t place) {
+  to.largest[place] = from.largest[lane];
+  to.increments[place] = from.increments[lane];
+  to.reversed[place] = from.reversed[lane];
+}
 
 // Solves blocks, one after the other, on one thread.
 template <class T>
@@ -257,14 +270,19 @@ class BlockSolver {
   }
 
   // Solves one pair by all lanes together. Returns false where that is not offered because the pair needs a refinement.
-  bool forward_alone(const PathPair<T>& pair, T* value, Plan* plan) {
+  // reversed: null, or the pair that weigh_alone takes; then weights are overwritten.
+  bool forward_alone(const PathPair<T>& pair, const PathPair<T>* reversed, T* value, Plan* plan,
+                     LaneWeights<T>* weights) {
     Outcome<T> seen;
     Reach<T> reach;
+    void* kept = reversed == nullptr ? nullptr : kept_.reserve(loops_.kept_size_alone(pair));
+    const auto scheme_at = [&](const Resolution& now) {
+      return Scheme{solver_.power_series, now.degree, 0, solver_.gradient};
+    };
     const auto sweep = [&](const Resolution& now) {
       if (now.refinement > 0) return false;
-      const Scheme scheme{solver_.power_series, now.degree, 0, solver_.gradient};
-      void* scratch = scratch_.reserve(loops_.forward_alone_scratch(pair, scheme));
-      loops_.forward_alone(pair, scheme, reach, scratch, &seen);
+      void* scratch = scratch_.reserve(loops_.forward_alone_scratch(pair, scheme_at(now)));
+      loops_.forward_alone(pair, scheme_at(now), reach, scratch, kept, &seen);
       return true;
     };
     if (solver_.power_series) {
@@ -277,6 +295,12 @@ class BlockSolver {
     }
     *value = seen.value[0];
     if (*plan >= 0 && !std::isfinite(*value)) *plan = kOverflow;
+    if (reversed == nullptr) return true;
+    *weights = {};
+    if (*plan < 0) return true;
+    const Scheme scheme = scheme_at(Resolution::of(*plan));
+    void* scratch = scratch_.reserve(loops_.forward_alone_scratch(pair, scheme));
+    loops_.weigh_alone(*reversed, scheme, reach, scratch, kept, weights);
     return true;
   }
 

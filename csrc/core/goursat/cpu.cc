@@ -13,6 +13,7 @@
 #include "core/goursat/block_solver.h"
 #include "core/goursat/loops.h"
 #include "core/goursat/one_channel_cpu.h"
+#include "core/goursat/pairs.h"
 
 namespace sigkernel {
 namespace {
@@ -22,139 +23,6 @@ int64_t cost_of(const Solver& solver, int64_t rows, int64_t columns) {
   const int64_t cell = solver.power_series ? 60 : int64_t{6} << (2 * solver.dyadic_order);
   return 1000 + cell * rows * columns;
 }
-
-// How many factors the windows of a problem have.
-template <class T>
-int64_t num_factors(const KernelProblem<T>& problem) {
-  return problem.windows.are_cut() ? problem.windows.channels(problem.X.channels) : 0;
-}
-
-// Writes a lane's weights to a pair's place.
-template <class T>
-void write_weights(const LaneWeights<T>& from, int lane, const ErrorWeights<T>& to, int64_t place) {
-  to.largest[place] = from.largest[lane];
-  to.increments[place] = from.increments[lane];
-  to.reversed[place] = from.reversed[lane];
-}
-
-// Pairs (X_b, Y_b) or (X_b, X_b), where each path belongs to one pair.
-template <class T>
-class Pairs {
- public:
-  Pairs(const KernelProblem<T>& problem, const GoursatLoops<T>& loops)
-      : problem_(problem), loops_(loops), packing_(problem, loops.lanes), x_size_(packing_.size(problem.X)),
-        y_size_(problem.is_symmetric() ? 0 : packing_.size(problem.Y)) {}
-
-  int64_t blocks() const { return parts_of(problem_.X.count, loops_.lanes); }
-
-  // Few pairs of long paths are better solved one by one, where that is offered.
-  bool are_few() const {
-    if (problem_.static_kernel != StaticKernel::kLinear || !problem_.difference) return false;
-    if (problem_.solver.extended_range || problem_.windows.are_cut()) return false;
-    const int64_t shortest = std::min(problem_.X.segments(), problem_.Y.segments());
-    return 2 * problem_.X.count <= loops_.lanes && shortest >= 4 * loops_.lanes;
-  }
-
-  void forward_one_by_one(int64_t begin, int64_t end, T* k, Plan* plan) const {
-    BlockSolver<T> solver(loops_, problem_.solver);
-    const Paths<T>&X = problem_.X, &Y = problem_.Y;
-    for (int64_t b = begin; b < end; ++b) {
-      const PathPair<T> pair{X.values + b * X.length * X.channels, Y.values + b * Y.length * Y.channels, X.segments(),
-                             Y.segments(), X.channels};
-      if (solver.forward_alone(pair, k + b, plan + b)) continue;
-      Scratch memory;
-      solver.forward(packed({b, 1, loops_.lanes}, memory), 1, k + b, plan + b);
-    }
-  }
-
-  void forward(int64_t begin, int64_t end, T* k, Plan* plan) const {
-    BlockSolver<T> solver(loops_, problem_.solver);
-    Scratch memory;
-    for (int64_t b = begin; b < end; ++b) {
-      const LaneRange range = LaneRange::of(b, loops_.lanes, problem_.X.count);
-      solver.forward(packed(range, memory), range.used, k + range.first, plan + range.first);
-    }
-  }
-
-  // The same, and the weights of errors.
-  void forward_weighing(int64_t begin, int64_t end, T* k, Plan* plan, const ErrorWeights<T>& weights) const {
-    BlockSolver<T> solver(loops_, problem_.solver);
-    Scratch memory, rounding_memory;
-    const int64_t x_size = packing_.rounding_size(problem_.X), y_size = packing_.rounding_size(problem_.Y);
-    T* x_rounding = rounding_memory.reserve_numbers<T>(x_size + y_size);
-    for (int64_t b = begin; b < end; ++b) {
-      const LaneRange range = LaneRange::of(b, loops_.lanes, problem_.X.count);
-      packing_.pack_rounding(problem_.X, range, x_rounding);
-      packing_.pack_rounding(problem_.Y, range, x_rounding + x_size);
-      LaneWeights<T> found;
-      const Block<T> block = packed(range, memory, x_rounding, x_rounding + x_size);
-      solver.forward(block, range.used, k + range.first, plan + range.first, &found);
-      for (int lane = 0; lane < range.used; ++lane) write_weights(found, lane, weights, range[lane]);
-    }
-  }
-
-  void directional(int64_t begin, int64_t end, const T* direction, T* k, T* tangent, Plan* plan) const {
-    BlockSolver<T> solver(loops_, problem_.solver);
-    Scratch memory, direction_memory;
-    Paths<T> displacements = problem_.X;
-    displacements.values = direction;
-    T* packed_direction = direction_memory.reserve_numbers<T>(x_size_);
-    for (int64_t b = begin; b < end; ++b) {
-      const LaneRange range = LaneRange::of(b, loops_.lanes, problem_.X.count);
-      Block<T> block = packed(range, memory);
-      packing_.pack(displacements, range, packed_direction);
-      block.direction = packed_direction;
-      solver.directional(block, range.used, k + range.first, tangent + range.first, plan + range.first);
-    }
-  }
-
-  // d_variance: one number for each pair, overwritten. d_factors: those of the windows, likewise, but accumulated.
-  void backward(int64_t begin, int64_t end, const Plan* plan, const T* upstream, T* dX, T* dY, T* d_variance,
-                T* d_factors) const {
-    BlockSolver<T> solver(loops_, problem_.solver);
-    Scratch memory, gradient_memory;
-    const bool symmetric = problem_.is_symmetric();
-    for (int64_t b = begin; b < end; ++b) {
-      const LaneRange range = LaneRange::of(b, loops_.lanes, problem_.X.count);
-      T* x = gradient_memory.reserve_numbers<T>(x_size_ + y_size_);
-      std::fill_n(x, x_size_ + y_size_, T(0));
-      T* y = symmetric ? x : x + x_size_;
-      alignas(64) T variance[kMaxLanes] = {};
-      T scales[kMaxLanes] = {};
-      int64_t places[kMaxLanes];
-      for (int lane = 0; lane < range.used; ++lane) {
-        places[lane] = range[lane];
-        scales[lane] = upstream[range[lane]];
-      }
-      solver.backward(packed(range, memory), {plan, places, range.used}, scales, {x, y, variance, {}});
-      for (int lane = 0; lane < range.used; ++lane) {
-        const Paths<T>&X = problem_.X, &Y = problem_.Y;
-        const LaneRange own{lane, 1, loops_.lanes};
-        T* factors = d_factors + range[lane] * num_factors(problem_);
-        packing_.add_gradient(X, x, own, range[lane], dX, factors);
-        if (!symmetric) packing_.add_gradient(Y, y, own, range[lane], dY, factors);
-        d_variance[range[lane]] = variance[lane];
-      }
-    }
-  }
-
- private:
-  Block<T> packed(const LaneRange& range, Scratch& memory, const T* x_rounding = nullptr,
-                  const T* y_rounding = nullptr) const {
-    T* x = memory.reserve_numbers<T>(x_size_ + y_size_);
-    T* y = problem_.is_symmetric() ? x : x + x_size_;
-    packing_.pack(problem_.X, range, x);
-    if (!problem_.is_symmetric()) packing_.pack(problem_.Y, range, y);
-    Block<T> block = packing_.block(problem_.X, problem_.Y, x, y, x_rounding, y_rounding);
-    block.symmetric = problem_.is_symmetric();
-    return block;
-  }
-
-  const KernelProblem<T>& problem_;
-  const GoursatLoops<T>& loops_;
-  const Packing<T> packing_;
-  const int64_t x_size_, y_size_;
-};
 
 // All pairs of two sets of paths: one path is taken with a block of others, whose increments are packed once for many.
 template <class T>
@@ -289,7 +157,7 @@ void gram_backward(const KernelProblem<T>& problem, const Gram<T>& gram, const P
   const int64_t parts = std::min(kGramParts, gram.tasks());
   if (parts == 0) return;
   const int64_t x_size = problem.X.size(), y_size = problem.is_symmetric() ? 0 : problem.Y.size();
-  const int64_t factors = num_factors(problem), rest = x_size + y_size;
+  const int64_t factors = problem.num_factors(), rest = x_size + y_size;
   const int64_t size = rest + factors + 1;  // and the variance
   std::vector<T> sums(parts * size);
   run_and_rethrow(parallel_for, parts, 4 * gram.cost() * (gram.tasks() / parts), [&](int64_t begin, int64_t end) {
@@ -324,16 +192,12 @@ void signature_kernel(const KernelProblem<T>& problem, const ParallelFor& parall
   }
   const Pairs<T> pairs(problem, loops);
   const int64_t cost = cost_of(problem.solver, problem.rows(), problem.columns());
-  if (weights.are_wanted()) {
-    run_and_rethrow(parallel_for, pairs.blocks(), 2 * cost, [&](int64_t begin, int64_t end) {
-      pairs.forward_weighing(begin, end, k, plan, weights);
-    });
-    return;
-  }
   const bool are_few = pairs.are_few();
-  run_and_rethrow(parallel_for, are_few ? problem.X.count : pairs.blocks(), cost, [&](int64_t begin, int64_t end) {
-    are_few ? pairs.forward_one_by_one(begin, end, k, plan) : pairs.forward(begin, end, k, plan);
-  });
+  run_and_rethrow(parallel_for, are_few ? problem.X.count : pairs.blocks(), weights.are_wanted() ? 2 * cost : cost,
+                  [&](int64_t begin, int64_t end) {
+                    are_few ? pairs.forward_one_by_one(begin, end, k, plan, weights)
+                            : pairs.forward(begin, end, k, plan, weights);
+                  });
 }
 
 template <class T>
@@ -355,7 +219,7 @@ void signature_kernel_backward(const KernelProblem<T>& problem, const ParallelFo
   std::fill_n(dX, problem.X.size(), T(0));
   if (!problem.is_symmetric()) std::fill_n(dY, problem.Y.size(), T(0));
   *d_variance = 0;
-  const int64_t factors = num_factors(problem);
+  const int64_t factors = problem.num_factors();
   std::fill_n(d_factors, factors, T(0));
   if (OneChannel<T>::serves(problem)) return one_channel_backward(problem, parallel_for, plan, upstream, dX, dY);
   const GoursatLoops<T>& loops = goursat_loops<T>();

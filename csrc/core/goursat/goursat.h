@@ -90,6 +90,7 @@ struct KernelProblem {
   int64_t pairs() const { return is_gram() ? X.count * Y.count : X.count; }
   int64_t rows() const { return windows.points(X.length) - (difference ? 1 : 0); }
   int64_t columns() const { return windows.points(Y.length) - (difference ? 1 : 0); }
+  int64_t num_factors() const { return windows.are_cut() ? windows.channels(X.channels) : 0; }  // of the windows
 };
 
 // How much the errors that a sweep makes on its way weigh in each k. An error of U at a node reaches k multiplied by W,

@@ -44,6 +44,9 @@ template <class T>
 struct PathPair {
   const T *x = nullptr, *y = nullptr;
   int64_t rows = 0, columns = 0, channels = 0;
+  // For weigh_alone, which takes paths reversed in time: as Block's, in the reversed order, [rows][2] and [columns][2].
+  bool is_reversed = false;
+  const T *x_rounding = nullptr, *y_rounding = nullptr;
 };
 
 // Where a block's gradient goes. All of it is accumulated into.
@@ -112,11 +115,14 @@ struct GoursatLoops {
   void (*weigh)(const Block<T>& block, const Scheme& scheme, const T* ranges, void* scratch, void* kept,
                 LaneWeights<T>* weights);
   int64_t (*kept_size)(const Block<T>& block, const Scheme& scheme);
-  // One pair is solved by all lanes together; scheme.refinement must be 0. The outcome stands in the first lane's place.
-  // scratch: forward_alone_scratch bytes.
+  // One pair is solved by all lanes together; scheme.refinement must be 0. The outcome and the weights stand in the first
+  // lane's place. scratch: forward_alone_scratch bytes. kept: as above, of kept_size_alone bytes.
   Reach<T> (*reach_alone)(const PathPair<T>& pair, void* scratch);
-  void (*forward_alone)(const PathPair<T>& pair, const Scheme& scheme, const Reach<T>& reach, void* scratch,
+  void (*forward_alone)(const PathPair<T>& pair, const Scheme& scheme, const Reach<T>& reach, void* scratch, void* kept,
                         Outcome<T>* outcome);
+  void (*weigh_alone)(const PathPair<T>& reversed, const Scheme& scheme, const Reach<T>& reach, void* scratch,
+                      void* kept, LaneWeights<T>* weights);
+  int64_t (*kept_size_alone)(const PathPair<T>& pair);
   int64_t (*forward_alone_scratch)(const PathPair<T>& pair, const Scheme& scheme);
   // upstream: one number for each lane. exponents: likewise; in extended range the gradient is divided by 2 to these
   // powers.

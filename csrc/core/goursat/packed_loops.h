@@ -9,6 +9,7 @@
 #include "core/goursat/loops.h"
 #include "core/goursat/node_sizes.h"
 #include "core/goursat/reach.h"
+#include "core/goursat/reversed.h"
 #include "core/goursat/skewed.h"
 #include "core/goursat/sweep.h"
 #include "core/simd/pack.h"
@@ -116,7 +117,7 @@ class PackedGoursat {
       } else {
         Arena kept_arena(kept);
         NodeSizes<V> nodes(grid_of(block, scheme.refinement), kept_arena);
-        nodes.start();
+        nodes.start(block, scheme.power_series ? 0.5 : 1.0);  // a look costs as much as a cell of the finite differences
         store(sweep.forward(inspector.inspection, reinterpret_cast<const V*>(ranges), nodes), outcome->value);
       }
       inspector.report(outcome);
@@ -148,12 +149,16 @@ class PackedGoursat {
     // What the inspection sees goes nowhere. It is there so that this sweep is the one that is compiled for forward.
     template <class Rule>
     int64_t run() const {
-      const BlockIncrements increments(block, nullptr);
-      const ReversedIncrements<V> reversed(increments.get(), block.rows, block.columns);
       Arena arena(scratch), kept_arena(kept);
-      Sweep<Rule, V> sweep(grid_of(block, scheme.refinement), reversed, 0, arena);
       NodeSizes<V> nodes(grid_of(block, scheme.refinement), kept_arena);
-      nodes.reverse(block);
+      nodes.reverse();
+      const ReversedPaths<V> paths(block, kept_arena);
+      const bool has_paths = ReversedPaths<V>::serves(block);
+      const Block<T> from = has_paths ? paths.block() : block;
+      const BlockIncrements increments(from, nullptr);
+      const ReversedIncrements<V> turned(increments.get(), block.rows, block.columns);
+      const Increments<V>& reversed = has_paths ? increments.get() : turned;
+      Sweep<Rule, V> sweep(grid_of(block, scheme.refinement), reversed, 0, arena);
       Inspector<Rule> inspector;
       store(sweep.forward(inspector.inspection, reinterpret_cast<const V*>(ranges), nodes), weights->reversed);
       store(nodes.largest(), weights->largest);
@@ -162,19 +167,30 @@ class PackedGoursat {
     }
   };
 
+  // Forward, or, of a reversed pair, the second sweep of weigh_alone. `outcome` and `weights` are written where they are not
+  // null.
   struct ForwardAlone {
     const PathPair<T>& pair;
     const Reach<T>& reach;
-    void* scratch;
+    void *scratch, *kept;
     Outcome<T>* outcome;
+    LaneWeights<T>* weights;
 
     template <class Rule>
     int64_t run() const {
-      Arena arena(scratch);
-      SkewedSweep<Rule, V> sweep(pair, arena);
+      Arena arena(scratch), kept_arena(kept);
+      SkewedNodes<V> nodes(pair, kept_arena);
+      SkewedSweep<Rule, V> sweep(pair, kept == nullptr ? nullptr : &nodes, arena);
       if (scratch == nullptr) return arena.used();
+      if (kept != nullptr) pair.is_reversed ? nodes.reverse(pair) : nodes.start();
       Inspector<Rule> inspector;
       const T value = sweep.forward(inspector.inspection, V(reach.largest), V(reach.cell));
+      if (weights != nullptr) {
+        weights->largest[0] = nodes.largest();
+        weights->increments[0] = nodes.increments();
+        weights->reversed[0] = value;
+        return 0;
+      }
       inspector.report(outcome);
       for (int lane = 0; lane < W; ++lane) outcome->value[lane] = value;
       T* const all[] = {outcome->scale, outcome->amplitude, outcome->tail, outcome->terms};
@@ -238,6 +254,7 @@ class PackedGoursat {
   static int64_t kept_size(const Block<T>& block, const Scheme& scheme) {
     Arena arena;
     NodeSizes<V>(grid_of(block, scheme.refinement), arena);
+    ReversedPaths<V>(block, arena);
     return arena.used();
   }
 
@@ -251,12 +268,23 @@ class PackedGoursat {
   }
 
   static int64_t forward_alone_scratch(const PathPair<T>& pair, const Scheme& scheme) {
-    return with_rule(scheme, ForwardAlone{pair, {}, nullptr, nullptr});
+    return with_rule(scheme, ForwardAlone{pair, {}, nullptr, nullptr, nullptr, nullptr});
   }
 
   static void forward_alone(const PathPair<T>& pair, const Scheme& scheme, const Reach<T>& reach, void* scratch,
-                            Outcome<T>* outcome) {
-    with_rule(scheme, ForwardAlone{pair, reach, scratch, outcome});
+                            void* kept, Outcome<T>* outcome) {
+    with_rule(scheme, ForwardAlone{pair, reach, scratch, kept, outcome, nullptr});
+  }
+
+  static void weigh_alone(const PathPair<T>& reversed, const Scheme& scheme, const Reach<T>& reach, void* scratch,
+                          void* kept, LaneWeights<T>* weights) {
+    with_rule(scheme, ForwardAlone{reversed, reach, scratch, kept, nullptr, weights});
+  }
+
+  static int64_t kept_size_alone(const PathPair<T>& pair) {
+    Arena arena;
+    SkewedNodes<V>(pair, arena);
+    return arena.used();
   }
 
   static int64_t backward_scratch(const Block<T>& block, const Scheme& scheme) {
@@ -281,6 +309,8 @@ constexpr GoursatLoops<T> make_goursat_loops() {
           &Packed::kept_size,
           &Packed::reach_alone,
           &Packed::forward_alone,
+          &Packed::weigh_alone,
+          &Packed::kept_size_alone,
           &Packed::forward_alone_scratch,
           &Packed::backward,
           &Packed::backward_scratch};

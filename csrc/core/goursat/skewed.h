@@ -8,20 +8,24 @@
 #include "core/goursat/cell.h"
 #include "core/goursat/inspection.h"
 #include "core/goursat/loops.h"
+#include "core/goursat/skewed_nodes.h"
 #include "core/simd/pack.h"
 
 namespace sigkernel {
 namespace {  // nothing here may meet another instruction set's at link time
 
-// Rows are taken in strips of one a lane; zero increments fill the first strip up in front, where they leave U = 1.
+// Rows are taken in strips of one a lane; zero increments fill the first strip up in front, where they leave U = 1. Where
+// nodes are looked at, see skewed_nodes.h for what else is filled up.
 // Memory: one row of edges, as numbers.
 template <class Rule, class V>
 class SkewedSweep {
   using T = typename V::Scalar;
 
  public:
-  SkewedSweep(const PathPair<T>& pair, Arena& arena)
-      : pair_(pair), row_(arena.take<T>(pair.columns * kSize)), dx_(arena.take<V>(pair.channels)),
+  // nodes: null, or what looks at the nodes.
+  SkewedSweep(const PathPair<T>& pair, SkewedNodes<V>* nodes, Arena& arena)
+      : pair_(pair), nodes_(nodes), columns_(pair.columns + (nodes == nullptr ? 0 : 1)),
+        row_(arena.take<T>((pair.columns + 1) * kSize)), dx_(arena.take<V>(pair.channels)),
         dy_(arena.take<V>(pair.channels)) {}
 
   // Returns k. `inspection` sees some of the edges, and takes what one row or column drops from what they do. reach: the
@@ -42,17 +46,19 @@ class SkewedSweep {
   T cross(Inspect& inspection, V reach) {
     V axis[kSize];
     Rule::axis(axis);
-    for (int64_t j = 0; j < pair_.columns; ++j)
+    for (int64_t j = 0; j < columns_; ++j)
       for (int k = 0; k < kSize; ++k) row_[j * kSize + k] = axis[k][0];
-    const int64_t strips = parts_of(pair_.rows, V::kLanes);
+    const int64_t rows = pair_.rows + (nodes_ == nullptr ? 0 : 1), strips = parts_of(rows, V::kLanes);
+    const int64_t before = pair_.is_reversed ? 0 : strips * V::kLanes - rows;  // zero rows in front of the first
     V left[kSize], across(0);
     Rule::axis(left);
     for (int64_t strip = 0; strip < strips; ++strip) {
-      read_rows(strip * V::kLanes - (strips * V::kLanes - pair_.rows));
+      read_rows(strip * V::kLanes - before);
+      if (nodes_ != nullptr) nodes_->start_strip(strip, strip * V::kLanes - before);
       V top[kSize], along(0);
       Rule::axis(left);
       Rule::axis(top);
-      for (int64_t step = 0; step < pair_.columns + V::kLanes - 1; ++step) {
+      for (int64_t step = 0; step < columns_ + V::kLanes - 1; ++step) {
         advance<kLooksInside>(step, top, left, inspection);
         if (step % kStepsToLook == 0) {
           inspection.look_at(top, reach, &along);
@@ -67,14 +73,14 @@ class SkewedSweep {
     return Rule::end(left)[V::kLanes - 1];
   }
 
-  // The increments of rows first .. first + lanes - 1, zero before the first.
+  // The increments of rows first .. first + lanes - 1, zero before the first and behind the last.
   void read_rows(int64_t first) {
     for (int64_t d = 0; d < pair_.channels; ++d) {
       dx_[d] = dy_[d] = V(0);
       for (int lane = 0; lane < V::kLanes; ++lane) {
         const int64_t row = first + lane;
         const T* x = pair_.x + row * pair_.channels + d;
-        if (row >= 0) dx_[d].set(lane, x[pair_.channels] - x[0]);
+        if (row >= 0 && row < pair_.rows) dx_[d].set(lane, x[pair_.channels] - x[0]);
       }
     }
   }
@@ -83,7 +89,7 @@ class SkewedSweep {
   // the axis; beyond the last, what a lane computes goes nowhere.
   template <bool kLooksInside, class Inspect>
   SIGKERNEL_INLINE void advance(int64_t step, V* top, V* left, Inspect& inspection) {
-    const bool is_inside = step < pair_.columns;
+    const bool is_inside = step < pair_.columns, is_in_row = step < columns_;
     const T* y = pair_.y + step * pair_.channels;
     V p(0);
     for (int64_t d = 0; d < pair_.channels; ++d) {
@@ -92,7 +98,8 @@ class SkewedSweep {
     }
     V bottom[kSize];
     SIGKERNEL_UNROLL for (int k = 0; k < kSize; ++k)
-      bottom[k] = shift_in(top[k], is_inside ? row_[step * kSize + k] : T(0));
+      bottom[k] = shift_in(top[k], is_in_row ? row_[step * kSize + k] : T(0));
+    if (nodes_ != nullptr) nodes_->look_at(bottom[0], step);
     if constexpr (kLooksInside) inspection.look_into(p, bottom, left);
     Rule::forward(p, bottom, left);
     SIGKERNEL_UNROLL for (int k = 0; k < kSize; ++k) top[k] = bottom[k];
@@ -103,6 +110,8 @@ class SkewedSweep {
   }
 
   const PathPair<T> pair_;
+  SkewedNodes<V>* const nodes_;
+  const int64_t columns_;
   T* row_;
   V *dx_, *dy_;
 };

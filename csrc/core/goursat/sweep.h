@@ -30,7 +30,7 @@ class Sweep : private Tiling {
  public:
   // tape: packs that a cell leaves for the way back; 0 for a sweep that goes forward only.
   Sweep(const Grid& grid, const Increments<V>& increments, int tape, Arena& arena, bool extended = false)
-      : Tiling(tiled(grid, tape, extended)), increments_(increments), arena_(arena), extended_(extended) {
+      : Tiling(tiled<V>(grid, kSize, tape, extended)), increments_(increments), arena_(arena), extended_(extended) {
     row_size_ = columns_ * kSize + (extended ? tile_columns() : 0);
     column_size_ = tile_rows_ * kSize + (extended ? 1 : 0);
     row_ = arena.take<V>(row_size_);
@@ -56,8 +56,7 @@ class Sweep : private Tiling {
           if (extended_) unit_.raise(*column_exponent(column_), inspection, dropped_, tile_columns());
         }
         look_at(column_, t.row, t.rows, ranges, column_exponent(column_), inspection, dropped_ + J);
-        if (J == tile_columns() - 1)
-          for (int64_t i = 0; i < t.rows; ++i) nodes.look_at_far_end(column_[i * kSize]);
+        if (J == tile_columns() - 1) nodes.template look_at_far_column<kSize>(column_, t.row, t.rows);
       });
       V dropped(0);
       look_at_row(grid_.symmetric ? I : 0, ranges + grid_.rows, inspection, &dropped);
@@ -67,9 +66,9 @@ class Sweep : private Tiling {
       }
     }
     for (int64_t J = 0; J < tile_columns(); ++J) inspection.take_tail(dropped_[J]);
-    if (!grid_.symmetric)  // otherwise the far row is the far column
-      for (int64_t j = 0; j < columns_; ++j) nodes.look_at_far_end(row_[j * kSize]);
-    nodes.look_at_far_end(result());
+    // Of a symmetric grid the far row is the far column.
+    if (!grid_.symmetric) nodes.template look_at_row<kSize>(row_, rows_, 0, columns_);
+    nodes.look_at_last(result());
     return result();
   }
 
@@ -127,21 +126,11 @@ class Sweep : private Tiling {
  private:
   static constexpr int kSize = Rule::kCoefficients;
   static constexpr int kRows = Rule::kRowsAtOnce;
-  static constexpr int64_t kTile = 16;
-  static constexpr int64_t kExtendedTile = 8;  // U must not overflow within a tile
-  // Bytes of a tape that it is cheaper to keep whole, p and its gradient included. The finite differences' cells, with
-  // little to compute, wait for the larger caches.
-  static constexpr int64_t kSmallTape = kSize > 2 ? 3584 << 10 : 640 << 10;
-  static constexpr int64_t kKept = int64_t{48} << 20;      // bytes of the edges along tiles
+  static constexpr int64_t kKept = int64_t{48} << 20;  // bytes of the edges along tiles
 
-  static Tiling tiled(const Grid& grid, int tape, bool extended) {
-    if (extended) return {grid, kExtendedTile, kExtendedTile};
-    const int64_t rows = grid.fine_rows(), columns = grid.fine_columns();
-    if (tape > 0 && rows * columns * (tape + 2) * static_cast<int64_t>(sizeof(V)) <= kSmallTape) {
-      return {grid, larger(rows, 1), larger(columns, 1)};
-    }
-    return {grid, tape > 0 || grid.symmetric ? kTile : kTile / 2, kTile};
-  }
+  struct Forward {
+    SIGKERNEL_INLINE void operator()(V p, V* bottom, V* left, int64_t, int64_t) const { Rule::forward(p, bottom, left); }
+  };
 
   template <class Inspect>
   static constexpr bool looks() { return !std::is_same_v<Inspect, NoInspection>; }
@@ -237,28 +226,33 @@ class Sweep : private Tiling {
       if constexpr (looks<Inspect>()) {
         if (extended_) inspection.unit = unit_.of_edges(row_exponents(row_)[J], inspection, dropped_, tile_columns());
       }
-      sweep_tile(t, row_ + t.column * kSize, inspection, [&nodes, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
-        nodes.look_at(bottom[0], t.row + i, t.column + j);
-        Rule::forward(p, bottom, left);
-      });
+      sweep_tile(t, row_ + t.column * kSize, nodes, inspection, Forward());
       after(t, J);
     }
   }
 
   // cell(p, bottom, left, i, j) for each cell of the tile, from its first corner on.
-  template <class Inspect, class Cell>
-  void sweep_tile(const Tile& t, V* row, Inspect& inspection, const Cell& cell) {
+  template <class Nodes, class Inspect, class Cell>
+  void sweep_tile(const Tile& t, V* row, Nodes& nodes, Inspect& inspection, const Cell& cell) {
     const Cells cells = read_increments(t);
     if (t.on_diagonal) {
       for (int64_t i = 0; i < t.rows; ++i) {
         copy(row + i * kSize, kSize, column_ + i * kSize);  // U(s, t) = U(t, s)
+        nodes.template look_at_row<kSize>(row + i * kSize, t.row + i, t.column + i, t.columns - i);
         sweep_rows<1>(t, cells, i, i, row, inspection, cell);
       }
       return;
     }
-    int64_t i = 0;
-    for (; i + kRows <= t.rows; i += kRows) sweep_rows<kRows>(t, cells, i, 0, row, inspection, cell);
-    for (; i < t.rows; ++i) sweep_rows<1>(t, cells, i, 0, row, inspection, cell);
+    static_assert(kRows <= 2, "of more rows at once, each but the first must not be looked at");
+    for (int64_t i = 0; i < t.rows;) {
+      nodes.template look_at_row<kSize>(row, t.row + i, t.column, t.columns);
+      if (i + kRows <= t.rows && !(kRows == 2 && nodes.looks_at(t.row + i + 1))) {
+        sweep_rows<kRows>(t, cells, i, 0, row, inspection, cell);
+        i += kRows;
+      } else {
+        sweep_rows<1>(t, cells, i++, 0, row, inspection, cell);
+      }
+    }
   }
 
   // R rows of a tile, from cell (i, first) on. Only rows with large cells pay for the looks into them.
@@ -320,8 +314,9 @@ class Sweep : private Tiling {
       }
       share_exponent_of(t, tile_row_edges_, row_exponent, column_, !t.on_diagonal);
       V* tape = tape_;
+      NoNodes no_nodes;
       NoInspection no_inspection;
-      sweep_tile(t, tile_row_edges_, no_inspection, [tape, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
+      sweep_tile(t, tile_row_edges_, no_nodes, no_inspection, [tape, &t](V p, V* bottom, V* left, int64_t i, int64_t j) {
         Backward::forward_keeping(p, bottom, left, tape + (i * t.columns + j) * Backward::kTape);
       });
       share_exponent_of(t, row_bar_ + t.column * kSize, row_exponents(row_bar_) + J, column_bar_, true);

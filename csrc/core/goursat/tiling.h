@@ -43,5 +43,22 @@ class Tiling {
   const int64_t rows_, columns_, tile_rows_, tile_columns_;
 };
 
+// For a sweep over registers V. coefficients: of an edge. tape: packs that a cell leaves for the way back; 0 for a sweep
+// that goes forward only.
+template <class V>
+Tiling tiled(const Grid& grid, int coefficients, int tape, bool extended) {
+  constexpr int64_t kTile = 16;
+  constexpr int64_t kExtendedTile = 8;  // U must not overflow within a tile
+  if (extended) return {grid, kExtendedTile, kExtendedTile};
+  // Bytes of a tape that it is cheaper to keep whole, p and its gradient included. The finite differences' cells, with
+  // little to compute, wait for the larger caches.
+  const int64_t small_tape = coefficients > 2 ? 3584 << 10 : 640 << 10;
+  const int64_t rows = grid.fine_rows(), columns = grid.fine_columns();
+  if (tape > 0 && rows * columns * (tape + 2) * static_cast<int64_t>(sizeof(V)) <= small_tape) {
+    return {grid, larger(rows, 1), larger(columns, 1)};
+  }
+  return {grid, tape > 0 || grid.symmetric ? kTile : kTile / 2, kTile};
+}
+
 }  // namespace
 }  // namespace sigkernel

@@ -70,6 +70,15 @@ SIGKERNEL_INLINE Pack<T, W> shift_in(Pack<T, W> pack, T first) {
   return __builtin_shuffle(pack.value, Pack<T, W>(first).value, from);
 }
 
+// The last lane's number comes first.
+template <class T, int W>
+SIGKERNEL_INLINE Pack<T, W> reversed(Pack<T, W> pack) {
+  using Index = Pack<std::conditional_t<sizeof(T) == 8, int64_t, int32_t>, W>;
+  typename Index::Register from;
+  for (int lane = 0; lane < W; ++lane) from[lane] = W - 1 - lane;
+  return __builtin_shuffle(pack.value, from);
+}
+
 // rows[a] lane b becomes rows[b] lane a, by log2(W) rounds in which the first half is interleaved with the second.
 template <class T, int W>
 SIGKERNEL_INLINE void transpose(Pack<T, W> (&rows)[W]) {
