@@ -7,6 +7,7 @@ from gpflow.base import Parameter, TensorData
 from gpflow.config import default_float
 from gpflow.inducing_variables import InducingVariables, MultioutputInducingVariables
 from gpflow.kernels import Kernel, LinearCoregionalization, MultioutputKernel
+from gpflow.likelihoods import Likelihood, ScalarLikelihood
 from gpflow.models import SVGP, GPModel
 from gpflow.utilities import positive
 
@@ -93,3 +94,23 @@ def check_model(model: GPModel) -> None:
     """
     if isinstance(model, SVGP):
         check_num_latents(model.kernel, model.inducing_variable, model.q_mu)
+
+
+def check_outputs_fit(likelihood: Likelihood, num_outputs: int | None, num_columns: int | None) -> None:
+    """
+    Check that a likelihood takes as many processes as a model has, and Y with so many columns. None: not known yet.
+
+    :raises ValueError: where it does not.
+    """
+    name, expected = type(likelihood).__name__, likelihood.latent_dim
+    if expected is not None and num_outputs not in (None, expected):
+        raise ValueError(
+            f"num_latent_gps must be {expected} for {name}, got a model of {num_outputs}: build it with "
+            f"num_latent_gps={expected}."
+        )
+    is_known = None not in (num_outputs, num_columns)
+    if isinstance(likelihood, ScalarLikelihood) and is_known and num_columns != num_outputs:
+        raise ValueError(
+            f"Y must have a column for each of the model's {num_outputs} outputs ({name}), got {num_columns}: build "
+            f"the model with num_latent_gps={num_columns}."
+        )

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from gpflow.likelihoods import Likelihood, ScalarLikelihood
 from gpflow.models import GPModel
 
 from sigkernel_tf._arguments import as_int
 
-from .._checks import check_model
+from .._checks import check_model, check_outputs_fit
 from ..data import Rows, as_rows
 from ..data.classes import class_probabilities, num_classes
 from .batches import over_batches
@@ -83,25 +82,9 @@ def _score(model: GPModel, X: tf.Tensor, Y: tf.Tensor) -> tuple[tf.Tensor, tf.Te
     """log p(y | x) of each row and, where the likelihood has classes, whether the most probable one is the true one."""
     likelihood = model.likelihood
     f_mean, f_var = model.predict_f(X)
-    _check_latents(likelihood, f_mean, Y)
+    check_outputs_fit(likelihood, f_mean.shape[-1], Y.shape[-1])
     log_density = likelihood.predict_log_density(X, f_mean, f_var, Y)
     if num_classes(likelihood) is None:
         return log_density, tf.zeros([0], tf.bool)
     predicted = tf.argmax(class_probabilities(likelihood, X, f_mean, f_var), axis=-1)
     return log_density, tf.equal(predicted, tf.cast(Y[:, 0], tf.int64))
-
-
-def _check_latents(likelihood: Likelihood, f_mean: tf.Tensor, Y: tf.Tensor) -> None:
-    """:raises ValueError: where the likelihood needs another number of latent processes or of columns of Y."""
-    latents, columns = f_mean.shape[-1], Y.shape[-1]
-    name, expected = type(likelihood).__name__, likelihood.latent_dim
-    if expected is not None and latents is not None and latents != expected:
-        raise ValueError(
-            f"num_latent_gps must be {expected} for {name}, got a model of {latents}: build it with "
-            f"num_latent_gps={expected}."
-        )
-    if isinstance(likelihood, ScalarLikelihood) and None not in (latents, columns) and columns != latents:
-        raise ValueError(
-            f"Y must have a column for each of the model's {latents} outputs ({name}), got {columns}: build the model "
-            f"with num_latent_gps={columns}."
-        )

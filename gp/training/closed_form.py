@@ -18,6 +18,7 @@ from gpflow.likelihoods import MultiClass, Softmax
 from gpflow.models import SVGP
 from tqdm.auto import tqdm
 
+from .._checks import check_outputs_fit
 from ..data import Rows, as_rows
 from .checkpoints import Checkpoints
 from .closed_form_options import ClosedFormOptions, ClosedFormResult, FitPass
@@ -86,7 +87,9 @@ def fit_closed_form(
             "shared_covariance=True needs latent processes that share their features, got kernels or inducing "
             "variables of their own: take shared_covariance=False."
         )
-    run = _Run(model, latents, as_rows(data, model.likelihood), options)
+    rows = as_rows(data, model.likelihood)
+    check_outputs_fit(model.likelihood, model.q_mu.shape[1], rows.specs()[1].shape[-1])
+    run = _Run(model, latents, rows, options)
     with nullcontext() if run.checkpoints is None else run.checkpoints.locked():
         run.begin()
         try:
@@ -217,12 +220,7 @@ class _Run:
         """Steps uphill, each with all rows, until they have converged or are enough."""
         is_last = self.progress.moves_left == 0 and not self.progress.by_softmax
         enough = self.options.tolerance * len(self.data) * (1.0 if is_last else _LOOSER_BETWEEN)
-        look = self._look(passes, self.state)
-        if look is None:
-            raise FloatingPointError(
-                f"the bound is not a number after {len(self.progress.passes)} passes, expected a finite one: take "
-                "longer lengthscales, or standardise the paths."
-            )
+        look = self._check_finite(self._look(passes, self.state))
         if not self._has_begun():
             self._record(look.elbo, 0.0)
         while self.progress.attempts < self.options.max_passes and not self.progress.converged:
@@ -264,6 +262,7 @@ class _Run:
         for number in range(done, self.options.max_passes):
             passes = self._passes_over(self.data.subset(self._drawn(size, number)), keep=False)
             look = passes(self.state, scale=len(self.data) / size, single=self._in_single)
+            self._check_finite(look)
             step = (1.0 + number) ** -_DECAY
             self.state = moved(self.state, look, step)
             self._record(look.elbo, step)
@@ -292,6 +291,15 @@ class _Run:
         except np.linalg.LinAlgError:
             return None
         return look if np.isfinite(look.elbo) else None
+
+    def _check_finite(self, look: Look | None) -> Look:
+        """:raises FloatingPointError: where a pass found no bound."""
+        if look is None or not np.isfinite(look.elbo):
+            raise FloatingPointError(
+                f"the bound is not a number after {len(self.progress.passes)} passes, expected a finite one: take "
+                "longer lengthscales or a smaller variance, or standardise the paths."
+            )
+        return look
 
     def _has_begun(self) -> bool:
         return bool(self.progress.passes) and self.progress.passes[-1].round == self.progress.round

@@ -442,6 +442,18 @@ class TestRefusals:
         with pytest.raises(TypeError, match="options must be ClosedFormOptions"):
             fit_closed_form(model(Gaussian()), (X, NUMBERS), {"max_passes": 3})
 
+    @pytest.mark.parametrize(("likelihood", "expected"), [(Softmax(3), 3), (MultiClass(4), 4)])
+    def test_another_number_of_classes_than_of_processes(self, likelihood: Likelihood, expected: int) -> None:
+        with pytest.raises(ValueError, match=f"num_latent_gps must be {expected} for"):
+            fit_closed_form(model(likelihood, 2), (X, CLASSES), QUICKLY)
+
+    @pytest.mark.parametrize("rows_per_step", [None, 20])
+    def test_an_overflow(self, rows_per_step: int | None) -> None:
+        svgp = gpflow.models.SVGP(gpflow.kernels.RBF(variance=1e6), Poisson(), Z.copy())
+        options = ClosedFormOptions(hyperparameter_rounds=0, rows_per_step=rows_per_step, progress=False)
+        with pytest.raises(FloatingPointError, match="smaller variance"):
+            fit_closed_form(svgp, (X, COUNTS), options)
+
     def test_a_shared_covariance_of_several_kernels(self) -> None:
         points = gpflow.inducing_variables.InducingPoints(Z.copy())
         svgp = gpflow.models.SVGP(
