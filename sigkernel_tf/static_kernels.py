@@ -91,13 +91,27 @@ def values(kappa: StaticKernel, X: Any, Y: Any) -> tf.Tensor:
             f"static_kernel must be a function of points X and Y, got {kappa!r}: for instance "
             "functools.partial(sk.static_kernels.rbf, lengthscale=0.5)."
         )
+    ranks = [points.shape.rank for points in (X, Y)]
+    if None not in ranks and max(ranks) > 2:  # on a few points first: all batches with all others may not fit in memory
+        _check_values(kappa(_first_points(X), _first_points(Y)), max(ranks))
     K = kappa(X, Y)
-    if not tf.is_tensor(K) or (K.shape.rank is not None and K.shape.rank < 2):
+    _check_values(K, None if None in ranks else max(ranks))
+    return K
+
+
+def _first_points(points: tf.Tensor) -> tf.Tensor:
+    """One point of each of two paths."""
+    return points[(slice(2), *(slice(1) for _ in points.shape[1:-1]))]
+
+
+def _check_values(K: Any, rank: int | None) -> None:
+    """:raises TypeError: for what a static kernel must not return; GPflow's kernels pair each batch with all others."""
+    if not tf.is_tensor(K) or (K.shape.rank is not None and (K.shape.rank < 2 or rank not in (None, K.shape.rank))):
         raise TypeError(
             "static_kernel must return a tensor [..., L1, L2] for points [..., L1, D] and [..., L2, D], got "
-            f"{K.shape if tf.is_tensor(K) else type(K).__name__}."
+            f"{K.shape if tf.is_tensor(K) else type(K).__name__}: take a function of sk.static_kernels; GPflow's "
+            "kernels belong into sigkernel_tf.gp.SignatureKernel(static_kernel=...)."
         )
-    return K
 
 
 def double_differences(K: tf.Tensor) -> tf.Tensor:

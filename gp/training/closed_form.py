@@ -7,6 +7,7 @@ on the bound (``held_sites.py``). There are no learning rates.
 """
 
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -33,6 +34,7 @@ _SMALLEST_STEP = 1e-3
 _LONGEST_STEP = 16.0  # of the means; curvatures do not go beyond where they are found
 _WORK_IN_SINGLE = 1e10  # multiply-adds of a pass, from which on the first passes are in float32
 _LOOSER_BETWEEN = 30.0  # the tolerance where hyperparameters are still to move
+_NOTHING = 1e-2  # nats
 _DECAY = 0.6  # of the steps on some of the rows: between 0.5 and 1 they converge
 
 
@@ -79,7 +81,10 @@ def fit_closed_form(
     if not isinstance(model, SVGP):
         raise TypeError(f"model must be a gpflow.models.SVGP, as SigGPDE is, got {type(model).__name__}.")
     if not isinstance(options, ClosedFormOptions):
-        raise TypeError(f"options must be ClosedFormOptions, got {options!r}: for instance ClosedFormOptions(seed=1).")
+        raise TypeError(
+            f"options must be ClosedFormOptions, got {type(options).__name__}: for instance ClosedFormOptions(seed=1). "
+            "X and Y are one argument, data=(X, Y)."
+        )
     check_likelihood(model.likelihood)
     latents = latents_of(model)
     if options.shared_covariance and len(latents) > 1:
@@ -173,6 +178,7 @@ class _Run:
                     break
                 self._save()
         self._write()
+        self._warn_of_the_prior()
         return ClosedFormResult(self.progress.passes[-1].elbo, self.progress.converged, self.progress.passes)
 
     def _moves_on(self) -> bool:
@@ -333,6 +339,18 @@ class _Run:
         model.q_mu.assign(q_mu)
         model.q_sqrt.assign(q_sqrt)
         model.num_data = len(self.data)
+
+    def _warn_of_the_prior(self) -> None:
+        """Where the hyperparameters have taken all signal away, the bound has a maximum that explains nothing."""
+        learnt = 0.5 * float(np.sum(np.square(self.state.m)))
+        if learnt < _NOTHING:
+            warnings.warn(
+                f"the fit has learnt nothing: the means of q(u) add {learnt:.1e} nats to its divergence, and so f is "
+                "its prior. Start from a larger variance of the kernel or of its static kernel, from other "
+                "lengthscales, or take hyperparameter_rounds=0.",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def how_to_go_on(self) -> str:
         """What an interrupt says."""

@@ -146,7 +146,9 @@ class LeastSquaresFit:
 
     def _calibration(self) -> LogisticRegression:
         if self.calibration is None:
-            what = "a regression: take predict_y" if self.classes is None else "calibrate=False: fit with True"
+            what = "calibrate=False: fit with True"
+            if self.classes is None:
+                what = "a regression, for y held floats: for classes fit to y.astype(int), for numbers take predict_y"
             raise TypeError(f"probabilities need a fit of labels with calibrate=True, got {what}.")
         return self.calibration
 

@@ -99,7 +99,10 @@ def train(
             "gpflow.optimizers.Scipy."
         )
     if not isinstance(options, TrainingOptions):
-        raise TypeError(f"options must be TrainingOptions, got {options!r}: for instance TrainingOptions(seed=1).")
+        raise TypeError(
+            f"options must be TrainingOptions, got {type(options).__name__}: for instance TrainingOptions(seed=1). "
+            "X and Y are one argument, data=(X, Y)."
+        )
     if record is not None and not callable(record):
         raise TypeError(f"record must be a function that returns numbers by name, got {record!r}.")
     with tempfile.TemporaryDirectory(prefix="sigkernel_tf-") as folder:

@@ -377,6 +377,14 @@ class TestHeldSites:
                 variable.assign(at)
                 np.testing.assert_allclose(gradient.numpy()[place], (differences[0] - differences[1]) / 2e-5, rtol=1e-5)
 
+    def test_a_fit_that_has_learnt_nothing_says_so(self) -> None:
+        """Of labels that do not depend on X, the best variance is none."""
+        svgp = model(Bernoulli())
+        gpflow.set_trainable(svgp.inducing_variable, False)
+        y = np.arange(40)[:, None] % 2.0
+        with pytest.warns(UserWarning, match="learnt nothing"):
+            fit_closed_form(svgp, (np.zeros((40, 2)), y), QUICKLY)
+
     def test_at_the_fit_it_is_the_bound(self) -> None:
         svgp = model(Bernoulli())
         Y = (F > 0.6).astype(float)

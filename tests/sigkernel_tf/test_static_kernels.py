@@ -221,6 +221,7 @@ def test_faults_are_explained(rng: np.random.Generator) -> None:
     (functools.partial(sk.static_kernels.rbf, variance=[-1.0]), ValueError, "variance must be positive"),
     (functools.partial(sk.static_kernels.rbf, lengthscale=[1.0] * 3), ValueError, r"shape \[2\].*got shape \(3,\)"),
     ("rbf", TypeError, "static_kernel must be a function of points X and Y, got 'rbf'"),
+    (gpflow.kernels.RBF(), TypeError, r"got \(2, 1, 2, 1\).*SignatureKernel\(static_kernel"),
     (lambda X, Y: 3, TypeError, "static_kernel must return a tensor .* got int"),
 ])  # fmt: skip
 def test_bad_static_kernels(kappa, error, message):
