@@ -101,7 +101,8 @@ def values(kappa: StaticKernel, X: Any, Y: Any) -> tf.Tensor:
 
 def _first_points(points: tf.Tensor) -> tf.Tensor:
     """One point of each of two paths."""
-    return points[(slice(2), *(slice(1) for _ in points.shape[1:-1]))]
+    parts = [slice(2)] + [slice(1)] * (points.shape.rank - 2)
+    return points[tuple(parts)]
 
 
 def _check_values(K: Any, rank: int | None) -> None:

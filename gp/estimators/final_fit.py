@@ -10,7 +10,7 @@ from .._chunks import row_slices
 from ..training.logistic import LogisticRegression
 from ..training.ridge import whitened_root
 from .calibration import fit_calibration
-from .fits import FITS, LEAST_SQUARES, LinkedFit, chosen, compared, identity_calibration, num_compared
+from .fits import FITS, LEAST_SQUARES, LinkedFit, chosen, compared, has_enough, identity_calibration, num_compared
 from .least_squares import LeastSquares, fit_features
 from .lifted import LiftedKernel
 from .model import in_precision
@@ -185,6 +185,8 @@ def _method(gram: np.ndarray, task: Task, num_rows: int, random: np.random.Gener
     if not num_rows:
         return LEAST_SQUARES, {}
     rows = random.permutation(subset(task.strata, len(gram), num_rows, random))
+    if task.strata is None or not has_enough(task.strata[rows], int(task.strata.max()) + 1):
+        return LEAST_SQUARES, {}
     nlpps, weights = compared(gram[np.ix_(rows, rows)], task, rows), task.series_weights[rows]
     means = {name: float(np.average(nlpp, weights=weights)) for name, nlpp in nlpps.items()}
     return chosen(nlpps, weights), means

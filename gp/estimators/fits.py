@@ -130,9 +130,14 @@ def _by_least_squares(phi: np.ndarray, task: Task, rows: np.ndarray, new: np.nda
     return fit_calibration(found.scores, task.labels[rows], weights).log_probabilities(new @ found.weights)
 
 
+def has_enough(strata: np.ndarray, num_classes: int) -> bool:
+    """Whether there are enough series of each class to hold some of them out."""
+    return bool(np.bincount(strata, minlength=num_classes).min() >= _FEWEST)
+
+
 def num_compared(task: Task, effort: float) -> int:
     """How many series the fits are compared on; 0 where these would be too few, or are of too few in a class."""
-    if task.strata is None or np.bincount(task.strata).min() < _FEWEST:
+    if task.strata is None or not has_enough(task.strata, int(task.strata.max()) + 1):
         return 0
     affordable = int((_WORK * effort / (_OF_SITES * task.num_latents)) ** (1 / 3))
     return min(affordable, len(task.strata)) if len(task.strata) <= _LARGEST_PART * affordable else 0

@@ -42,7 +42,8 @@ def with_class_weights(weights: np.ndarray, class_weight: Any, classes: np.ndarr
     :param class_weight: a dict from labels to positive numbers, which leaves others at 1, "balanced" or None.
     :param classes: the labels.
     :param numbers: the number of each series' class, [N].
-    :raises ValueError: for another text, and for weights that are not positive.
+    :raises ValueError: for another text, for labels that are not among ``classes``, and for weights that are not
+        positive.
     :raises TypeError: for anything else.
     """
     if class_weight is None:
@@ -50,6 +51,12 @@ def with_class_weights(weights: np.ndarray, class_weight: Any, classes: np.ndarr
     if isinstance(class_weight, str) and class_weight == "balanced":
         of_classes = 1.0 / np.bincount(numbers, weights=weights)
     elif isinstance(class_weight, dict):
+        unknown = sorted(map(str, set(class_weight) - set(classes.tolist())))
+        if unknown:
+            raise ValueError(
+                f"class_weight must have weights for labels of y, {classes.tolist()}, got {', '.join(unknown)}: leave "
+                "them out, or correct them."
+            )
         of_classes = np.array([class_weight.get(label, 1.0) for label in classes.tolist()], dtype=float)
         if not (np.isfinite(of_classes) & (of_classes > 0)).all():
             raise ValueError(f"class_weight must hold positive numbers, got {class_weight!r}.")

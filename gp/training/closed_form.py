@@ -30,7 +30,9 @@ from .held_sites import HeldSites, hyperparameters, maximize, state_at
 from .latents import Latents, WhitenedFeatures, latents_of
 from .natural_passes import Look, NaturalState, Passes, covariance_factor, moved
 
-_SMALLEST_STEP = 1e-3
+_SMALLEST_STEP = 1e-9
+_ROUNDING = 1e-12  # of a bound
+_SHORT_STEP = 0.1  # below it, each step that succeeds is followed by one of twice the length
 _LONGEST_STEP = 16.0  # of the means; curvatures do not go beyond where they are found
 _WORK_IN_SINGLE = 1e10  # multiply-adds of a pass, from which on the first passes are in float32
 _LOOSER_BETWEEN = 30.0  # the tolerance where hyperparameters are still to move
@@ -113,7 +115,7 @@ class _Progress:
     by_softmax: bool = False
     """Whether ``Softmax`` takes the place of the likelihood, to begin with."""
     elbo_before: float | None = None
-    """The bound before the hyperparameters' last move."""
+    """The bound before the hyperparameters' last move, with the log prior of those that have one."""
     attempts: int = 0
     """Steps that were tried in this round."""
     successes: int = 0
@@ -183,7 +185,8 @@ class _Run:
 
     def _moves_on(self) -> bool:
         """Move the hyperparameters, or take the last move back where it did not help. False: all is done."""
-        progress, elbo = self.progress, self.progress.passes[-1].elbo
+        progress = self.progress
+        elbo = progress.passes[-1].elbo + float(self.model.log_prior_density())
         variables = hyperparameters(self.model)
         if progress.by_softmax:
             self.progress = _Progress(round=progress.round + 1, moves_left=progress.moves_left, passes=progress.passes)
@@ -236,42 +239,50 @@ class _Run:
             if found is not None and gain > 0:
                 self.state, look = found
             successes = progress.successes + 1 if gain > 0 else 0
-            next_step = step / 2.0 if gain <= 0 else step if successes < 2 else min(2.0 * step, _LONGEST_STEP)
-            ends = (abs(gain) < enough and step >= 0.5) or next_step < _SMALLEST_STEP
+            grows = successes >= 2 or step < _SHORT_STEP
+            next_step = step / 2.0 if gain <= 0 else min(2.0 * step, _LONGEST_STEP) if grows else step
+            is_exhausted = next_step < _SMALLEST_STEP
+            is_still = abs(gain) < max(enough, _ROUNDING * abs(look.elbo))
+            ends = is_exhausted or (is_still and step >= 0.5)
             must_be_exact = progress.rough and is_last and (look.was_clipped or self._in_single)
             self.progress = replace(
                 progress,
                 attempts=progress.attempts + 1,
                 successes=successes,
                 step=next_step,
-                converged=ends and not must_be_exact,
+                converged=ends and is_still and not must_be_exact,
             )
             if ends and must_be_exact:
                 self.progress = replace(self.progress, step=1.0, rough=False)
                 look = self._look(passes, self.state) or look
+            elif is_exhausted:
+                break
             if gain > 0:
                 self._record(look.elbo, step)
 
-    def _stepped(self, passes: Passes, look: Look, step: float) -> tuple[NaturalState, Look] | None:
+    def _stepped(self, passes: Passes, look: Look, step: float, scale: float = 1.0) -> tuple[NaturalState, Look] | None:
         """Where a step leads, and what a pass sees there; None: there is no covariance, or no bound."""
         try:
             state = moved(self.state, look, step)
-        except np.linalg.LinAlgError:
+        except (np.linalg.LinAlgError, ValueError):
             return None
-        seen = self._look(passes, state)
+        seen = self._look(passes, state, scale)
         return None if seen is None else (state, seen)
 
     def _descend_by_samples(self) -> None:
-        """Steps with some of the rows each, whose lengths decay."""
+        """Steps with some of the rows each, whose lengths decay, and which are halved until they do not lead down."""
         size = min(self.options.rows_per_step or 0, len(self.data))
         done = sum(each.round == self.progress.round for each in self.progress.passes)
         for number in range(done, self.options.max_passes):
             passes = self._passes_over(self.data.subset(self._drawn(size, number)), keep=False)
-            look = passes(self.state, scale=len(self.data) / size, single=self._in_single)
-            self._check_finite(look)
-            step = (1.0 + number) ** -_DECAY
-            self.state = moved(self.state, look, step)
-            self._record(look.elbo, step)
+            scale = len(self.data) / size
+            look = self._check_finite(self._look(passes, self.state, scale))
+            step, found = (1.0 + number) ** -_DECAY, None
+            while step > _SMALLEST_STEP and (found is None or found[1].elbo < look.elbo):
+                found = self._stepped(passes, look, step, scale)
+                step /= 2.0
+            self.state, look = (self.state, look) if found is None else found
+            self._record(look.elbo, 2.0 * step)
 
     def _move_hyperparameters(self) -> None:
         size = min(self.options.hyperparameter_rows or len(self.data), len(self.data))
@@ -289,12 +300,13 @@ class _Run:
         generator = np.random.default_rng([self.options.seed, self.progress.round, number + 1])
         return np.sort(generator.choice(len(self.data), size, replace=False))
 
-    def _look(self, passes: Passes, state: NaturalState) -> Look | None:
+    def _look(self, passes: Passes, state: NaturalState, scale: float = 1.0) -> Look | None:
         """A pass; None: the bound at this state is not a number."""
         rough = self.progress.rough
         try:
-            look = passes(state, single=rough and self._in_single, clip=rough)
-        except np.linalg.LinAlgError:
+            with np.errstate(all="ignore"):
+                look = passes(state, scale=scale, single=rough and self._in_single, clip=rough)
+        except (np.linalg.LinAlgError, ValueError):  # what SciPy raises for an infinity
             return None
         return look if np.isfinite(look.elbo) else None
 
@@ -357,4 +369,7 @@ class _Run:
         done = f"the fit stopped after {len(self.progress.passes)} passes"
         if self.checkpoints is None:
             return f"{done}; nothing is saved: give a checkpoint_dir to be able to go on."
-        return f"{done}, saved in {self.checkpoints.folder}: go on by fitting again with the same data and options."
+        return (
+            f"{done}, saved in {self.checkpoints.folder}: go on by fitting again, with the model built as it was "
+            "and the same data and options."
+        )

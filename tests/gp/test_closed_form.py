@@ -9,6 +9,7 @@ import scipy.optimize
 import scipy.special
 import scipy.stats
 import tensorflow as tf
+import tensorflow_probability as tfp
 from gpflow.likelihoods import (
     Bernoulli,
     Exponential,
@@ -87,6 +88,18 @@ class TestGaussian:
         finally:
             gpflow.config.set_default_jitter(jitter)
 
+    def test_a_prior_counts_where_a_move_is_judged(self) -> None:
+        svgp = model(Gaussian(0.1))
+        for part in (svgp.inducing_variable, svgp.likelihood, svgp.kernel.variance):
+            gpflow.set_trainable(part, False)
+        options = ClosedFormOptions(hyperparameter_rounds=3, progress=False)
+        fit_closed_form(svgp, (X, NUMBERS), options)
+        without = float(svgp.kernel.lengthscales.numpy())
+        one = np.float64(1.0)
+        svgp.kernel.lengthscales.prior = tfp.distributions.LogNormal(np.log(3.0 * without) * one, 0.02 * one)
+        fit_closed_form(svgp, (X, NUMBERS), options)
+        assert float(svgp.kernel.lengthscales.numpy()) > 2.0 * without
+
     def test_hyperparameters_are_those_of_sgpr(self) -> None:
         svgp = model(Gaussian(1.0))
         gpflow.set_trainable(svgp.inducing_variable, False)
@@ -114,7 +127,7 @@ class TestOtherLikelihoods:
         for _ in range(100):
             steps.minimize(loss, [(stepped.q_mu, stepped.q_sqrt)])
         np.testing.assert_allclose(result.elbo, stepped.elbo((X, Y)), rtol=1e-8)
-        assert_predicts_alike(fitted, stepped, 1e-5)
+        assert_predicts_alike(fitted, stepped, 1e-4)
 
     def test_ordinal_is_at_the_maximum_of_a_bound_of_our_own(self) -> None:
         edges, num_features = np.array([0.3, 1.0]), len(Z)
@@ -316,6 +329,24 @@ class TestOptions:
         result = fit_closed_form(found, (X, CLASSES), QUICKLY)
         np.testing.assert_allclose(found.q_mu, expected.q_mu, atol=0.03)
         np.testing.assert_allclose(found.elbo((X, CLASSES.astype(np.int64))), result.elbo, atol=3.0)  # GPflow draws
+
+    @pytest.mark.parametrize("rows_per_step", [None, 10])
+    def test_large_counts(self, rows_per_step: int | None) -> None:
+        """From f = 0 only very short steps lead up."""
+        Y = np.round(300.0 * np.exp(F / 2.0))
+        svgp = gpflow.models.SVGP(gpflow.kernels.RBF(lengthscales=1.2, variance=4.0), Poisson(), Z.copy())
+        options = ClosedFormOptions(
+            hyperparameter_rounds=0, max_passes=200, rows_per_step=rows_per_step, progress=False
+        )
+        result = fit_closed_form(svgp, (X, Y), options)
+        other = gpflow.models.SVGP(gpflow.kernels.RBF(lengthscales=1.2, variance=4.0), Poisson(), Z.copy())
+        for part in (other.kernel, other.inducing_variable):
+            gpflow.set_trainable(part, False)
+        gpflow.optimizers.Scipy().minimize(other.training_loss_closure((X, Y)), other.trainable_variables)
+        expected = other.elbo((X, Y)).numpy()
+        assert svgp.elbo((X, Y)) > expected - (0.1 if rows_per_step is None else 0.02 * abs(expected))
+        if rows_per_step is None:
+            assert result.converged
 
     def test_some_rows_at_a_time(self) -> None:
         full, sampled = model(Bernoulli()), model(Bernoulli())

@@ -385,6 +385,7 @@ def test_weights_of_classes(panel: Any) -> None:
         ({"sample_weight": ["x"] * 36}, TypeError, "sample_weight must hold numbers"),
         ({"class_weight": "even"}, ValueError, "class_weight must be a dict"),
         ({"class_weight": {"a": 0.0}}, ValueError, "class_weight must hold positive numbers"),
+        ({"class_weight": {"aa": 2.0}}, ValueError, "class_weight must have weights for labels of y.* got aa"),
         ({"kernel": "rbf"}, ValueError, 'kernel must be "auto" or one of'),
         ({"kernel": None}, ValueError, 'kernel must be "auto" or one of'),
         ({"effort": 0.0}, ValueError, "effort must be a positive number, got 0.0"),

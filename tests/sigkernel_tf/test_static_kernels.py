@@ -248,4 +248,4 @@ def test_a_symmetric_gram_matrix_solves_each_pair_once(rng: np.random.Generator)
         return K
 
     sk.signature_kernel_gram(walks(rng, 7, 4, 2), static_kernel=counted)
-    assert pairs == [28]
+    assert pairs == [2, 28]  # first a few points, to see what is returned
