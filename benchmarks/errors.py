@@ -8,9 +8,7 @@ of it runs on one thread, and the three take turns. Needs no peer.
 
 import argparse
 import os
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,8 +18,9 @@ import tensorflow as tf
 
 import sigkernel_tf as sk
 
+from .timing import alternately, one_thread_clock
+
 Call = Callable[[], object]
-_LEAST = 0.2  # CPU seconds of one turn
 
 
 @dataclass(frozen=True)
@@ -62,20 +61,6 @@ def calls(work: Work, solver: sk.Solver, dtype: str) -> list[Call]:
     return [forward, lambda: with_gradient(False), lambda: with_gradient(True)]
 
 
-def cpu_seconds(functions: Sequence[Call], repeats: int) -> list[float]:
-    """The median CPU seconds of a call of each function, measured in turn."""
-    seconds: list[list[float]] = [[] for _ in functions]
-    for _ in range(repeats):
-        for function, times in zip(functions, seconds, strict=True):
-            function()
-            count, start = 0, time.process_time()
-            while (elapsed := time.process_time() - start) < _LEAST:
-                function()
-                count += 1
-            times.append(elapsed / count)
-    return [statistics.median(times) for times in seconds]
-
-
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.errors", description=__doc__)
@@ -88,7 +73,7 @@ def main() -> None:
     for work in WORKS:
         for dtype in ("float64", "float32"):
             for solver in SOLVERS:
-                forward, gradient, error = cpu_seconds(calls(work, solver, dtype), options.repeats)
+                forward, gradient, error = alternately(calls(work, solver, dtype), options.repeats, one_thread_clock)
                 name = "`PowerSeries()`" if solver == sk.PowerSeries() else f"`FiniteDifference({solver.dyadic_order})`"
                 added, ratio = (error - gradient) / forward, error / (gradient + forward)
                 times = f"{forward * 1e3:.2f} | {gradient * 1e3:.2f}"

@@ -19,7 +19,7 @@ from sigkernel_tf.gp import (
     leave_one_out_log_density,
     train,
 )
-from sigkernel_tf.gp.training.held_sites import hyperparameters
+from sigkernel_tf.gp.training.parameter_sets import parameter_sets
 
 if TYPE_CHECKING:
     from .protocol import Protocol
@@ -87,7 +87,7 @@ def _by_least_squares(model: SVGP, data: Rows, seed: int) -> Fitted:
     first = fit_least_squares(model, X, y, calibrate=False)
     ridge = gpflow.Parameter(first.ridge, transform=gpflow.utilities.positive(lower=1e-9))
     gpflow.set_trainable(model.kernel.variance, False)  # which has no effect beside the ridge
-    variables = [*hyperparameters(model), ridge.unconstrained_variable]
+    variables = [*parameter_sets(model)[1], ridge.unconstrained_variable]
 
     def loss() -> tf.Tensor:
         return -leave_one_out_log_density(model, X[rows], y[rows], ridge) / len(rows)

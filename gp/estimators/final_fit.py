@@ -185,7 +185,7 @@ def _method(gram: np.ndarray, task: Task, num_rows: int, random: np.random.Gener
     if not num_rows:
         return LEAST_SQUARES, {}
     rows = random.permutation(subset(task.strata, len(gram), num_rows, random))
-    if task.strata is None or not has_enough(task.strata[rows], int(task.strata.max()) + 1):
+    if not has_enough(task, rows):
         return LEAST_SQUARES, {}
     nlpps, weights = compared(gram[np.ix_(rows, rows)], task, rows), task.series_weights[rows]
     means = {name: float(np.average(nlpp, weights=weights)) for name, nlpp in nlpps.items()}

@@ -20,8 +20,8 @@ from ..training.logistic import LogisticRegression
 from ..training.softmax_mode import fit_softmax_mode
 from .calibration import fit_calibration
 from .least_squares import fit_features
-from .search.rows import folds
-from .tasks import Task
+from .search.rows import folds, is_sure
+from .tasks import SMALLEST_PROBABILITY, Task
 
 LEAST_SQUARES, MODE, SITES = "least squares", "mode", "sites"
 _WORK = 2e10  # multiply-adds of a comparison, at effort 1
@@ -30,7 +30,6 @@ _LARGEST_PART = 3  # no comparison where all series are more than so many times 
 _START = 4.0  # the variance of f from which the sites start
 _FEWEST = 5  # series of each class, one for each fold
 _ITERATIONS = 60
-_SMALLEST = 1e-12  # of a probability
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class LinkedFit:
         rest = np.maximum(1.0 - np.sum(np.square(phi), axis=1), 0.0)
         explained = np.stack([np.sum((phi @ S) * phi, axis=1) for S in self.covariances], axis=1)
         p = logistic_or_softmax_probabilities(mean, self.variance * (explained + rest[:, None]))
-        return np.log(np.maximum(p, _SMALLEST))
+        return np.log(np.maximum(p, SMALLEST_PROBABILITY))
 
 
 def identity_calibration(num_outputs: int) -> LogisticRegression:
@@ -130,14 +129,16 @@ def _by_least_squares(phi: np.ndarray, task: Task, rows: np.ndarray, new: np.nda
     return fit_calibration(found.scores, task.labels[rows], weights).log_probabilities(new @ found.weights)
 
 
-def has_enough(strata: np.ndarray, num_classes: int) -> bool:
-    """Whether there are enough series of each class to hold some of them out."""
-    return bool(np.bincount(strata, minlength=num_classes).min() >= _FEWEST)
+def has_enough(task: Task, rows: np.ndarray | slice = slice(None)) -> bool:
+    """Whether these series are enough of each class to hold some of them out."""
+    if task.strata is None:
+        return False
+    return bool(np.bincount(task.strata[rows], minlength=int(task.strata.max()) + 1).min() >= _FEWEST)
 
 
 def num_compared(task: Task, effort: float) -> int:
     """How many series the fits are compared on; 0 where these would be too few, or are of too few in a class."""
-    if task.strata is None or not has_enough(task.strata, int(task.strata.max()) + 1):
+    if task.strata is None or not has_enough(task):
         return 0
     affordable = int((_WORK * effort / (_OF_SITES * task.num_latents)) ** (1 / 3))
     return min(affordable, len(task.strata)) if len(task.strata) <= _LARGEST_PART * affordable else 0
@@ -147,8 +148,7 @@ def chosen(nlpps: dict[str, np.ndarray], weights: np.ndarray) -> str:
     """The best fit; least squares, unless another one is better by more than one standard error of the difference."""
     best = LEAST_SQUARES
     for name, nlpp in nlpps.items():
-        gain = nlpps[LEAST_SQUARES] - nlpp
         is_best = np.average(nlpp, weights=weights) < np.average(nlpps[best], weights=weights)
-        if is_best and np.average(gain, weights=weights) > np.std(gain) / len(gain) ** 0.5:
+        if is_best and is_sure(nlpps[LEAST_SQUARES] - nlpp, weights):
             best = name
     return best

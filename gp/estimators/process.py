@@ -19,12 +19,12 @@ from ..data.classes import LogisticBernoulli
 from ..data.digest import digest
 from ..inducing_variables import InducingSequences
 from ..kernels import SignatureKernel
+from ..training.least_squares import gaussian_likelihood
 from .lifted import LiftedKernel
 from .model import float64, in_precision
 
 _LARGEST = 1e8  # numbers in q_sqrt of all outputs: 800 MB
 _BATCH = 256
-_LOWER_BOUND = 1e-6  # GPflow's for the variance of a Gaussian likelihood
 
 
 @dataclass
@@ -156,8 +156,7 @@ class LiftedProcess:
 
     def _likelihood(self) -> gpflow.likelihoods.Likelihood:
         if self.likelihood == "gaussian":
-            lower_bound = min(self.noise / 2, _LOWER_BOUND)
-            return gpflow.likelihoods.Gaussian(variance=self.noise, variance_lower_bound=lower_bound)
+            return gaussian_likelihood(self.noise)
         return LogisticBernoulli() if self.num_outputs == 1 else gpflow.likelihoods.Softmax(self.num_outputs)
 
     def _of_model(self, model: gpflow.models.SVGP) -> "LiftedProcess":

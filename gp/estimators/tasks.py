@@ -12,7 +12,7 @@ from ..training.grouped_sites import GaussianSites, LogisticSites, SoftmaxSites
 from .calibration import fit_factor, left_out_log_probabilities
 from .least_squares import LeastSquares, OfGram
 
-_SMALLEST_PROBABILITY = 1e-12
+SMALLEST_PROBABILITY = 1e-12
 
 
 class Task(Protocol):
@@ -134,7 +134,7 @@ class Classification:
     def nlpp(self, mean: np.ndarray, variance: np.ndarray, rows: np.ndarray, fitted: SiteLikelihood) -> np.ndarray:
         """Minus the log probability of the true class."""
         p = logistic_or_softmax_probabilities(mean, variance)[np.arange(len(mean)), self.y[rows]]
-        return -np.log(np.maximum(p, _SMALLEST_PROBABILITY))
+        return -np.log(np.maximum(p, SMALLEST_PROBABILITY))
 
 
 @dataclass(frozen=True)

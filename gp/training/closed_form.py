@@ -26,9 +26,11 @@ from .closed_form_options import ClosedFormOptions, ClosedFormResult, FitPass
 from .expectations import check_likelihood, compiled_expectations
 from .feature_maps import Blocks
 from .fingerprint import settings, values_digest
-from .held_sites import HeldSites, hyperparameters, maximize, state_at
+from .held_sites import HeldSites, maximize, state_at
 from .latents import Latents, WhitenedFeatures, latents_of
-from .natural_passes import Look, NaturalState, Passes, covariance_factor, moved
+from .natural_passes import Look, NaturalState, Passes, moved
+from .parameter_sets import parameter_sets
+from .triangular import lower_root
 
 _SMALLEST_STEP = 1e-9
 _ROUNDING = 1e-12  # of a bound
@@ -63,9 +65,9 @@ def fit_closed_form(
     and flatter than the bound with q(u) held (Adam et al. 2021).
 
     Time of a pass: the features in the first one, then C N M² multiply-adds, and C M³ / 2. From 1e10 of them on,
-    matrices are multiplied in float32 until that no longer raises the bound, and then in float64. Memory: 3 C M²
-    numbers, a block of rows, and up to 1 GB of features for each kernel; features beyond that are computed in every
-    pass.
+    matrices are multiplied in float32 until that no longer raises the bound, and then in float64. Memory: some 10 C M²
+    numbers (the matrices of the last state and the next, and GPflow's own where q(u) is set), a block of rows, and up
+    to 1 GB of features for each kernel; features beyond that are computed in every pass.
 
     :param model: a ``gpflow.models.SVGP`` such as :class:`~sigkernel_tf.gp.SigGPDE`, fitted in place. Its kernel may be
         a plain one, ``SharedIndependent`` or ``SeparateIndependent``, its inducing variables and its mean function any.
@@ -140,10 +142,11 @@ class _Run:
         num_covariances = 1 if options.shared_covariance else num_latents
         self.state = NaturalState.prior(num_features, num_latents, num_covariances)
         is_robust = isinstance(model.likelihood, MultiClass)
+        self.hyperparameters = parameter_sets(model)[1]
+        self.before = [tf.Variable(variable, trainable=False) for variable in self.hyperparameters]
         self.progress = _Progress(
-            moves_left=options.hyperparameter_rounds if hyperparameters(model) else 0, by_softmax=is_robust
+            moves_left=options.hyperparameter_rounds if self.hyperparameters else 0, by_softmax=is_robust
         )
-        self.before = [tf.Variable(variable, trainable=False) for variable in hyperparameters(model)]
         self.expected = compiled_expectations(model.likelihood)
         # RobustMax has no slope where a class is far behind: from the prior its bound would end at a poor maximum.
         self.softmax_expected = compiled_expectations(Softmax(num_latents))
@@ -154,7 +157,7 @@ class _Run:
             fingerprint = {**options.as_fingerprint(), **settings(model), "data": data.digest(), "fit": "closed form"}
             self.checkpoints = Checkpoints(
                 options.checkpoint_dir,
-                {"state": self.saved, "hyperparameters": hyperparameters(model), "before": self.before},
+                {"state": self.saved, "hyperparameters": self.hyperparameters, "before": self.before},
                 fingerprint,
                 lambda: values_digest(model),
             )
@@ -187,18 +190,17 @@ class _Run:
         """Move the hyperparameters, or take the last move back where it did not help. False: all is done."""
         progress = self.progress
         elbo = progress.passes[-1].elbo + float(self.model.log_prior_density())
-        variables = hyperparameters(self.model)
         if progress.by_softmax:
             self.progress = _Progress(round=progress.round + 1, moves_left=progress.moves_left, passes=progress.passes)
             return True
         if progress.elbo_before is not None and elbo < progress.elbo_before:
-            for variable, value in zip(variables, self.before, strict=True):
+            for variable, value in zip(self.hyperparameters, self.before, strict=True):
                 variable.assign(value)
             self.progress = _Progress(round=progress.round + 1, moves_left=0, passes=progress.passes)
             return True
         if progress.moves_left == 0:
             return False
-        for variable, value in zip(variables, self.before, strict=True):
+        for variable, value in zip(self.hyperparameters, self.before, strict=True):
             value.assign(variable)
         self._move_hyperparameters()
         is_exact = self.options.rows_per_step is None
@@ -264,7 +266,7 @@ class _Run:
         """Where a step leads, and what a pass sees there; None: there is no covariance, or no bound."""
         try:
             state = moved(self.state, look, step)
-        except (np.linalg.LinAlgError, ValueError):
+        except np.linalg.LinAlgError:
             return None
         seen = self._look(passes, state, scale)
         return None if seen is None else (state, seen)
@@ -277,12 +279,14 @@ class _Run:
             passes = self._passes_over(self.data.subset(self._drawn(size, number)), keep=False)
             scale = len(self.data) / size
             look = self._check_finite(self._look(passes, self.state, scale))
-            step, found = (1.0 + number) ** -_DECAY, None
+            step = (1.0 + number) ** -_DECAY
+            found = self._stepped(passes, look, step, scale)
             while step > _SMALLEST_STEP and (found is None or found[1].elbo < look.elbo):
-                found = self._stepped(passes, look, step, scale)
                 step /= 2.0
-            self.state, look = (self.state, look) if found is None else found
-            self._record(look.elbo, 2.0 * step)
+                found = self._stepped(passes, look, step, scale)
+            if found is not None:
+                self.state, look = found
+            self._record(look.elbo, step)
 
     def _move_hyperparameters(self) -> None:
         size = min(self.options.hyperparameter_rows or len(self.data), len(self.data))
@@ -291,7 +295,7 @@ class _Run:
         X, Y = rows.read(slice(None))
         sites = HeldSites.at(self.model, self.latents, X, Y, mean, variance, len(self.data) / size)
         self.bar.set_description("hyperparameters")
-        maximize(self.model, self.latents, sites, self.options.hyperparameter_evaluations)
+        maximize(self.model, self.hyperparameters, self.latents, sites, self.options.hyperparameter_evaluations)
         self.state = state_at(self.model, self.latents, sites, len(self.state.G))
         self.bar.set_description("passes")
 
@@ -306,13 +310,13 @@ class _Run:
         try:
             with np.errstate(all="ignore"):
                 look = passes(state, scale=scale, single=rough and self._in_single, clip=rough)
-        except (np.linalg.LinAlgError, ValueError):  # what SciPy raises for an infinity
+        except np.linalg.LinAlgError:
             return None
         return look if np.isfinite(look.elbo) else None
 
     def _check_finite(self, look: Look | None) -> Look:
         """:raises FloatingPointError: where a pass found no bound."""
-        if look is None or not np.isfinite(look.elbo):
+        if look is None:
             raise FloatingPointError(
                 f"the bound is not a number after {len(self.progress.passes)} passes, expected a finite one: take "
                 "longer lengthscales or a smaller variance, or standardise the paths."
@@ -338,16 +342,13 @@ class _Run:
     def _write(self) -> None:
         """Set the model's q(u)."""
         state, model = self.state, self.model
-        q_mu = np.empty_like(state.m)
-        q_sqrt = np.empty((state.m.shape[1], *state.G.shape[1:]))
-        for latents, of_rows in zip(self.latents, self.features, strict=True):
-            unwhitened = (lambda v: v) if model.whiten else of_rows.unwhitened
-            columns = latents.columns
-            q_mu[:, columns] = unwhitened(state.m[:, columns])
-            for c in range(columns.start, columns.stop):
-                if c == columns.start or len(state.G) > 1:
-                    factor = unwhitened(covariance_factor(state.G[c if len(state.G) > 1 else 0]))
-                q_sqrt[c] = factor
+        q_mu, roots = state.m.copy(), [lower_root(factor) for factor in state.factors]
+        q_sqrt = np.stack(roots if len(roots) > 1 else roots * state.m.shape[1])
+        if not model.whiten:
+            for latents, of_rows in zip(self.latents, self.features, strict=True):
+                q_mu[:, latents.columns] = of_rows.unwhitened(q_mu[:, latents.columns])
+                for root in q_sqrt[latents.columns]:
+                    root[:] = of_rows.unwhitened(root)
         model.q_mu.assign(q_mu)
         model.q_sqrt.assign(q_sqrt)
         model.num_data = len(self.data)

@@ -1,12 +1,13 @@
 """The options of a fit in closed form, checked, and what it reports."""
 
 import math
-import numbers
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from sigkernel_tf._arguments import as_bool, as_int
+
+from .options import check_is_folder, check_is_number
 
 _WITHOUT_EFFECT = ("checkpoint_dir", "progress")  # on any number of the result
 
@@ -63,16 +64,11 @@ class ClosedFormOptions:
                 object.__setattr__(self, name, as_int(value, name, smallest))
         for name in ("shared_covariance", "progress"):
             object.__setattr__(self, name, as_bool(getattr(self, name), name))
-        if isinstance(self.tolerance, bool) or not isinstance(self.tolerance, numbers.Real):
-            raise TypeError(f"tolerance must be a number, got {self.tolerance!r}.")
+        check_is_number("tolerance", self.tolerance)
         if not 0.0 < self.tolerance < math.inf:
             raise ValueError(f"tolerance must be positive and finite, got {self.tolerance}: for instance 1e-5.")
         object.__setattr__(self, "tolerance", float(self.tolerance))
-        if self.checkpoint_dir is not None and not isinstance(self.checkpoint_dir, (str, Path)):
-            raise TypeError(
-                f"checkpoint_dir must be a path or None, got {self.checkpoint_dir!r}: for instance "
-                "checkpoint_dir='run'."
-            )
+        check_is_folder("checkpoint_dir", self.checkpoint_dir)
 
     def as_fingerprint(self) -> dict[str, Any]:
         """The options that decide a result, as JSON values."""

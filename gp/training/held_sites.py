@@ -116,14 +116,15 @@ def state_at(model: SVGP, latents: Sequence[Latents], sites: HeldSites, num_cova
     return NaturalState(m, np.stack(grams[:num_covariances]))
 
 
-def maximize(model: SVGP, latents: Sequence[Latents], sites: HeldSites, num_evaluations: int) -> int:
+def maximize(
+    model: SVGP, variables: Sequence[tf.Variable], latents: Sequence[Latents], sites: HeldSites, num_evaluations: int
+) -> None:
     """
-    Set the trainable hyperparameters to where :func:`bound` is largest, by L-BFGS.
+    Set hyperparameters to where :func:`bound` is largest, by L-BFGS.
 
+    :param variables: the hyperparameters.
     :param num_evaluations: the largest number of evaluations of the bound, each with its gradient.
-    :return: how many were taken.
     """
-    variables = hyperparameters(model)
     shapes = [variable.shape.as_list() for variable in variables]
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
     size = len(sites.X)
@@ -156,11 +157,3 @@ def maximize(model: SVGP, latents: Sequence[Latents], sites: HeldSites, num_eval
         loss_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxfun": num_evaluations}
     )
     assign(found.x if found.fun < _REFUSED else start)
-    return int(found.nfev)
-
-
-def hyperparameters(model: SVGP) -> list[tf.Variable]:
-    """The trainable variables of a model that belong neither to q(u) nor to the inducing variables."""
-    variational = (model.q_mu, model.q_sqrt, *model.inducing_variable.parameters)
-    held = {id(parameter.unconstrained_variable) for parameter in variational}
-    return [variable for variable in model.trainable_variables if id(variable) not in held]

@@ -15,6 +15,7 @@ from gpflow.models import SVGP
 from .._checks import check_model, described
 from ..inducing_variables import has_orthogonal_features
 from ..inducing_variables.orthogonal import features_of
+from .triangular import checked_factor
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,11 @@ class Latents:
 
     def prior_factor(self) -> tf.Tensor | None:
         """R [M, M] in float64 with R Rᵀ = Kuu + ``gpflow.default_jitter()``, as GPflow takes it; None: the identity."""
-        if self.has_identity:
-            return None
-        K = tf.cast(Kuu(self.inducing_variable, self.kernel, jitter=default_jitter()), tf.float64)
-        return tf.linalg.cholesky(K)
+        return None if self.has_identity else tf.linalg.cholesky(self.regular_kuu())
+
+    def regular_kuu(self) -> tf.Tensor:
+        """Kuu with the jitter, [M, M] in float64."""
+        return tf.cast(Kuu(self.inducing_variable, self.kernel, jitter=default_jitter()), tf.float64)
 
     def whitened(self, X: tf.Tensor, factor: tf.Tensor | None) -> tf.Tensor:
         """R⁻¹ Kuf, [M, n] in float64."""
@@ -63,7 +65,7 @@ class WhitenedFeatures:
         kernel = gpflow.utilities.deepcopy(latents.kernel)
         inducing_variable = gpflow.utilities.deepcopy(latents.inducing_variable)
         self._latents = Latents(kernel, inducing_variable, latents.columns)
-        self.factor = self._factor()
+        self.factor = None if latents.has_identity else checked_factor(self._latents.regular_kuu(), kernel)
         """R, [M, M]; None: the identity."""
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
@@ -72,21 +74,6 @@ class WhitenedFeatures:
 
     def prior_variance(self, X: np.ndarray) -> np.ndarray:
         return self._latents.prior_variance(tf.constant(X)).numpy()
-
-    def _factor(self) -> np.ndarray | None:
-        try:
-            factor = self._latents.prior_factor()
-        except tf.errors.InvalidArgumentError:
-            factor = tf.constant(np.nan)
-        if factor is None:
-            return None
-        if not np.isfinite(factor.numpy()).all():
-            raise ValueError(
-                f"Kuu of model.inducing_variable with a jitter of {default_jitter():g} must be positive definite and "
-                f"finite under {described(self._latents.kernel)}, for GPflow factorises it: take fewer inducing "
-                "variables, longer lengthscales, float64, or a larger gpflow.config.set_default_jitter."
-            )
-        return factor.numpy()
 
     def unwhitened(self, v: np.ndarray) -> np.ndarray:
         """R v."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import gpflow
 import numpy as np
-import tensorflow as tf
 from gpflow.config import default_float, default_jitter
 from gpflow.covariances import Kuu
 from gpflow.mean_functions import Constant
@@ -23,6 +22,7 @@ from .feature_maps import Blocks, FeatureMap, InducingFeatures, as_feature_rows,
 from .logistic import LogisticRegression, fit_logistic
 from .ridge import Decomposition, leave_one_out, left_out_means, whitened_root
 from .targets import Targets, as_targets, checked_positive
+from .triangular import checked_factor
 
 _CALIBRATION_VARIANCE = 30.0  # of the prior of the calibration's coefficients: scikit-learn's C
 _LOWER_BOUND = 1e-6  # GPflow's for the variance of a Gaussian likelihood
@@ -252,14 +252,13 @@ def _as_svgp(fit: LeastSquaresFit, scale: float) -> SVGP:
     basis = np.eye(len(fit.weights))
     if of_rows.projection is not None:
         K = Kuu(inducing_variable, kernel, jitter=default_jitter())
-        basis = _cholesky(K).T @ of_rows.projection / np.sqrt(scale)
+        basis = checked_factor(K, kernel).T @ of_rows.projection / np.sqrt(scale)
     explained = fit.eigenvalues / (fit.eigenvalues + fit.ridge)  # I − S, in the coordinates of the eigenvectors
     root = whitened_root((basis @ fit.vectors) * np.sqrt(explained))
     num_outputs = fit.weights.shape[1]
-    noise = fit.ridge * scale
     return SVGP(
         kernel,
-        gpflow.likelihoods.Gaussian(variance=noise, variance_lower_bound=min(noise / 2, _LOWER_BOUND)),
+        gaussian_likelihood(fit.ridge * scale),
         inducing_variable,
         mean_function=Constant(fit.offset.astype(default_float())),
         num_latent_gps=num_outputs,
@@ -269,22 +268,13 @@ def _as_svgp(fit: LeastSquaresFit, scale: float) -> SVGP:
     )
 
 
+def gaussian_likelihood(noise: float) -> gpflow.likelihoods.Gaussian:
+    """GPflow's likelihood with a noise of this variance, which may be below GPflow's own lower bound."""
+    return gpflow.likelihoods.Gaussian(variance=noise, variance_lower_bound=min(noise / 2, _LOWER_BOUND))
+
+
 def _multiply(kernel: gpflow.kernels.Kernel, scale: float) -> None:
     variance = getattr(kernel, "variance", None)
     if variance is None:
         raise TypeError(f"scaled=True needs a kernel with a variance, got {described(kernel)}: take scaled=False.")
     variance.assign(variance * scale)
-
-
-def _cholesky(K: tf.Tensor) -> np.ndarray:
-    """The factor as GPflow computes it, in the same dtype."""
-    try:
-        factor = tf.linalg.cholesky(K).numpy()
-    except tf.errors.InvalidArgumentError:
-        factor = np.array(np.nan)
-    if not np.isfinite(factor).all():
-        raise ValueError(
-            f"Kuu with a jitter of {default_jitter():g} must be positive definite in {K.dtype.name}, for GPflow "
-            "factorises it: take fewer inducing variables, float64, or a larger gpflow.config.set_default_jitter."
-        )
-    return factor.astype(float)

@@ -12,6 +12,7 @@ pass gives the bound and both sums, and from these a step of any length follows.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.linalg
@@ -24,7 +25,7 @@ from .feature_maps import Block, Blocks
 from .latents import Latents
 
 
-@dataclass
+@dataclass(frozen=True)
 class NaturalState:
     """q(u) of all latent processes, whitened."""
 
@@ -37,6 +38,15 @@ class NaturalState:
     def prior(cls, num_features: int, num_latents: int, num_covariances: int) -> "NaturalState":
         """Where nothing has been seen."""
         return cls(np.zeros((num_features, num_latents)), np.zeros((num_covariances, num_features, num_features)))
+
+    @cached_property
+    def factors(self) -> list[np.ndarray]:
+        """
+        T with Λ⁻¹ = Tᵀ T for each of G, lower triangular.
+
+        :raises np.linalg.LinAlgError: where Λ is not positive definite.
+        """
+        return [inverse_factor(G) for G in self.G]
 
 
 @dataclass(frozen=True)
@@ -86,16 +96,16 @@ class Passes:
         :param clip: whether to take a negative β for 0, so that every step leads to a covariance.
         """
         dtype = np.float32 if single else np.float64
-        factors = [inverse_factor(G) for G in state.G]
-        divergence = _divergence(state.m, factors)
-        rounded = [factor.astype(dtype, order="F") for factor in factors]
+        divergence = _divergence(state)
+        factors = [np.asarray(factor, dtype) for factor in state.factors]
         elbo, slopes = 0.0, np.zeros_like(state.m)
         curvatures = [np.zeros(G.shape, dtype, order="F") for G in state.G]
         steepest = np.zeros(state.G.shape[1:], dtype, order="F") if self._is_shared else None
         was_clipped = False
         for parts in self._together():
             X, Y = parts[0].X, parts[0].Y
-            mean, variance = self._marginals(state, rounded, parts, X)
+            transposed = [np.asarray(part.phi.T, dtype) for part in parts]  # [M, n] by columns
+            mean, variance = self._marginals(state, factors, parts, transposed)
             floats = (tf.constant(part.astype(default_float())) for part in (mean, variance))
             log_density, slope, curvature = (
                 part.numpy().astype(float) for part in self._expected(tf.constant(X), *floats, tf.constant(Y))
@@ -104,8 +114,8 @@ class Passes:
             if clip:
                 was_clipped |= bool((curvature < 0.0).any())
                 curvature = np.maximum(curvature, 0.0)
-            for latents, part in zip(self._latents, parts, strict=True):
-                columns, phi = latents.columns, part.phi.T.astype(dtype, order="F")  # [M, n]
+            for latents, part, phi in zip(self._latents, parts, transposed, strict=True):
+                columns = latents.columns
                 slopes[:, columns] += scale * (part.phi.T @ slope[:, columns])
                 if steepest is not None:
                     _add_squares(curvatures[0], phi, scale * curvature.mean(axis=1))
@@ -113,14 +123,16 @@ class Passes:
                 else:
                     for c in range(columns.start, columns.stop):
                         _add_squares(curvatures[c], phi, scale * curvature[:, c])
-        summed = np.stack(curvatures).astype(float)
-        steepest = None if steepest is None else steepest.astype(float)
-        return Look(elbo - divergence, slopes, summed, steepest, was_clipped)
+        summed = np.stack(curvatures).astype(float, copy=False)
+        return Look(
+            elbo - divergence, slopes, summed, None if steepest is None else steepest.astype(float), was_clipped
+        )
 
     def marginals(self, state: NaturalState) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of f at all rows, [N, C] each."""
-        factors = [inverse_factor(G) for G in state.G]
-        found = [self._marginals(state, factors, parts, parts[0].X) for parts in self._together()]
+        found = [
+            self._marginals(state, state.factors, parts, [part.phi.T for part in parts]) for parts in self._together()
+        ]
         mean, variance = zip(*found, strict=True)
         return np.concatenate(mean), np.concatenate(variance)
 
@@ -129,18 +141,26 @@ class Passes:
         return zip(*self._blocks, strict=True)
 
     def _marginals(
-        self, state: NaturalState, factors: Sequence[np.ndarray], parts: Sequence[Block], X: np.ndarray
+        self,
+        state: NaturalState,
+        factors: Sequence[np.ndarray],
+        parts: Sequence[Block],
+        transposed: Sequence[np.ndarray],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of f at the rows of a block, [n, C] each."""
-        num_rows, num_latents = len(X), state.m.shape[1]
-        mean, variance = np.empty((num_rows, num_latents)), np.empty((num_rows, num_latents))
-        for latents, part, blocks in zip(self._latents, parts, self._blocks, strict=True):
+        """
+        Mean and variance of f at the rows of a block, [n, C] each.
+
+        :param factors: those of the state, in the dtype of the products.
+        :param transposed: the features of each part, [M, n], in this dtype.
+        """
+        X, num_latents = parts[0].X, state.m.shape[1]
+        mean, variance = np.empty((len(X), num_latents)), np.empty((len(X), num_latents))
+        for latents, part, of_columns, blocks in zip(self._latents, parts, transposed, self._blocks, strict=True):
             columns, phi = latents.columns, part.phi
             mean[:, columns] = phi @ state.m[:, columns]
             left_out = np.maximum(blocks.prior_variance(part) - np.sum(np.square(phi), axis=1), 0.0)
-            transposed = phi.T.astype(factors[0].dtype, order="F")
             for c in range(columns.start, columns.start + 1 if self._is_shared else columns.stop):
-                explained = np.sum(np.square(_lower_times(factors[c], transposed)), axis=0)
+                explained = np.sum(np.square(_lower_times(factors[c], of_columns)), axis=0)
                 variance[:, columns if self._is_shared else slice(c, c + 1)] = (left_out + explained)[:, None]
         return mean + self._model.mean_function(tf.constant(X)).numpy(), variance
 
@@ -152,17 +172,15 @@ def moved(state: NaturalState, look: Look, step: float) -> NaturalState:
     :raises np.linalg.LinAlgError: where that is none, for its precision is not positive definite.
     """
     part = min(step, 1.0)
-    G = (1.0 - part) * state.G + part * look.curvatures
+    to = NaturalState(state.m.copy(), (1.0 - part) * state.G + part * look.curvatures)
     uphill = look.slopes - state.m
-    m = state.m.copy()
     if look.steepest is not None:  # a smaller curvature than a process has would make its mean go too far
         factor = inverse_factor(look.steepest)
-        m += step * (factor.T @ (factor @ uphill))
+        to.m[:] += step * (factor.T @ (factor @ uphill))
     else:
-        for c, of_one in enumerate(G):
-            factor = inverse_factor(of_one)
-            m[:, c] += step * (factor.T @ (factor @ uphill[:, c]))
-    return NaturalState(m, G)
+        for c, factor in enumerate(to.factors):
+            to.m[:, c] += step * (factor.T @ (factor @ uphill[:, c]))
+    return to
 
 
 def inverse_factor(G: np.ndarray) -> np.ndarray:
@@ -179,19 +197,13 @@ def inverse_factor(G: np.ndarray) -> np.ndarray:
     return scipy.linalg.lapack.dtrtri(factor, lower=1, overwrite_c=1)[0]
 
 
-def covariance_factor(G: np.ndarray) -> np.ndarray:
-    """The lower Cholesky factor of (I + G)⁻¹, [M, M]."""
-    upper = scipy.linalg.qr(inverse_factor(G), mode="r")[0]
-    return upper.T * np.sign(np.diag(upper))
-
-
-def _divergence(m: np.ndarray, factors: Sequence[np.ndarray]) -> float:
-    """KL[q(v) || N(0, I)] of all latent processes, from T with Λ⁻¹ = Tᵀ T."""
-    num_each = m.shape[1] // len(factors)
+def _divergence(state: NaturalState) -> float:
+    """KL[q(v) || N(0, I)] of all latent processes."""
+    num_each = state.m.shape[1] // len(state.factors)
     of_covariances = sum(
-        float(np.sum(np.square(T))) - len(T) - 2.0 * float(np.sum(np.log(np.diag(T)))) for T in factors
+        float(np.sum(np.square(T))) - len(T) - 2.0 * float(np.sum(np.log(np.diag(T)))) for T in state.factors
     )
-    return 0.5 * (num_each * of_covariances + float(np.sum(np.square(m))))
+    return 0.5 * (num_each * of_covariances + float(np.sum(np.square(state.m))))
 
 
 def _lower_times(factor: np.ndarray, phi: np.ndarray) -> np.ndarray:

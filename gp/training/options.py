@@ -75,9 +75,7 @@ class TrainingOptions:
                 object.__setattr__(self, name, as_int(value, name, smallest))
         object.__setattr__(self, "progress", as_bool(self.progress, "progress"))
         for name in ("checkpoint_dir", "tensorboard_dir"):
-            folder = getattr(self, name)
-            if folder is not None and not isinstance(folder, (str, os.PathLike)):
-                raise TypeError(f"{name} must be a path or None, got {folder!r}: for instance {name}='run'.")
+            check_is_folder(name, getattr(self, name))
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
         self._check_numbers()
@@ -89,19 +87,19 @@ class TrainingOptions:
 
     def _check_numbers(self) -> None:
         if not isinstance(self.learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-            _check_is_number("learning_rate", self.learning_rate, " or a Keras LearningRateSchedule")
+            check_is_number("learning_rate", self.learning_rate, " or a Keras LearningRateSchedule")
             if not 0.0 < self.learning_rate < math.inf:
                 raise ValueError(
                     f"learning_rate must be positive and finite, got {self.learning_rate}: for instance 1e-3."
                 )
-        _check_is_number("validation_fraction", self.validation_fraction)
+        check_is_number("validation_fraction", self.validation_fraction)
         if not 0.0 < self.validation_fraction < 1.0:
             raise ValueError(
                 f"validation_fraction must lie strictly between 0 and 1, got {self.validation_fraction}: "
                 "for instance 0.2 holds out a fifth of the training data."
             )
         if self.natural_gradient is not None:
-            _check_is_number("natural_gradient", self.natural_gradient, " or None")
+            check_is_number("natural_gradient", self.natural_gradient, " or None")
             if not 0.0 < self.natural_gradient <= 1.0:
                 raise ValueError(f"natural_gradient must lie in (0, 1], got {self.natural_gradient}: for instance 0.1.")
 
@@ -124,6 +122,13 @@ class TrainingOptions:
         return values
 
 
-def _check_is_number(name: str, value: Any, otherwise: str = "") -> None:
+def check_is_folder(name: str, value: Any) -> None:
+    """:raises TypeError: for an option that is neither a path nor None."""
+    if value is not None and not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path or None, got {value!r}: for instance {name}='run'.")
+
+
+def check_is_number(name: str, value: Any, otherwise: str = "") -> None:
+    """:raises TypeError: for an option that is no real number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number{otherwise}, got {value!r}.")

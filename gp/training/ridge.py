@@ -17,9 +17,9 @@ and the scale at which it is largest is s_c = mean_i r_ic² / (λ (1 − h_i)). 
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
 from .feature_maps import Blocks
+from .triangular import lower_root
 
 _SMALLEST = 1e-300
 _SMALLEST_VARIANCE = 1e-12  # of a direction of q(u), where the prior's is 1
@@ -124,8 +124,7 @@ def whitened_root(explained: np.ndarray) -> np.ndarray:
         return np.linalg.cholesky(covariance + _SMALLEST_VARIANCE * np.eye(len(explained)))
     except np.linalg.LinAlgError:
         variances, axes = np.linalg.eigh(covariance)
-        half = scipy.linalg.qr((axes * np.sqrt(np.maximum(variances, _SMALLEST_VARIANCE))).T, mode="r")[0]
-        return half.T * np.sign(np.diag(half))
+        return lower_root((axes * np.sqrt(np.maximum(variances, _SMALLEST_VARIANCE))).T)
 
 
 def _rest(leverages: np.ndarray) -> np.ndarray:

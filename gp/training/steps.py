@@ -13,6 +13,7 @@ from .graphs import release
 from .natural_gradients import natural_gradient
 from .optimizers import make_optimizer
 from .options import TrainingOptions
+from .parameter_sets import parameter_sets
 
 
 class Steps:
@@ -26,7 +27,12 @@ class Steps:
     def __init__(self, model: SVGP, options: TrainingOptions) -> None:
         """:raises ValueError: where the model has no trainable variational parameters, or none that the options fit."""
         self.model, self.options = model, options
-        self.variational, self.hyperparameters = _parameter_sets(model)
+        self.variational, self.hyperparameters = parameter_sets(model)
+        if not self.variational:
+            raise ValueError(
+                "model must have trainable variational parameters, got none: undo gpflow.set_trainable(model.q_mu, "
+                "False)."
+            )
         by_gradient = self.variational
         self._natural: gpflow.optimizers.NaturalGradient | None = None
         if options.natural_gradient is not None:
@@ -121,19 +127,3 @@ def _check_natural(model: SVGP) -> None:
             "natural_gradient must be None where q_mu or q_sqrt are fixed, but they are not trainable: undo "
             "gpflow.set_trainable(..., False), or leave natural_gradient out."
         )
-
-
-def _parameter_sets(model: SVGP) -> tuple[list[tf.Variable], list[tf.Variable]]:
-    """The trainable variational parameters, and the trainable hyperparameters, each in the model's order."""
-    ids = {
-        id(variable)
-        for part in (model.q_mu, model.q_sqrt, model.inducing_variable)
-        for variable in getattr(part, "trainable_variables", ())
-    }
-    trainable = model.trainable_variables
-    variational = [variable for variable in trainable if id(variable) in ids]
-    if not variational:
-        raise ValueError(
-            "model must have trainable variational parameters, got none: undo gpflow.set_trainable(model.q_mu, False)."
-        )
-    return variational, [variable for variable in trainable if id(variable) not in ids]

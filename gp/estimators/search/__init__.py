@@ -8,7 +8,8 @@ The search for the kernel of a training set, in these steps.
 2. The best of each kind are screened again on more series. The best five of all are validated: least squares with all
    these series but one predict that one, and the NLPP decides from here on.
 3. ``refinement.py`` moves the parameters of the best one along the gradient of how well left-out series are predicted;
-   the result is validated as well.
+   the result is validated as well. In large training sets ``neighbours.py`` goes on from the best one, on the series of
+   the validation.
 4. ``truncated/`` is the search for a truncated kernel and its preprocessing. Where lifted kernels are tried as well, it
    comes last, and only where a quick look says that it may win.
 

@@ -21,8 +21,12 @@ class LeftOut:
         common, mine, its = np.intersect1d(self.rows, other.rows, return_indices=True)
         if len(common) < 2:
             return bool(self.nlpps.mean() < other.nlpps.mean())
-        gain = other.nlpps[its] - self.nlpps[mine]
-        return bool(gain.mean() > gain.std() / len(gain) ** 0.5)
+        return is_sure(other.nlpps[its] - self.nlpps[mine])
+
+
+def is_sure(gains: np.ndarray, weights: np.ndarray | None = None) -> bool:
+    """Whether the mean of what each series gains is larger than one standard error."""
+    return bool(np.average(gains, weights=weights) > np.std(gains) / len(gains) ** 0.5)
 
 
 def subset(groups: np.ndarray | None, num_series: int, size: int, random: np.random.Generator) -> np.ndarray:
