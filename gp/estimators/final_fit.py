@@ -110,7 +110,7 @@ def fit_lifted(
         alpha=W @ found.weights,
         offset=found.offset,
         variance=found.scale,
-        noise=found.scale * found.ridge,
+        noise=max(found.noise, task.smallest_noise),
         root=None,
     )
     is_small = most == num_series and unfitted.is_model_affordable

@@ -34,6 +34,11 @@ class LeastSquares:
     variances: np.ndarray
     """The variance of each of these predictions, that of the noise included, [N]."""
 
+    @property
+    def noise(self) -> float:
+        """The variance of the noise."""
+        return self.scale * self.ridge
+
     def of(self, rows: np.ndarray) -> "LeastSquares":
         """The same regression with the predictions for some of the series only."""
         return replace(self, scores=self.scores[rows], variances=self.variances[rows])

@@ -51,6 +51,11 @@ class Task(Protocol):
         ...
 
     @property
+    def smallest_noise(self) -> float:
+        """No fit says that the noise has a smaller variance than this."""
+        ...
+
+    @property
     def targets(self) -> np.ndarray:
         """The numbers on which the search by evidence regresses, [N, C]."""
         ...
@@ -115,6 +120,11 @@ class Classification:
         return 1 if self.num_classes == 2 else self.num_classes
 
     @property
+    def smallest_noise(self) -> float:
+        """0: only the calibration makes probabilities."""
+        return 0.0
+
+    @property
     def targets(self) -> np.ndarray:
         """1 for the series of a class and −1 for others, centred; a column for each latent process."""
         one_hot = np.eye(self.num_classes)[self.y][:, -self.num_latents :]
@@ -161,7 +171,7 @@ class Regression:
     def left_out_nlpp(self, fit: LeastSquares, rows: np.ndarray) -> np.ndarray:
         """Minus the log density, summed over the columns."""
         error = self.Y[rows] - fit.offset - fit.scores
-        variances = fit.variances[:, None]
+        variances = fit.variances[:, None] + max(self.smallest_noise - fit.noise, 0.0)
         return 0.5 * np.sum(np.log(2 * np.pi * variances) + error**2 / variances, axis=1)
 
     def screening_nlpp(self, gram: np.ndarray, rows: np.ndarray) -> float:
@@ -174,6 +184,21 @@ class Regression:
         return self.Y.shape[1]
 
     @property
+    def smallest_noise(self) -> float:
+        """
+        0 where the numbers differ; more where many of them are equal, as zeros among counts are.
+
+        The density of equal numbers has no limit: a kernel under which their series are alike, with no noise, would
+        predict them best of all, and would be certain of the same number for every further series of the kind. Let a
+        share q of n series have the most frequent number. Noise with a deviation below q would give this number a
+        higher density than all numbers have. And where all n q of them are predicted well, errors that are rarer than
+        1 in n q may still come: with a variance below 1 / (n q), they cost more than the narrow noise gains.
+        """
+        counts = [np.unique(column, return_counts=True)[1].max() for column in self.Y.T if np.ptp(column) > 0]
+        most = min(counts, default=1)
+        return min((most / len(self.Y)) ** 2, 1.0 / most) if most > 1 else 0.0
+
+    @property
     def targets(self) -> np.ndarray:
         """The numbers themselves."""
         return self.Y
@@ -184,8 +209,9 @@ class Regression:
         return None
 
     def sites(self, rows: np.ndarray) -> SiteLikelihood:
-        """A Gaussian, whose noise starts from a tenth of the variance."""
-        return GaussianSites(self.Y[rows], 0.1, self.series_weights[rows])
+        """A Gaussian, whose noise starts from a tenth of the variance, or the smallest noise."""
+        smallest = max(self.smallest_noise, GaussianSites.smallest)
+        return GaussianSites(self.Y[rows], max(0.1, smallest), self.series_weights[rows], smallest)
 
     def nlpp(self, mean: np.ndarray, variance: np.ndarray, rows: np.ndarray, fitted: SiteLikelihood) -> np.ndarray:
         """Minus the log density, summed over the columns."""

@@ -87,6 +87,8 @@ class GaussianSites:
     """The variance of the noise."""
     weights: np.ndarray | None = None
     """The weight of each series, by which its noise is divided, [N]. None: ones."""
+    smallest: float = 1.1e-6
+    """The smallest variance that the noise may get; GPflow's lower limit is 1e-6."""
 
     def expectations(self, mean: np.ndarray, variance: np.ndarray) -> Expectations:
         """In closed form."""
@@ -95,9 +97,9 @@ class GaussianSites:
         return _expectations(log_density, error / self.noise, np.full_like(mean, 1.0 / self.noise), self.weights)
 
     def updated(self, mean: np.ndarray, variance: np.ndarray) -> "GaussianSites":
-        """With the noise at which the bound is largest for these marginals; GPflow's lower limit is 1e-6."""
+        """With the noise at which the bound is largest for these marginals."""
         squares = np.mean((self.Y - mean) ** 2 + variance, axis=1)
-        return replace(self, noise=max(float(np.average(squares, weights=self.weights)), 1.1e-6))
+        return replace(self, noise=max(float(np.average(squares, weights=self.weights)), self.smallest))
 
 
 def _expectations(

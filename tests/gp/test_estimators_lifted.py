@@ -448,6 +448,18 @@ class TestOddData:
         with pytest.raises(ValueError, match="got NaN in series 4, time step 7, channel 0: interpolate or drop"):
             SignatureGPClassifier(**QUICK).fit(X, y)
 
+    def test_many_equal_numbers(self) -> None:
+        """Half of the series are nearly straight and all have a 0: that the next has another number is not excluded."""
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(61, 12)).cumsum(axis=1)
+        X[:31] = np.arange(12) + 1e-3 * X[:31]
+        y = np.concatenate([np.zeros(31), rng.normal(size=30) + 2.0])
+        regressor = SignatureGPRegressor(**QUICK).fit(X[:60], y[:60])
+        mean, deviation = regressor.predict(X[:1], return_std=True)
+        least = 1.0 / np.sqrt(31) * np.std(y[:60])
+        assert abs(mean[0]) < least
+        assert least <= deviation[0] < 1.5 * least
+
     def test_series_far_from_the_training_set(self, panel: Any, fitted: SignatureGPClassifier) -> None:
         assert np.isfinite(fitted.predict_proba(1e6 * panel[0])).all()
 
