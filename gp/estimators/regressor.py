@@ -41,8 +41,8 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
         :param y: N numbers, or [N, P].
         :param sample_weight: how much each series counts, as :meth:`SignatureGPClassifier.fit` takes it.
         :return: the estimator itself.
-        :raises ValueError: for an X that is not a panel, a y that does not fit it or is not finite, and options out of
-            range.
+        :raises ValueError: for an X that is not a panel, a y that does not fit it, is not finite or does not vary, and
+            options out of range.
         :raises TypeError: for an X, a y and options of another type.
         """
         series, names = self._series_to_fit(X)
@@ -52,6 +52,8 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
         series, values, weights = [series[i] for i in np.flatnonzero(kept)], values[kept], weights[kept]
         self._flat = values.ndim == 1
         Y = values.reshape(len(values), -1)
+        if (Y[0] == Y).all():
+            raise ValueError(f"y must vary, got {values[0]} for all of {len(Y)} series: there is nothing to predict.")
         self.y_mean_ = np.average(Y, axis=0, weights=weights)
         deviation = np.sqrt(np.average(np.square(Y - self.y_mean_), axis=0, weights=weights))
         self.y_scale_ = np.where((Y[0] != Y).any(axis=0) & (deviation > 0), deviation, 1.0)

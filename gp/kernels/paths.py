@@ -21,6 +21,7 @@ from sigkernel_tf.static_kernels import common_offset, offset_of_each
 
 from .._checks import described, positive_parameter
 from .points import PointKernel, check_static_kernel, is_linear, is_stationary
+from .representation import represented
 
 
 def flatten_paths(X: Any) -> Any:
@@ -28,7 +29,8 @@ def flatten_paths(X: Any) -> Any:
     Paths in the shape that GPflow takes, [N, L * D]: first x_1 with all channels, then x_2, and so on.
 
     Shorter paths are padded on the right with their last value, which changes neither their signature nor their
-    kernel. An array gives an array, and a tensor gives a tensor.
+    kernel. An array gives an array, and a tensor gives a tensor. A row does not say how many channels its path has: the
+    kernel that takes it must be made with D, and cannot tell where it was made with another divisor of the width.
 
     :param X: paths [N, L, D] as an array or a tensor, where NaNs after a path's end count as padding, as masked steps
         of a NumPy masked array do; a list of paths [L_i, D]; or a ragged tensor [N, (L_i), D].
@@ -72,7 +74,8 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         name: str | None = None,
     ) -> None:
         """
-        :param num_channels: the number of channels of every path in the data.
+        :param num_channels: the number of channels of every path in the data. Rows do not say it, so that a wrong
+            number goes unseen where it divides their width.
         :param channels: the D channels that the kernel sees, counted from 0; None: all, D = ``num_channels``.
         :param lengthscales: a scalar is one parameter for all channels, a vector [D] has one for each (ARD). They are
             positive, in the units of the channels.
@@ -150,6 +153,9 @@ class PathKernel(Kernel, metaclass=abc.ABCMeta):
         Only then does the kernel have signature features and inducing tensors.
         """
         return is_linear(self.static_kernel)
+
+    def __repr__(self) -> str:
+        return represented(self)
 
     # GPflow's own __call__ demands the same width of X and X2.
     def __call__(

@@ -101,7 +101,8 @@ class SignatureKernel(PathKernel):
         name: str | None = None,
     ) -> None:
         """
-        :param num_channels: the number of channels of every path in the data.
+        :param num_channels: the number of channels of every path in the data. Rows do not say it, so that a wrong
+            number goes unseen where it divides their width.
         :param channels: the D channels that the kernel sees, counted from 0; None: all of them.
         :param lengthscales: positive: a scalar for all channels, or a vector [D] with one for each (ARD).
         :param variance: σ², positive.

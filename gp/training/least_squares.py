@@ -21,7 +21,7 @@ from .._checks import described
 from .feature_maps import Blocks, FeatureMap, InducingFeatures, as_feature_rows, blocks_to_predict, feature_map
 from .logistic import LogisticRegression, fit_logistic
 from .ridge import Decomposition, leave_one_out, left_out_means, whitened_root
-from .targets import Targets, as_targets, checked_positive
+from .targets import Targets, Task, as_targets, checked_positive
 from .triangular import checked_factor
 
 _CALIBRATION_VARIANCE = 30.0  # of the prior of the calibration's coefficients: scikit-learn's C
@@ -148,7 +148,7 @@ class LeastSquaresFit:
         if self.calibration is None:
             what = "calibrate=False: fit with True"
             if self.classes is None:
-                what = "a regression, for y held floats: for classes fit to y.astype(int), for numbers take predict_y"
+                what = 'a regression: for classes fit with task="classification", for numbers take predict_y'
             raise TypeError(f"probabilities need a fit of labels with calibrate=True, got {what}.")
         return self.calibration
 
@@ -161,6 +161,7 @@ def fit_least_squares(
     X: Any,
     y: Any,
     *,
+    task: Task = "auto",
     ridges: Sequence[float] | None = None,
     calibrate: bool = True,
     batch_size: int | None = None,
@@ -187,16 +188,19 @@ def fit_least_squares(
     :param X: rows [N, W] as the model takes them, an array or a memory-mapped file or the like, read a block at a time.
         For a function, [N, ...].
     :param y: labels [N]: integers, booleans or text. Or floats [N] or [N, P], for a regression.
+    :param task: "classification" takes y as labels, whole floats such as 0.0 and 1.0 among them; "regression" takes it
+        as numbers, integers among them. "auto" goes by the dtype: floats are numbers, all else labels. It warns of
+        floats that look like labels.
     :param ridges: the noise variances among which to choose, positive, in the units of the kernel. None: 21 of them,
         from 1e-8 to 100 times the mean of \|φ\|².
     :param calibrate: whether to fit probabilities to labels.
     :param batch_size: how many rows make a block. It changes only the memory needed. None: as many as have 4 million
         features together.
     :raises ValueError: for a model with a mean function, for shapes that do not fit, for NaN and infinite values, for
-        labels of one class, and for ridges that are not positive.
+        labels of one class, for another task, and for ridges that are not positive.
     :raises TypeError: for other features, a multioutput kernel, and a y of another dtype.
     """
-    of_rows, targets = feature_map(features), as_targets(y)
+    of_rows, targets = feature_map(features), as_targets(y, task)
     blocks = Blocks(of_rows, as_feature_rows(X, targets.Y, of_rows), batch_size=batch_size)
     decomposition = Decomposition.of(blocks)
     tried = decomposition.default_ridges(len(blocks)) if ridges is None else checked_positive(ridges, "ridges")

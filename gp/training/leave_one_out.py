@@ -13,10 +13,12 @@ from .._checks import check_rows, described
 from ..data.rows import as_default_float, as_rows
 from ..inducing_variables import has_orthogonal_features
 from .feature_maps import CUT_OFF, check_features_model
-from .targets import Targets, as_targets
+from .targets import Targets, Task, as_targets
 
 
-def leave_one_out_log_density(features: SVGP | Kernel, X: Any, y: Any, ridge: TensorType) -> tf.Tensor:
+def leave_one_out_log_density(
+    features: SVGP | Kernel, X: Any, y: Any, ridge: TensorType, *, task: Task = "auto"
+) -> tf.Tensor:
     r"""
     The log density of y at each row given all others, as a function of the kernel's parameters and the ridge.
 
@@ -42,11 +44,12 @@ def leave_one_out_log_density(features: SVGP | Kernel, X: Any, y: Any, ridge: Te
     :param X: rows [N, W] as the kernel takes them.
     :param y: labels or floats, as :func:`fit_least_squares` takes them.
     :param ridge: the noise variance beside the kernel as it is, positive.
+    :param task: what y holds, as :func:`fit_least_squares` takes it.
     :return: a scalar in float64, in nats.
     :raises ValueError: as :func:`fit_least_squares`.
     :raises TypeError: for other features, and as :func:`fit_least_squares`.
     """
-    targets, Y, diagonal, products = _left_out(features, X, y, ridge)
+    targets, Y, diagonal, products = _left_out(features, X, y, ridge, task)
     scales = tf.reduce_mean(tf.square(products) / diagonal[:, None], axis=0)
     if targets.classes is not None:
         scales = tf.fill([Y.shape[1]], tf.reduce_mean(scales))
@@ -64,13 +67,13 @@ def leave_one_out_log_probability(
     frequencies not added: the simplest of calibrations. The arguments are otherwise those of
     :func:`leave_one_out_log_density`.
     """
-    targets, Y, diagonal, products = _left_out(features, X, y, ridge)
+    targets, Y, diagonal, products = _left_out(features, X, y, ridge, "classification")
     log_p = tf.nn.log_softmax(tf.cast(factor, tf.float64) * (Y - products / diagonal[:, None]))
     return tf.reduce_sum(tf.gather(log_p, targets.numbers, batch_dims=1))
 
 
 def _left_out(
-    features: SVGP | Kernel, X: Any, y: Any, ridge: TensorType
+    features: SVGP | Kernel, X: Any, y: Any, ridge: TensorType, task: Task
 ) -> tuple[Targets, np.ndarray, tf.Tensor, tf.Tensor]:
     """The targets and those of their columns Y that vary; the diagonal of (K + λ I)⁻¹, [N], and (K + λ I)⁻¹ Y."""
     if isinstance(features, SVGP):
@@ -81,7 +84,7 @@ def _left_out(
             "features there are no parameters to differentiate by."
         )
     check_rows(X, "X")
-    targets = as_targets(y)
+    targets = as_targets(y, task)
     X, Y = as_rows((X, targets.Y[:, targets.Y.any(axis=0)])).read(slice(None))
     ridge = tf.cast(tf.convert_to_tensor(ridge), tf.float64)
     of_rows = _by_features if isinstance(features, SVGP) else _by_kernel

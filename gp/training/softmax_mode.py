@@ -75,18 +75,18 @@ def fit_softmax_mode(
 
     :param features: as :func:`fit_least_squares` takes them. The features of all rows are kept in memory, N M numbers.
     :param X: rows [N, W] as the model takes them.
-    :param y: labels [N]: integers, booleans or text.
+    :param y: labels [N]: integers, booleans, text or whole floats.
     :param variances: the variances of the weights among which to choose, positive. A single one needs no held-out rows.
         None: those that give f the variances 1, 4, 16, ..., 65536, by the mean of \|φ\|².
     :param seed: decides which rows are held out.
     :param max_iterations: the largest number of steps of L-BFGS in each fit.
-    :raises ValueError: as :func:`fit_least_squares`, for floats as labels, and for a class of a single row unless there
-        is one variance.
+    :raises ValueError: as :func:`fit_least_squares`, for fractions as labels, and for a class of a single row unless
+        there is one variance.
     :raises TypeError: as :func:`fit_least_squares`.
     """
-    of_rows, targets = feature_map(features), as_targets(y)
-    if targets.classes is None or targets.numbers is None:
-        raise ValueError("y must hold labels (integers, booleans or text), got floats: for instance y.astype(int).")
+    of_rows, targets = feature_map(features), as_targets(y, "classification")
+    assert targets.classes is not None
+    assert targets.numbers is not None
     blocks = Blocks(of_rows, as_feature_rows(X, targets.Y, of_rows))
     decomposition = Decomposition.of(blocks)
     rotated = np.concatenate([block.phi @ decomposition.vectors for block in blocks])

@@ -1,12 +1,16 @@
 """What a fit to features takes: targets, numbers as they are or a column for each class of labels, and settings."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from sigkernel_tf._arguments import check_unmasked
+
+Task = Literal["auto", "classification", "regression"]
+_MOST_LIKELY_CLASSES = 30  # whole floats of no more different values look like labels
 
 
 @dataclass(frozen=True)
@@ -23,14 +27,19 @@ class Targets:
     """The number of each row's class, [N]. None: numbers."""
 
 
-def as_targets(y: Any) -> Targets:
+def as_targets(y: Any, task: Task = "auto") -> Targets:
     """
-    Targets of y, which are labels or numbers by their dtype.
+    Targets of y.
 
     :param y: labels [N] or [N, 1]: integers, booleans or text; or floats [N] or [N, P].
-    :raises ValueError: for other shapes, for labels of a single class, and for a NaN or an infinity.
+    :param task: what y holds: labels, which may then be whole floats, too, or numbers, which may be integers, too.
+        "auto": numbers where they are floats, and labels otherwise. Warns of floats that look like labels.
+    :raises ValueError: for other shapes, for labels of a single class, for a NaN or an infinity, for fractions as
+        labels, and for another task.
     :raises TypeError: for another dtype.
     """
+    if task not in get_args(Task):
+        raise ValueError(f"task must be one of {get_args(Task)}, got {task!r}.")
     check_unmasked(y, "y", "leave such rows out")
     y = np.asarray(y)
     if y.dtype == object and y.ndim and all(isinstance(label, str) for label in y.ravel()):
@@ -42,7 +51,27 @@ def as_targets(y: Any) -> Targets:
         )
     if y.ndim not in (1, 2) or not y.size:
         raise ValueError(f"y must hold a label or a float for each row, [N], or floats [N, P], got shape {y.shape}.")
-    return _of_numbers(y) if y.dtype.kind == "f" else _of_labels(y)
+    if task == "regression" and y.dtype.kind in "US":
+        raise TypeError(f"y must hold numbers for a regression, got text ({y.dtype}): for instance y.astype(float).")
+    if task == "auto" and y.dtype.kind == "f":
+        _warn_of_labels(y)
+    is_regression = y.dtype.kind == "f" if task == "auto" else task == "regression"
+    return _of_numbers(y) if is_regression else _of_labels(y)
+
+
+def _warn_of_labels(y: np.ndarray) -> None:
+    """Warn of floats that were probably meant as labels: whole numbers, and each of them several times."""
+    if y.size != len(y) or not (np.isfinite(y) & (y == np.round(y))).all():
+        return
+    values = np.unique(y)
+    if len(values) <= min(_MOST_LIKELY_CLASSES, len(y) // 2):
+        warnings.warn(
+            f"y holds floats, which are taken as numbers to predict, but only {len(values)} different ones, all whole, "
+            f'as class labels are: give task="classification" (or y.astype(int)) if they are labels, and '
+            'task="regression" if they are numbers.',
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _of_numbers(y: np.ndarray) -> Targets:
@@ -62,6 +91,13 @@ def _of_labels(y: np.ndarray) -> Targets:
         raise ValueError(
             f"y must hold one label for each row, [N], got shape {y.shape}: of one-hot rows take np.argmax(y, axis=1); "
             "numbers to regress on take y.astype(float)."
+        )
+    whole = np.isfinite(y) & (y == np.round(y)) if y.dtype.kind == "f" else np.ones(y.shape, bool)
+    if not whole.all():
+        row = int(np.argmin(whole.ravel()))
+        raise ValueError(
+            f"y must hold labels (integers, booleans, text or whole floats), got {y.ravel()[row]} in row {row}: leave "
+            "rows without a label out; numbers to predict are for a regression."
         )
     classes, numbers = np.unique(y.ravel(), return_inverse=True)
     if len(classes) < 2:

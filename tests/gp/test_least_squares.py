@@ -447,7 +447,7 @@ def test_bad_predictions(rows: np.ndarray, labels: np.ndarray, outputs: np.ndarr
         fit_least_squares(model, rows, outputs),
         fit_least_squares(model, rows, labels, calibrate=False),
     )
-    with pytest.raises(TypeError, match="got a regression, for y held floats"):
+    with pytest.raises(TypeError, match="got a regression: for classes fit with task="):
         regression.predict_proba(rows)
     with pytest.raises(TypeError, match="got calibrate=False: fit with True"):
         uncalibrated.predict_proba(rows)

@@ -64,7 +64,7 @@ def test_the_variance_is_chosen_on_held_out_rows(rows: np.ndarray) -> None:
 
 def test_bad_arguments(rows: np.ndarray) -> None:
     y = labels(rows, 3)
-    with pytest.raises(ValueError, match="y must hold labels .*got floats"):
+    with pytest.raises(ValueError, match=r"y must hold labels .*whole floats.*, got .* in row 0"):
         fit_softmax_mode(model(), rows, rows[:, 0])
     with pytest.raises(ValueError, match="variances must be positive and finite"):
         fit_softmax_mode(model(), rows, y, variances=[0.0])
