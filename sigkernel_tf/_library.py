@@ -10,8 +10,11 @@ had started them, an operation would wait for ever; there it raises a RuntimeErr
 
 import functools
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.eager import context
@@ -56,8 +59,32 @@ def _release(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
+class Operations:
+    """The operations of a loaded library. Where one runs at once, its error is what it says, and nothing around it."""
+
+    # TensorFlow writes where an error comes from before and behind it.
+    _AROUND = re.compile(r"^\{\{function_node .*?\}\} | \[Op:\w+\].*$")
+
+    def __init__(self, library: ModuleType) -> None:
+        self._library = library
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        operation = getattr(self._library, name)
+
+        @functools.wraps(operation)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return operation(*args, **kwargs)
+            except tf.errors.OpError as error:
+                plain = self._AROUND.sub("", error.message)
+                raise type(error)(error.node_def, error.op, plain) from None
+
+        setattr(self, name, call)  # so that Python does not ask for it again
+        return call
+
+
 @functools.cache
-def _load(library: Path, version_file: Path) -> ModuleType:
+def _load(library: Path, version_file: Path) -> Operations:
     if not library.exists():
         raise ImportError(
             f"sigkernel_tf has no compiled library at {library}: this is a source tree that was not built. "
@@ -71,7 +98,7 @@ def _load(library: Path, version_file: Path) -> ModuleType:
             f"Reinstall it beside this TensorFlow ({again}), or install TensorFlow {_release(built_with)}."
         )
     try:
-        return tf.load_op_library(str(library))
+        return Operations(tf.load_op_library(str(library)))
     except tf.errors.NotFoundError as error:
         raise ImportError(
             f"sigkernel_tf was built with TensorFlow {built_with}, and its library does not load under TensorFlow "
@@ -91,7 +118,7 @@ def xla_compiles() -> bool:
     return bool(control_flow_util.GraphOrParentsInXlaContext(tf_ops.get_default_graph()))
 
 
-def ops() -> ModuleType:
+def ops() -> Operations:
     """
     The compiled operations.
 

@@ -174,7 +174,12 @@ def _labels(y: Any, num_series: int) -> np.ndarray:
     check_unmasked(y, "y", "drop the series without a label")
     if isinstance(y, (list, tuple)) and all(isinstance(label, str) or np.ndim(label) == 0 for label in y):
         _check_kinds(y)  # before NumPy makes text of numbers beside text
-    labels = column_or_1d(y, warn=True)
+    try:
+        labels = column_or_1d(y, warn=True)
+    except ValueError as error:
+        raise ValueError(
+            f"y must hold one label for each series: {error} Of one-hot rows take np.argmax(y, axis=1)."
+        ) from error
     if labels.dtype == object:  # numbers and booleans in an array of objects, which scikit-learn does not know
         _check_kinds(labels)
         plain = np.array(labels.tolist())

@@ -1,7 +1,7 @@
 """Panels of time series in all their usual forms: arrays, lists, tslearn's padded arrays and sktime's data frames."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,8 +112,17 @@ def _split(X: Any, name: str) -> Series:
         raise TypeError(f"{name} must be dense, got the sparse {type(X).__name__}: give {name}.toarray(), [N, L].")
     if hasattr(X, "row_splits"):  # a ragged tensor
         X = [X[i].numpy() for i in range(int(X.nrows()))]
+    if isinstance(X, (str, bytes, dict)) or not (hasattr(X, "__len__") or hasattr(X, "__array__")):
+        cure = f": give list({name})" if isinstance(X, Iterator) else ""
+        raise TypeError(f"{name} must be {_FORMATS}, got a {type(X).__name__}{cure}.")
     listed = is_listed(X)
-    if listed and len(X) and all(np.ndim(_values(one)) >= 1 for one in X):
+    is_series = [isinstance(one, (list, tuple)) or np.ndim(_values(one)) >= 1 for one in X] if listed else []
+    if any(is_series):
+        if not all(is_series):
+            i = is_series.index(False)
+            raise ValueError(
+                f"{name} must hold a series [L_i, D] or [L_i] in each place, got {X[i]!r} in place {i}: drop it."
+            )
         _check_columns(X, name)
         return [_one(one, f"{name}[{i}]") for i, one in enumerate(X)]
     if listed and len(X) == 0:
@@ -224,11 +233,16 @@ def _numbers(values: Any, name: str) -> np.ndarray:
             f"{name} must hold real numbers. Complex data not supported: give real and imaginary channels."
         )
     if array.dtype.kind not in "fiubO":
-        raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}: encode what it stands for as numbers.")
+        cure = f", or give {name}.astype(float) where the text is numbers" if array.dtype.kind in "US" else ""
+        raise ValueError(
+            f"{name} must hold numbers, got dtype {array.dtype}: encode what it stands for as numbers{cure}."
+        )
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{name} must hold numbers only: {error} (argument must be a string or a number).") from error
+        raise type(error)(
+            f"{name} must hold numbers only: {error} (argument must be a string or a number): encode others."
+        ) from error
 
 
 def _without_padding(one: np.ndarray, number: int, name: str) -> np.ndarray:

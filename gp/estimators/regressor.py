@@ -152,14 +152,17 @@ def _targets(y: Any, num_series: int) -> np.ndarray:
             raise TypeError(f"got dates or durations ({values.dtype}); give, for instance, the days since a date")
         values = values.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"y must hold numbers: {error}.") from error
+        raise type(error)(f"y must hold numbers: {error}. For labels take SignatureGPClassifier.") from error
     if values.ndim not in (1, 2) or values.shape[0] != num_series or 0 in values.shape:
         raise ValueError(
             f"y must hold a number, or a row of numbers, for each of the {num_series} series of X, got shape "
             f"{values.shape} (inconsistent numbers of samples)."
         )
     if not np.isfinite(values).all():
-        raise ValueError("y must be finite, got NaN or infinity (inf): drop the series without a number.")
+        row = int(np.argmin(np.isfinite(values.reshape(num_series, -1)).all(axis=1)))
+        raise ValueError(
+            f"y must be finite, got {y[row]} for series {row} (NaN or inf, infinity): drop the series without a number."
+        )
     if num_series < 2:
         raise ValueError("X must hold at least 2 series to fit a regression, got 1 sample: add series.")
     return values

@@ -150,7 +150,7 @@ def test_lists_in_the_order_of_aeons() -> None:
             check_number(as_series(X[:1]), 3, X[:1], "it")
     assert_same(as_series([one.T for one in aeons]), [one.T for one in aeons])
     with pytest.raises(ValueError, match=r"or a list with one array \(time steps, channels\) for each series"):
-        as_series([[1.0, 2.0], 3.0])
+        as_series([[[1.0, 2.0], [3.0]]])
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_lists_in_the_order_of_aeons() -> None:
         ([[np.nan, 1.0]], ValueError, "got NaN in series 0, time step 0"),
         (np.array([["a", "b"]]), ValueError, "must hold numbers"),
         (np.ones((2, 3), complex), ValueError, "must hold real numbers"),
-        ([[1.0, 2.0], 3.0], ValueError, "rectangle of numbers"),
+        ([[1.0, 2.0], 3.0], ValueError, "in each place, got 3.0 in place 1"),
     ],
 )
 def test_no_panels(X: Any, error: type[Exception], match: str) -> None:

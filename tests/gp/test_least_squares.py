@@ -358,7 +358,8 @@ def test_booleans_are_labels_and_floats_are_numbers(rows: np.ndarray, labels: np
     booleans = fit_least_squares(model, rows, labels == "a")
     assert booleans.classes is not None
     assert booleans.classes.tolist() == [False, True]
-    floats = fit_least_squares(model, rows, (labels == "a").astype(np.float32))
+    with pytest.warns(UserWarning, match="y holds floats"):
+        floats = fit_least_squares(model, rows, (labels == "a").astype(np.float32))
     assert floats.classes is floats.calibration is None
     np.testing.assert_allclose(booleans.predict_mean(rows)[:, 1], floats.predict_mean(rows)[:, 0], rtol=1e-9)
     assert fit_least_squares(model, rows, labels, calibrate=False).calibration is None

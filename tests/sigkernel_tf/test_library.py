@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import sigkernel_tf as sk
 from sigkernel_tf import _library
 
 
@@ -52,6 +53,15 @@ def test_the_library_in_use_names_the_release_it_was_built_with() -> None:
     assert _library.LIBRARY.exists()
     assert _library.VERSION_FILE.parent == _library.LIBRARY.parent
     assert _library.VERSION_FILE.read_text().split(".")[:2] == tf.__version__.split(".")[:2]
+
+
+def test_an_error_says_what_the_operation_says_and_nothing_around_it() -> None:
+    X = np.zeros((3, 4, 2))
+    X[2, 3, 1] = np.nan
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"^X must hold finite numbers; path 2 .* padding\)\.$"):
+        sk.signature_kernel(X, X)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"^X must hold finite numbers; path 2 .* padding\)\.$"):
+        sk.signature(X, 2)
 
 
 def test_every_operation_has_a_cpu_kernel_for_both_dtypes() -> None:
