@@ -101,9 +101,12 @@ class SignatureGP(BaseEstimator):
 
         :param path: replaced where it exists; its folder must exist.
         :raises sklearn.exceptions.NotFittedError: before ``fit``.
+        :raises FileNotFoundError: where there is no such folder.
         :raises TypeError: for options or class labels that JSON cannot hold.
         """
         check_is_fitted(self)
+        if not Path(path).parent.is_dir():
+            raise FileNotFoundError(f"path must lie in a folder that exists, got {str(path)!r}: make its folder first.")
         persistence.save(Path(path), self)
 
     @classmethod

@@ -12,6 +12,7 @@ from .preprocessing import Preprocessing, candidates
 
 KERNELS = ("lifted", "windows", "truncated")
 """The kinds of kernels."""
+_FIELDS = Preprocessing.__dataclass_fields__
 _OF_TRUNCATED = ("preprocessing", "lengthscales", "level_variances")  # options that only the truncated kernel has
 _MAX_WORDS = 600
 _STEP_BUDGET = 2e10  # multiply-adds of a step of the final fit: about a second
@@ -135,6 +136,9 @@ def _preprocessings(given: Any, num_channels: int, max_channels: int) -> list[Pr
     for one in listed:
         if not isinstance(one, (Preprocessing, dict)):
             raise TypeError(f"preprocessing must hold Preprocessing objects or dicts, got {one!r}.")
+        if isinstance(one, dict) and not one.keys() <= _FIELDS.keys():
+            unknown = ", ".join(repr(name) for name in one.keys() - _FIELDS.keys())
+            raise TypeError(f"preprocessing must have fields among {', '.join(_FIELDS)}, got {unknown}.")
         found.append(one if isinstance(one, Preprocessing) else Preprocessing(**one))
     return found
 

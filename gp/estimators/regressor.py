@@ -54,10 +54,14 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
         Y = values.reshape(len(values), -1)
         if (Y[0] == Y).all():
             raise ValueError(f"y must vary, got {values[0]} for all of {len(Y)} series: there is nothing to predict.")
-        self.y_mean_ = np.average(Y, axis=0, weights=weights)
-        deviation = np.sqrt(np.average(np.square(Y - self.y_mean_), axis=0, weights=weights))
-        self.y_scale_ = np.where((Y[0] != Y).any(axis=0) & (deviation > 0), deviation, 1.0)
-        self._fit(series, names, Regression((Y - self.y_mean_) / self.y_scale_, weights))
+        # In units of about the largest number, so that squares neither overflow nor vanish.
+        unit = np.ldexp(1.0, np.maximum(np.frexp(np.abs(Y).max(axis=0))[1] - 1, -1000))
+        Y = Y / unit
+        mean = np.average(Y, axis=0, weights=weights)
+        deviation = np.sqrt(np.average(np.square(Y - mean), axis=0, weights=weights))
+        scale = np.where((Y[0] != Y).any(axis=0) & (deviation > 0), deviation, 1.0 / unit)
+        self.y_mean_, self.y_scale_ = mean * unit, scale * unit
+        self._fit(series, names, Regression((Y - mean) / scale, weights))
         return self
 
     def predict(self, X: Any, return_std: bool = False, return_cov: bool = False) -> Any:

@@ -27,10 +27,19 @@ def checked_weights(sample_weight: Any, num_series: int) -> np.ndarray:
             f"sample_weight must hold a number for each of the {num_series} series of X, got shape {weights.shape}: "
             "sample_weight.shape must be (n_samples,)."
         )
-    if not (np.isfinite(weights) & (weights >= 0)).all():
-        raise ValueError("sample_weight must hold finite numbers that are not negative: set those to leave out to 0.")
+    good = np.isfinite(weights) & (weights >= 0)
+    if not good.all():
+        bad = int(np.argmin(good))
+        raise ValueError(
+            f"sample_weight must hold finite numbers that are not negative, got {weights[bad]} for series {bad}: set "
+            "those to leave out to 0."
+        )
     if np.count_nonzero(weights) < 2:
-        raise ValueError("sample_weight must not be zero for all series but one: give None for equal weights.")
+        raise ValueError(
+            f"sample_weight must be above 0 for at least two series, got {np.count_nonzero(weights)}: give None for "
+            "equal weights."
+        )
+    weights = weights / weights.max()  # so that no sum of them overflows
     return weights / weights[weights > 0].mean()
 
 
@@ -57,7 +66,10 @@ def with_class_weights(weights: np.ndarray, class_weight: Any, classes: np.ndarr
                 f"class_weight must have weights for labels of y, {classes.tolist()}, got {', '.join(unknown)}: leave "
                 "them out, or correct them."
             )
-        of_classes = np.array([class_weight.get(label, 1.0) for label in classes.tolist()], dtype=float)
+        try:
+            of_classes = np.array([class_weight.get(label, 1.0) for label in classes.tolist()], dtype=float)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"class_weight must hold positive numbers, got {class_weight!r}: {error}.") from error
         if not (np.isfinite(of_classes) & (of_classes > 0)).all():
             raise ValueError(f"class_weight must hold positive numbers, got {class_weight!r}.")
     else:

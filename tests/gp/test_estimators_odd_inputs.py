@@ -1,11 +1,13 @@
 """What a user may give the estimators by mistake: each error names the argument, what came, and the cure."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from sigkernel_tf.gp import SignatureGPClassifier, SignatureGPRegressor
+from sigkernel_tf.gp.estimators.weights import checked_weights
 
 X = np.random.default_rng(0).normal(size=(6, 4, 2))
 Y = np.array([0, 1, 0, 1, 0, 1])
@@ -57,3 +59,38 @@ def test_what_is_no_label() -> None:
 def test_what_is_no_number(y: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SignatureGPRegressor().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"class_weight": {0: "much"}}, "class_weight must hold positive numbers, got {0: 'much'}"),
+        ({"preprocessing": {"scalin": "set"}}, "preprocessing must have fields among scaling, .*, got 'scalin'"),
+    ],
+)
+def test_options_of_another_type(options: dict, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        SignatureGPClassifier(**options).fit(X, Y)
+
+
+def test_weights_near_the_largest_number() -> None:
+    expected = checked_weights([0.0, 1.0, 2.0, 3.0], 4)
+    np.testing.assert_allclose(expected, [0.0, 0.5, 1.0, 1.5], rtol=1e-15)
+    np.testing.assert_allclose(checked_weights([0.0, 5e307, 1e308, 1.5e308], 4), expected, rtol=1e-15)
+    with pytest.raises(ValueError, match="got -1.0 for series 1: set those to leave out to 0"):
+        checked_weights([1.0, -1.0], 2)
+
+
+@pytest.mark.parametrize("size", [1e307, 1e-300])
+def test_numbers_whose_squares_overflow_or_vanish(size: float) -> None:
+    """They are fitted as those of a usual size are."""
+    y = X[:, -1, 0]
+    usual, odd = (SignatureGPRegressor(kernel="lifted", effort=0.01).fit(X, values) for values in (y, y * size))
+    np.testing.assert_allclose(odd.predict(X) / size, usual.predict(X), rtol=1e-6)
+    np.testing.assert_allclose(odd.y_scale_ / size, y.std(), rtol=1e-12)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    regressor = SignatureGPRegressor(kernel="lifted", effort=0.01).fit(X, X[:, -1, 0])
+    with pytest.raises(FileNotFoundError, match="path must lie in a folder that exists, got .*saved.npz'"):
+        regressor.save(tmp_path / "none" / "saved.npz")
