@@ -46,9 +46,10 @@ class Cpu {
     return std::find_if_not(values, values + count, [](T value) { return std::isfinite(value); }) - values;
   }
 
-  // The place of the first plan that says that its pair was not solved, or -1.
+  // The place of the first plan that says that its pair was not solved, or -1. Pairs that were skipped count last.
   int64_t FirstNotSolved(const Plan* plans, int64_t count) const {
-    const Plan* first = std::find_if(plans, plans + count, [](Plan plan) { return plan < 0; });
+    const Plan* first = std::find_if(plans, plans + count, [](Plan plan) { return plan < 0 && plan != kSkipped; });
+    if (first == plans + count) first = std::find_if(plans, plans + count, [](Plan plan) { return plan < 0; });
     return first == plans + count ? -1 : first - plans;
   }
 

@@ -291,6 +291,20 @@ def test_overflow_names_the_pair_and_its_increments() -> None:
             operation(np.float32(X / 100))
 
 
+def test_of_several_pairs_that_overflow_the_first_is_named() -> None:
+    """Those behind it are skipped, by every thread."""
+    X = np.random.default_rng(0).normal(size=(40, 5, 2)) / 10
+    for far in (21, 22, 39):
+        X[far, :, 0] = 25 * np.arange(5)
+    X = np.float32(X)
+    for call in (lambda: sk.signature_kernel(X, X), lambda: sk.signature_kernel_diag(X)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"X\[21\] and [XY]\[21\]"):
+            call()
+    for call in (lambda: sk.signature_kernel_gram(X), lambda: sk.signature_kernel_gram(X, X[::-1])):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"X\[21\] and (X\[21|Y\[0)\]"):
+            call()
+
+
 def test_faults_of_shape_and_dtype_are_explained() -> None:
     X = np.zeros((2, 5, 3))
     for call in (sk.signature_kernel_diag, sk.signature_kernel_gram):

@@ -69,7 +69,7 @@ class Packing {
   void pack_rounding(const Paths<T>& paths, const LaneRange& range, T* packed) const {
     if (!knows_rounding()) return;
     for (int lane = 0; lane < range.used; ++lane) {
-      const T* point = paths.values + range[lane] * paths.length * paths.channels;
+      const T* point = paths.path(range[lane]);
       for (int64_t i = 0; i < paths.segments(); ++i, point += paths.channels) {
         T* to = packed + 2 * i * lanes_ + lane;
         to[0] = rounding_of(point, paths.channels, &to[lanes_]);
@@ -106,7 +106,7 @@ class Packing {
       }
     }
     if (!windows_.are_cut()) return;
-    WindowCut<T>(windows_).cut_backward(values_of(paths, index), paths.length, paths.channels, paths.lengths[index],
+    WindowCut<T>(windows_).cut_backward(paths.path(index), paths.length, paths.channels, paths.lengths[index],
                                         points, path, factors);
   }
 
@@ -151,10 +151,6 @@ class Packing {
   int64_t length_of(const Paths<T>& paths) const { return windows_.points(paths.length); }
   int64_t channels_of(const Paths<T>& paths) const { return windows_.channels(paths.channels); }
 
-  static const T* values_of(const Paths<T>& paths, int64_t index) {
-    return paths.values + index * paths.length * paths.channels;
-  }
-
   // Where windows are cut into, behind all that a block reads.
   int64_t place_for_cut(const Paths<T>& paths) const {
     return (elements(paths) + (has_weights() ? length_of(paths) : 0)) * lanes_;
@@ -162,7 +158,7 @@ class Packing {
 
   // The points of one path. Windows stay until the next ones are cut.
   const T* points_of(const Paths<T>& paths, int64_t index, T* packed) const {
-    const T* path = values_of(paths, index);
+    const T* path = paths.path(index);
     if (!windows_.are_cut()) return path;
     T* cut = packed + place_for_cut(paths);
     WindowCut<T>(windows_).cut(path, paths.length, paths.channels, paths.lengths[index], cut);
@@ -357,8 +353,8 @@ class BlockSolver {
     return are_cheap || numbers == 0 || numbers > kMost ? nullptr : known_.template reserve_numbers<T>(numbers);
   }
 
-  // Sweeps at finer and finer resolutions until all lanes meet the tolerance. sweep(resolution) returns false where
-  // it does not offer that resolution; then this returns false, too.
+  // Sweeps at finer and finer resolutions until all lanes meet the tolerance, or until one cannot be solved.
+  // sweep(resolution) returns false where it does not offer that resolution; then this returns false, too.
   template <class Sweep>
   bool resolve(const Reach<T>* reaches, int used, Outcome<T>* seen, Plan* plan, const Sweep& sweep) {
     Reach<T> reach;
@@ -376,11 +372,11 @@ class BlockSolver {
     Resolution now = search.first();
     while (true) {
       if (!sweep(now)) return false;
-      bool tail_is_small = true, rounding_is_small = true;
+      bool tail_is_small = true, rounding_is_small = true, is_lost = false;
       for (int lane = 0; lane < used; ++lane) {
-        if (plan[lane] < 0) continue;
-        if (!std::isfinite(seen->value[lane]) || !std::isfinite(seen->amplitude[lane])) {
-          plan[lane] = kOverflow;
+        if (!std::isfinite(seen->value[lane]) || !std::isfinite(seen->amplitude[lane])) plan[lane] = kOverflow;
+        if (plan[lane] < 0) {
+          is_lost = true;
           continue;
         }
         tail_is_small &= search.tail_is_small(*seen, lane);
@@ -388,10 +384,10 @@ class BlockSolver {
       }
       if (tail_is_small && rounding_is_small) break;
       const Resolution next = rounding_is_small ? search.with_next_degree(now) : search.with_next_refinement(now);
-      if (!next.reached) {
+      if (!next.reached || is_lost) {
         for (int lane = 0; lane < used; ++lane) {
           const bool is_met = search.tail_is_small(*seen, lane) && search.rounding_is_small(*seen, lane);
-          if (plan[lane] >= 0 && !is_met) plan[lane] = kUnreached;
+          if (plan[lane] >= 0 && !is_met) plan[lane] = is_lost ? kSkipped : kUnreached;
         }
         break;
       }

@@ -14,6 +14,7 @@
 #include "core/goursat/loops.h"
 #include "core/goursat/one_channel_cpu.h"
 #include "core/goursat/pairs.h"
+#include "core/goursat/unsolved_pairs.h"
 
 namespace sigkernel {
 namespace {
@@ -49,10 +50,17 @@ class Gram {
                                                    bool) {
       T values[kMaxLanes];
       Plan plans[kMaxLanes];
-      LaneWeights<T> found;
-      solver.forward(block, range.used, values, plans, weighs ? &found : nullptr);
+      LaneWeights<T> found = {};
+      const bool is_skipped = unsolved_.are_before(place(single, range.first));
+      if (is_skipped) {
+        std::fill_n(values, range.used, T(0));
+        std::fill_n(plans, range.used, kSkipped);
+      } else {
+        solver.forward(block, range.used, values, plans, weighs ? &found : nullptr);
+      }
       for (int lane = 0; lane < range.used; ++lane) {
         if (is_mirrored(single, range[lane])) continue;
+        unsolved_.take(place(single, range[lane]), plans[lane]);
         for (const int64_t at : {place(single, range[lane]), mirror(single, range[lane])}) {
           k[at] = values[lane];
           plan[at] = plans[lane];
@@ -145,6 +153,7 @@ class Gram {
   const bool symmetric_, swapped_;
   const Paths<T> single_, block_;
   const int64_t single_stride_, block_stride_, single_size_, block_size_;
+  mutable UnsolvedPairs unsolved_;  // of a forward pass
 };
 
 // Sums over the pairs of a Gram matrix are gathered in a fixed number of parts, each of its own, and added up in order at
@@ -258,13 +267,16 @@ void solve_goursat(const GoursatProblem<T>& problem, const ParallelFor& parallel
                    const ErrorWeights<T>& weights) {
   const GoursatLoops<T>& loops = goursat_loops<T>();
   const int64_t cost = cost_of(problem.solver, problem.rows, problem.columns);
+  UnsolvedPairs unsolved;
   run_and_rethrow(parallel_for, parts_of(problem.count, loops.lanes), cost, [&](int64_t begin, int64_t end) {
     BlockSolver<T> solver(loops, problem.solver);
     for (int64_t b = begin; b < end; ++b) {
       const LaneRange range = LaneRange::of(b, loops.lanes, problem.count);
+      if (unsolved.skips(range, plan)) continue;
       LaneWeights<T> found;
       solver.forward(given_block(problem, range), range.used, k + range.first, plan + range.first,
                      weights.are_wanted() ? &found : nullptr);
+      unsolved.take(range, plan);
       if (!weights.are_wanted()) continue;
       for (int lane = 0; lane < range.used; ++lane) write_weights(found, lane, weights, range[lane]);
     }

@@ -29,6 +29,7 @@ constexpr int kExponentUnit = 32;
 SIGKERNEL_HOST_DEVICE constexpr int exponent_of(Plan plan) { return plan < 0 ? 0 : (plan >> 16) * kExponentUnit; }
 constexpr Plan kOverflow = -1;     // the kernel is beyond the largest number of its type
 constexpr Plan kUnreached = -2;    // increments too large to meet the tolerance
+constexpr Plan kSkipped = -3;      // was not tried to the end, as another pair cannot be solved: see UnsolvedPairs
 
 // Which pairs of paths: (X_b, Y_b); all (X_a, Y_b); all (X_a, X_b), half of them computed; or (X_a, X_a), half of each
 // grid computed. The last two take Y = X.
@@ -43,6 +44,7 @@ struct Paths {
 
   int64_t segments() const { return length - 1; }
   int64_t size() const { return count * length * channels; }
+  const T* path(int64_t index) const { return values + index * length * channels; }
 };
 
 // kappa, which lifts the points: <x, y>, or variance times a function of |x - y| (static_kernels.h).

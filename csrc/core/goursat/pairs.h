@@ -6,6 +6,7 @@
 #include "core/goursat/block_solver.h"
 #include "core/goursat/goursat.h"
 #include "core/goursat/loops.h"
+#include "core/goursat/unsolved_pairs.h"
 #include "core/memory.h"
 
 namespace sigkernel {
@@ -34,9 +35,9 @@ class Pairs {
     const bool weighs = weights.are_wanted();
     Scratch memory, reversed_memory;
     for (int64_t b = begin; b < end; ++b) {
+      if (unsolved_.skips({b, 1, loops_.lanes}, plan)) continue;
       const Paths<T>&X = problem_.X, &Y = problem_.Y;
-      const PathPair<T> pair{X.values + b * X.length * X.channels, Y.values + b * Y.length * Y.channels, X.segments(),
-                             Y.segments(), X.channels};
+      const PathPair<T> pair{X.path(b), Y.path(b), X.segments(), Y.segments(), X.channels};
       const PathPair<T> reversed = weighs ? reversed_pair(pair, b, reversed_memory) : PathPair<T>();
       LaneWeights<T> found;
       if (!solver.forward_alone(pair, weighs ? &reversed : nullptr, k + b, plan + b, &found)) {
@@ -44,6 +45,7 @@ class Pairs {
       } else if (weighs) {
         write_weights(found, 0, weights, b);
       }
+      unsolved_.take({b, 1, loops_.lanes}, plan);
     }
   }
 
@@ -103,10 +105,12 @@ class Pairs {
  private:
   void forward(const LaneRange& range, BlockSolver<T>& solver, Scratch& memory, T* k, Plan* plan,
                const ErrorWeights<T>& weights) const {
+    if (unsolved_.skips(range, plan)) return;
     const bool weighs = weights.are_wanted();
     LaneWeights<T> found;
     const Block<T> block = packed(range, memory, weighs);
     solver.forward(block, range.used, k + range.first, plan + range.first, weighs ? &found : nullptr);
+    unsolved_.take(range, plan);
     for (int lane = 0; weighs && lane < range.used; ++lane) write_weights(found, lane, weights, range[lane]);
   }
 
@@ -153,6 +157,7 @@ class Pairs {
   const GoursatLoops<T>& loops_;
   const Packing<T> packing_;
   const int64_t x_size_, y_size_;
+  mutable UnsolvedPairs unsolved_;  // of a forward pass
 };
 
 }  // namespace sigkernel
