@@ -47,7 +47,8 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
 
     * ``classes_``: the labels, in the order of :meth:`predict_proba`'s columns;
     * ``kernel_kind_``: "lifted", "windows" or "truncated", and ``preprocessing_``: what happens to the series before;
-    * ``candidates_``: a table of all that the search tried, and ``validation_nlpp_``, the NLPP by which it chose;
+    * ``candidates_``: all that the search tried, of which ``pandas.DataFrame(classifier.candidates_)`` makes a table,
+      and ``validation_nlpp_``, the NLPP by which it chose;
     * ``num_inducing_``: M, the number of inducing series, or of signature features;
     * ``num_channels_``, and ``feature_names_in_`` where X came in data frames whose columns are all named by text;
     * ``fit_method_``: "least squares", "mode" or "sites", and ``fit_nlpps_``, the NLPP of each by five folds, empty

@@ -36,8 +36,8 @@ def checked_weights(sample_weight: Any, num_series: int) -> np.ndarray:
         )
     if np.count_nonzero(weights) < 2:
         raise ValueError(
-            f"sample_weight must be above 0 for at least two series, got {np.count_nonzero(weights)}: give None for "
-            "equal weights."
+            f"sample_weight must not be zero for all series but one, got {np.count_nonzero(weights)} above 0: give "
+            "None for equal weights."
         )
     weights = weights / weights.max()  # so that no sum of them overflows
     return weights / weights[weights > 0].mean()

@@ -381,7 +381,7 @@ def test_weights_of_classes(panel: Any) -> None:
         ({"sample_weight": np.ones(35)}, ValueError, r"each of the 36 series of X, got shape \(35,\)"),
         ({"sample_weight": -np.ones(36)}, ValueError, "finite numbers that are not negative"),
         ({"sample_weight": np.full(36, np.nan)}, ValueError, "finite numbers that are not negative"),
-        ({"sample_weight": np.zeros(36)}, ValueError, "above 0 for at least two series, got 0"),
+        ({"sample_weight": np.zeros(36)}, ValueError, "must not be zero for all series but one, got 0 above 0"),
         ({"sample_weight": ["x"] * 36}, TypeError, "sample_weight must hold numbers"),
         ({"class_weight": "even"}, ValueError, "class_weight must be a dict"),
         ({"class_weight": {"a": 0.0}}, ValueError, "class_weight must hold positive numbers"),
