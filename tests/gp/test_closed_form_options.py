@@ -33,7 +33,7 @@ from sigkernel_tf.gp import (
     read_tfrecords,
     write_tfrecords,
 )
-from sigkernel_tf.gp.training import closed_form
+from sigkernel_tf.gp.training import closed_form_run
 
 
 class TestOptions:
@@ -71,7 +71,7 @@ class TestOptions:
     def test_products_in_float32_end_where_those_in_float64_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
         expected, found = model(Softmax(3), 3), model(Softmax(3), 3)
         fit_closed_form(expected, (X, CLASSES), EXACTLY)
-        monkeypatch.setattr(closed_form, "_WORK_IN_SINGLE", 1.0)
+        monkeypatch.setattr(closed_form_run, "_WORK_IN_SINGLE", 1.0)
         result = fit_closed_form(found, (X, CLASSES), QUICKLY)
         np.testing.assert_allclose(found.q_mu, expected.q_mu, atol=0.03)
         np.testing.assert_allclose(found.elbo((X, CLASSES.astype(np.int64))), result.elbo, atol=3.0)  # GPflow draws
@@ -146,18 +146,18 @@ class TestInterruptions:
         options = {"hyperparameter_rounds": 1, "hyperparameter_evaluations": 3, "progress": False}
         expected, found = model(Softmax(3), 3), model(Softmax(3), 3)
         fit_closed_form(expected, (X, CLASSES), ClosedFormOptions(**options))
-        saves, save = [0], closed_form._Run._save
+        saves, save = [0], closed_form_run.Run._save
 
-        def interrupted(run: closed_form._Run) -> None:
+        def interrupted(run: closed_form_run.Run) -> None:
             save(run)
             saves[0] += 1
             if saves[0] == at:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(closed_form._Run, "_save", interrupted)
+        monkeypatch.setattr(closed_form_run.Run, "_save", interrupted)
         with pytest.raises(KeyboardInterrupt, match="go on by fitting again"):
             fit_closed_form(found, (X, CLASSES), ClosedFormOptions(checkpoint_dir=tmp_path, **options))
-        monkeypatch.setattr(closed_form._Run, "_save", save)
+        monkeypatch.setattr(closed_form_run.Run, "_save", save)
         again = model(Softmax(3), 3)
         fit_closed_form(again, (X, CLASSES), ClosedFormOptions(checkpoint_dir=tmp_path, **options))
         for name, value in parameters(expected).items():
