@@ -39,7 +39,15 @@ def fit_closed_form(
 
     A step that lowers the bound, or leads to no covariance, is halved. Hyperparameters are all trainable parameters of
     the model but q(u) and the inducing variables. They move by L-BFGS on the bound with the sites held, which is higher
-    and flatter than the bound with q(u) held (Adam et al. 2021).
+    and flatter than the bound with q(u) held (Adam et al. 2021). Trainable ``level_variances`` of a
+    :class:`~sigkernel_tf.gp.SignatureKernel` with orthogonal features move in every pass, by MacKay's fixed point
+    (1992), which needs no gradient; by L-BFGS where the kernel is normalized, the features end before the levels with a
+    variance of their own do, or the variances have a prior.
+
+    Kuu is factorised with ``gpflow.default_jitter()`` on its diagonal and in the model's dtype, as GPflow does when the
+    model predicts. Inducing variables may therefore come twice: what they add is limited by the jitter, and there is no
+    other cut-off. A Kuu that has no factor is refused. 1e-6 is enough in float64; in float32 a Kuu of more than some 50
+    variables can need 1e-4.
 
     Time of a pass: the features in the first one, then C N M² multiply-adds, and C M³ / 2. From 1e10 of them on,
     matrices are multiplied in float32 until that no longer raises the bound, and then in float64. Memory: some 10 C M²

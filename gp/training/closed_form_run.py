@@ -33,7 +33,6 @@ _LONGEST_STEP = 16.0  # of the means; curvatures do not go beyond where they are
 _WORK_IN_SINGLE = 1e10  # multiply-adds of a pass, from which on the first passes are in float32
 _LOOSER_BETWEEN = 30.0  # the tolerance where hyperparameters are still to move
 _NOTHING = 1e-2  # nats
-_DECAY = 0.6  # of the steps on some of the rows: between 0.5 and 1 they converge
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Run:
                 options.checkpoint_dir,
                 {"state": self.saved, "hyperparameters": self.hyperparameters, "before": self.before},
                 fingerprint,
-                lambda: values_digest(model),
+                lambda: values_digest(model, without=(model.q_mu, model.q_sqrt)),  # from which no fit starts
             )
 
     def begin(self) -> None:
@@ -230,10 +229,10 @@ class Run:
         size = min(self.options.rows_per_step or 0, len(self.data))
         done = sum(each.round == self.progress.round for each in self.progress.passes)
         for number in range(done, self.options.max_passes):
-            passes = self._passes_over(self.data.subset(self._drawn(size, number)))
+            passes = self._passes_over(self.data.subset(self._in_turn(size, number)))
             scale = len(self.data) / size
             look = self._check_finite(self._look(passes, self.state, scale))
-            step = (1.0 + number) ** -_DECAY
+            step = _rate(number)
             found = self._stepped(passes, look, step, scale)
             while step > _SMALLEST_STEP and (found is None or found[1].elbo < look.elbo):
                 step /= 2.0
@@ -254,13 +253,21 @@ class Run:
             self._describe(f"hyperparameters, evaluation {number} of {enough}")
             self.bar.set_postfix({"ELBO": f"{elbo:.6g}"})
 
-        maximize(self.model, self.by_gradient, self.latents, sites, enough, report)
+        number, seed = self.options.hyperparameter_inducing, [self.options.seed, self.progress.round]
+        some = [each if number is None else each.with_some_inducing(number, seed) for each in self.latents]
+        maximize(self.model, self.by_gradient, some, sites, enough, report)
         self.state = replace(state_at(self.model, self.latents, sites, len(self.state.G)), ratios=self.state.ratios)
 
     def _drawn(self, size: int, number: int) -> np.ndarray:
         """The numbers of rows that are drawn at random, in increasing order."""
         generator = np.random.default_rng([self.options.seed, self.progress.round, number + 1])
         return np.sort(generator.choice(len(self.data), size, replace=False))
+
+    def _in_turn(self, size: int, number: int) -> np.ndarray:
+        """The same for a step on some rows, without any row a second time before (nearly) all have come once."""
+        turn, place = divmod(number, len(self.data) // size)
+        order = np.random.default_rng([self.options.seed, self.progress.round, turn + 1]).permutation(len(self.data))
+        return np.sort(order[place * size : (place + 1) * size])
 
     def _look(self, passes: Passes, state: NaturalState, scale: float = 1.0) -> Look | None:
         """A pass; None: the bound at this state is not a number."""
@@ -343,3 +350,13 @@ class Run:
             f"{done}, saved in {self.checkpoints.folder}: go on by fitting again, with the model built as it was "
             "and the same data and options."
         )
+
+
+def _rate(number: int) -> float:
+    """
+    The length of a step on some of the rows: 2 / (number + 2), for the numbers 0, 1, ...
+
+    q(u) is then a mean over the sites of all steps, in which each weighs as much as its number. The sites of the first
+    steps, which were found far from the end, are soon forgotten.
+    """
+    return 2.0 / (number + 2.0)

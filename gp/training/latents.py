@@ -1,7 +1,7 @@
 """The latent processes of a model, by the features that they share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gpflow
 import numpy as np
@@ -15,7 +15,7 @@ from gpflow.models import SVGP
 
 from .._checks import check_model, described
 from ..data import Rows
-from ..inducing_variables import has_orthogonal_features
+from ..inducing_variables import InducingSequences, has_orthogonal_features
 from ..inducing_variables.orthogonal import features_of
 from ..kernels.paths import PathKernel
 from .triangular import checked_factor
@@ -39,7 +39,7 @@ class Latents:
         """
         R [M, M] in float64 with R Rᵀ = Kuu + ``gpflow.default_jitter()``, as GPflow takes it; None: the identity.
 
-        :raises tf.errors.InvalidArgumentError: where GPflow could not factorise it, which it does in the kernel's dtype.
+        :raises tf.errors.InvalidArgumentError: where GPflow, in the kernel's dtype, could not factorise it.
         """
         if self.has_identity:
             return None
@@ -55,6 +55,14 @@ class Latents:
         """R⁻¹ Kuf, [M, n] in float64."""
         K = tf.cast(Kuf(self.inducing_variable, self.kernel, X), tf.float64)
         return K if factor is None else tf.linalg.triangular_solve(factor, K)
+
+    def with_some_inducing(self, number: int, seed: list[int]) -> "Latents":
+        """The same with ``number`` of the inducing points or sequences, drawn at random, if there are more."""
+        Z = self.inducing_variable
+        if type(Z) not in (InducingPoints, InducingSequences) or int(Z.num_inducing) <= number:
+            return self
+        rows = np.random.default_rng(seed).choice(int(Z.num_inducing), number, replace=False)
+        return replace(self, inducing_variable=type(Z)(Z.Z.numpy()[np.sort(rows)]))
 
     def prior_variance(self, X: tf.Tensor) -> tf.Tensor:
         """k(x, x) of each row, [n] in float64."""

@@ -8,7 +8,7 @@ import pytest
 import scipy.optimize
 import scipy.stats
 import tensorflow as tf
-from gpflow.likelihoods import Bernoulli, Gaussian, Likelihood, Softmax
+from gpflow.likelihoods import Bernoulli, Gaussian, Likelihood
 from gpflow.models import SVGP
 
 from sigkernel_tf.gp import (
@@ -18,18 +18,19 @@ from sigkernel_tf.gp import (
     fit_closed_form,
     flatten_paths,
 )
-from sigkernel_tf.gp.training import level_variances
 
 TO_THE_END = ClosedFormOptions(hyperparameter_rounds=1, max_passes=500, tolerance=1e-9, progress=False)
 NOISE = 0.05
 
 
-def model(likelihood: Likelihood, num_inducing: int, level_variances: list[float], **options: object) -> SVGP:
+def model(
+    likelihood: Likelihood, num_inducing: int, level_variances: list[float], num_latent_gps: int = 1, **options: object
+) -> SVGP:
     """Of it only the variances of levels are trained."""
     kernel = SignatureKernel(2, level_variances=level_variances, **options)
     for part in (kernel.lengthscales, kernel.variance, likelihood):
         gpflow.set_trainable(part, False)
-    return SVGP(kernel, likelihood, OrthogonalSignatureFeatures(num_inducing))
+    return SVGP(kernel, likelihood, OrthogonalSignatureFeatures(num_inducing), num_latent_gps=num_latent_gps)
 
 
 def numbers(paths: np.ndarray, seed: int = 3) -> np.ndarray:
@@ -53,23 +54,27 @@ def gradient(svgp: SVGP, data: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 
 
 class TestFixedPoint:
+    @pytest.mark.parametrize(("num_outputs", "shared_covariance"), [(1, False), (2, False), (2, True)])
     def test_a_gaussian_model_has_the_variances_of_the_largest_evidence(
-        self, walks: Callable, numpy_signature: Callable
+        self, num_outputs: int, shared_covariance: bool, walks: Callable, numpy_signature: Callable
     ) -> None:
         paths = walks(60, 6, 2)
-        y = numbers(paths)
-        svgp = model(Gaussian(NOISE), 7, [1.0, 1.0, 1.0, 0.0])
-        result = fit_closed_form(svgp, (flatten_paths(paths), y), TO_THE_END)
+        Y = np.concatenate([numbers(paths, seed) for seed in range(num_outputs)], axis=1)
+        svgp = model(Gaussian(NOISE), 7, [1.0, 1.0, 1.0, 0.0], num_outputs)
+        options = ClosedFormOptions(
+            **{**TO_THE_END.as_fingerprint(), "shared_covariance": shared_covariance, "progress": False}
+        )
+        result = fit_closed_form(svgp, (flatten_paths(paths), Y), options)
         S = numpy_signature(paths, 2)
         grams = [S[:, part] @ S[:, part].T for part in (slice(0, 1), slice(1, 3), slice(3, 7))]
 
         def negative_evidence(log_variances: np.ndarray) -> float:
-            K = np.tensordot(np.exp(log_variances), grams, 1) + NOISE * np.eye(len(y))
-            return -scipy.stats.multivariate_normal.logpdf(y[:, 0], cov=K)
+            K = np.tensordot(np.exp(log_variances), grams, 1) + NOISE * np.eye(len(Y))
+            return -np.sum(scipy.stats.multivariate_normal.logpdf(Y.T, cov=K))
 
         found = scipy.optimize.minimize(negative_evidence, np.zeros(3), bounds=[(-40.0, 12.0)] * 3)
         assert result.converged
-        np.testing.assert_allclose(result.elbo, -found.fun, rtol=1e-6)
+        np.testing.assert_allclose(result.elbo, -found.fun, atol=1e-3)
         variances = svgp.kernel.level_variances.numpy()
         is_determined = found.x > -10.0
         assert is_determined.sum() >= 2
@@ -90,33 +95,6 @@ class TestFixedPoint:
         np.testing.assert_allclose(svgp.elbo(data), result.elbo, rtol=1e-8)
         assert np.abs(before).max() > 1.0
         np.testing.assert_allclose(gradient(svgp, data), 0.0, atol=2e-3)
-
-    @pytest.mark.parametrize("shared_covariance", [False, True])
-    def test_classes_move_them_together(
-        self, shared_covariance: bool, walks: Callable, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Classes that share a kernel raise the bound to that of a search by gradient, or above."""
-        paths = walks(60, 6, 2)
-        y = np.digitize(numbers(paths), [-1.0, 1.0])
-        data = flatten_paths(paths), y
-        elbos = []
-        for by_gradient in (False, True):
-            kernel = SignatureKernel(2, level_variances=[1.0, 1.0, 0.1, 0.1], lengthscales=2.0)
-            gpflow.set_trainable(kernel.lengthscales, False)
-            gpflow.set_trainable(kernel.variance, False)
-            if by_gradient:
-                monkeypatch.setattr(level_variances, "_movable", lambda *_: None)
-            svgp = SVGP(kernel, Softmax(3), OrthogonalSignatureFeatures(7), num_latent_gps=3)
-            options = ClosedFormOptions(
-                hyperparameter_rounds=3,
-                hyperparameter_evaluations=20,
-                tolerance=1e-7,
-                max_passes=200,
-                shared_covariance=shared_covariance,
-                progress=False,
-            )
-            elbos.append(fit_closed_form(svgp, data, options).elbo)
-        assert elbos[0] > elbos[1] - 0.05
 
     def test_kernels_of_their_own_have_variances_of_their_own(self, walks: Callable) -> None:
         paths = walks(40, 6, 2)

@@ -25,7 +25,6 @@ from gpflow.likelihoods import (
     Poisson,
     Softmax,
 )
-from training_toys import parameters
 
 from sigkernel_tf.gp import (
     ClosedFormOptions,
@@ -138,43 +137,6 @@ class TestOptions:
     def test_wrong_options(self, option: str, value: object, error: type) -> None:
         with pytest.raises(error, match=option):
             ClosedFormOptions(**{option: value})
-
-
-class TestInterruptions:
-    @pytest.mark.parametrize("at", [1, 3, 6])
-    def test_a_fit_goes_on_to_the_same_result(self, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        options = {"hyperparameter_rounds": 1, "hyperparameter_evaluations": 3, "progress": False}
-        expected, found = model(Softmax(3), 3), model(Softmax(3), 3)
-        fit_closed_form(expected, (X, CLASSES), ClosedFormOptions(**options))
-        saves, save = [0], closed_form_run.Run._save
-
-        def interrupted(run: closed_form_run.Run) -> None:
-            save(run)
-            saves[0] += 1
-            if saves[0] == at:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(closed_form_run.Run, "_save", interrupted)
-        with pytest.raises(KeyboardInterrupt, match="go on by fitting again"):
-            fit_closed_form(found, (X, CLASSES), ClosedFormOptions(checkpoint_dir=tmp_path, **options))
-        monkeypatch.setattr(closed_form_run.Run, "_save", save)
-        again = model(Softmax(3), 3)
-        fit_closed_form(again, (X, CLASSES), ClosedFormOptions(checkpoint_dir=tmp_path, **options))
-        for name, value in parameters(expected).items():
-            np.testing.assert_allclose(value, parameters(again)[name], rtol=1e-9, atol=1e-9, err_msg=name)
-
-    def test_another_fits_checkpoint_is_refused(self, tmp_path: Path) -> None:
-        fit_closed_form(
-            model(Bernoulli()),
-            (X, (F > 0.6) * 1.0),
-            ClosedFormOptions(checkpoint_dir=tmp_path, progress=False, hyperparameter_rounds=0),
-        )
-        with pytest.raises(ValueError, match="another training"):
-            fit_closed_form(
-                model(Bernoulli()),
-                (X, (F > 0.7) * 1.0),
-                ClosedFormOptions(checkpoint_dir=tmp_path, progress=False, hyperparameter_rounds=0),
-            )
 
 
 class TestRefusals:
