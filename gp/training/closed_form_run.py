@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -227,18 +227,19 @@ class Run:
     def _climb_by_samples(self) -> None:
         """Steps with some of the rows each, whose lengths decay, and which are halved until they do not lead down."""
         size = min(self.options.rows_per_step or 0, len(self.data))
-        done = sum(each.round == self.progress.round for each in self.progress.passes)
-        for number in range(done, self.options.max_passes):
+        steps = [each.step for each in self.progress.passes if each.round == self.progress.round]
+        for number in range(len(steps), self.options.max_passes):
             passes = self._passes_over(self.data.subset(self._in_turn(size, number)))
             scale = len(self.data) / size
             look = self._check_finite(self._look(passes, self.state, scale))
-            step = _rate(number)
+            step = _next_step(steps)
             found = self._stepped(passes, look, step, scale)
             while step > _SMALLEST_STEP and (found is None or found[1].elbo < look.elbo):
                 step /= 2.0
                 found = self._stepped(passes, look, step, scale)
             if found is not None:
                 self.state, look = found
+            steps.append(step)
             self._record(look.elbo, step)
 
     def _move_hyperparameters(self) -> None:
@@ -338,7 +339,7 @@ class Run:
                 "its prior. Start from a larger variance of the kernel or of its static kernel, from other "
                 "lengthscales, or take hyperparameter_rounds=0.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def how_to_go_on(self) -> str:
@@ -352,11 +353,15 @@ class Run:
         )
 
 
-def _rate(number: int) -> float:
+def _next_step(steps: Sequence[float]) -> float:
     """
-    The length of a step on some of the rows: 2 / (number + 2), for the numbers 0, 1, ...
+    The length of the next step on some of the rows, after steps of these lengths: 2 / (n + 2).
 
-    q(u) is then a mean over the sites of all steps, in which each weighs as much as its number. The sites of the first
-    steps, which were found far from the end, are soon forgotten.
+    n is the number of steps that had the full length; one that was halved does not count, and at most twice its length
+    is tried next. q(u) is thus a mean over the sites of all steps, in which each weighs as much as its number: the
+    sites of the first steps, which were found far from the end, are soon forgotten.
     """
-    return 2.0 / (number + 2.0)
+    n = 0
+    for step in steps:
+        n += step >= 2.0 / (n + 2.0)
+    return min(2.0 / (n + 2.0), 2.0 * steps[-1] if steps else 1.0)
