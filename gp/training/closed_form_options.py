@@ -24,11 +24,14 @@ class ClosedFormOptions:
         features together.
     :param shared_covariance: whether all latent processes have one covariance of q(u). It takes 1 / C of the time and
         memory of C covariances, and gives a lower bound.
-    :param hyperparameter_rounds: how often the trainable hyperparameters move, each time before more passes. 0: never.
+    :param hyperparameter_rounds: how often the trainable hyperparameters move, each time before more passes. Variances
+        of levels move in every pass, where they can. 0: nothing moves.
     :param hyperparameter_evaluations: the largest number of evaluations of the bound by L-BFGS in each round.
     :param hyperparameter_rows: the number of rows, drawn at random, on which the hyperparameters move. None: all.
-    :param rows_per_step: the number of rows, drawn anew each time, that a pass reads. Passes are then steps whose
-        length decays, for data of which many passes would take too long. None: all rows.
+    :param hyperparameter_inducing: the number of inducing points or sequences, drawn at random, with which the
+        hyperparameters move. None: all. Other inducing variables always count in full.
+    :param rows_per_step: the number of rows that a pass reads, all rows in turn in a random order. Passes are then
+        ``max_passes`` steps whose length decays, for data of which many passes would take too long. None: all rows.
     :param seed: decides which rows are drawn.
     :param checkpoint_dir: a folder in which the fit is saved after each pass, and from which it goes on. Each fit needs
         a folder of its own. None: nothing is saved.
@@ -44,6 +47,7 @@ class ClosedFormOptions:
     hyperparameter_rounds: int = 2
     hyperparameter_evaluations: int = 15
     hyperparameter_rows: int | None = 1000
+    hyperparameter_inducing: int | None = None
     rows_per_step: int | None = None
     seed: int = 0
     checkpoint_dir: str | Path | None = None
@@ -56,6 +60,7 @@ class ClosedFormOptions:
             ("hyperparameter_rounds", 0, False),
             ("hyperparameter_evaluations", 1, False),
             ("hyperparameter_rows", 1, True),
+            ("hyperparameter_inducing", 1, True),
             ("rows_per_step", 1, True),
             ("seed", 0, False),
         ):

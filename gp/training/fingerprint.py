@@ -31,14 +31,17 @@ def settings(model: GPModel) -> dict[str, Any]:
     return found
 
 
-def values_digest(model: GPModel) -> str:
+def values_digest(model: GPModel, without: Sequence[Parameter] = ()) -> str:
     """
     The SHA-256 digest of the values of all parameters, trainable or not.
+
+    :param without: those that are left out.
 
     The values are rounded to single precision, as the same model on another machine may differ in the last bits.
     """
     sha = hashlib.sha256()
-    for parameter in model.parameters:
+    left_out = {id(parameter) for parameter in without}
+    for parameter in (each for each in model.parameters if id(each) not in left_out):
         value = np.ascontiguousarray(parameter.numpy(), np.float32)
         sha.update(f"{value.shape} ".encode() + value.tobytes())
     return sha.hexdigest()

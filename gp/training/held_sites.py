@@ -7,7 +7,8 @@ differentiated; it is flatter and higher than the bound of a q(u) that is held i
 All latent processes that share features take the mean of their β, so that there is one matrix to factorise.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from gpflow.models import SVGP
 
 from .expectations import expectations, expected_log_density
 from .latents import Latents
-from .natural_passes import NaturalState
+from .natural_state import NaturalState
 
 _REFUSED = 1e10  # nats a row: what the search takes for a bound that is not a number
 
@@ -117,13 +118,19 @@ def state_at(model: SVGP, latents: Sequence[Latents], sites: HeldSites, num_cova
 
 
 def maximize(
-    model: SVGP, variables: Sequence[tf.Variable], latents: Sequence[Latents], sites: HeldSites, num_evaluations: int
+    model: SVGP,
+    variables: Sequence[tf.Variable],
+    latents: Sequence[Latents],
+    sites: HeldSites,
+    num_evaluations: int,
+    report: Callable[[int, float], None],
 ) -> None:
     """
     Set hyperparameters to where :func:`bound` is largest, by L-BFGS.
 
     :param variables: the hyperparameters.
     :param num_evaluations: the largest number of evaluations of the bound, each with its gradient.
+    :param report: called after each evaluation with its number and the bound, or NaN where there is none.
     """
     shapes = [variable.shape.as_list() for variable in variables]
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
@@ -141,7 +148,14 @@ def maximize(
         for variable, part, shape in zip(variables, np.split(x, ends[:-1]), shapes, strict=True):
             variable.assign(part.reshape(shape).astype(variable.dtype.as_numpy_dtype))
 
+    numbers = itertools.count(1)
+
     def loss_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
+        found = searched(x)
+        report(next(numbers), -found[0] * size * sites.scale if found[0] < _REFUSED else np.nan)
+        return found
+
+    def searched(x: np.ndarray) -> tuple[float, np.ndarray]:
         assign(x)
         try:
             loss, gradient = evaluate()

@@ -1,6 +1,7 @@
 """The latent processes of a model, by the features that they share."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import gpflow
 import numpy as np
@@ -8,13 +9,15 @@ import scipy.linalg
 import tensorflow as tf
 from gpflow.config import default_jitter
 from gpflow.covariances import Kuf, Kuu
-from gpflow.inducing_variables import InducingVariables, MultioutputInducingVariables
+from gpflow.inducing_variables import InducingPoints, InducingVariables, MultioutputInducingVariables
 from gpflow.kernels import Kernel, LinearCoregionalization, MultioutputKernel
 from gpflow.models import SVGP
 
 from .._checks import check_model, described
-from ..inducing_variables import has_orthogonal_features
+from ..data import Rows
+from ..inducing_variables import InducingSequences, has_orthogonal_features
 from ..inducing_variables.orthogonal import features_of
+from ..kernels.paths import PathKernel
 from .triangular import checked_factor
 
 
@@ -33,17 +36,33 @@ class Latents:
         return has_orthogonal_features(self.inducing_variable)
 
     def prior_factor(self) -> tf.Tensor | None:
-        """R [M, M] in float64 with R Rᵀ = Kuu + ``gpflow.default_jitter()``, as GPflow takes it; None: the identity."""
-        return None if self.has_identity else tf.linalg.cholesky(self.regular_kuu())
+        """
+        R [M, M] in float64 with R Rᵀ = Kuu + ``gpflow.default_jitter()``, as GPflow takes it; None: the identity.
+
+        :raises tf.errors.InvalidArgumentError: where GPflow, in the kernel's dtype, could not factorise it.
+        """
+        if self.has_identity:
+            return None
+        K = self.regular_kuu()
+        with tf.control_dependencies([] if K.dtype == tf.float64 else [tf.linalg.cholesky(K)]):
+            return tf.linalg.cholesky(tf.cast(K, tf.float64))
 
     def regular_kuu(self) -> tf.Tensor:
-        """Kuu with the jitter, [M, M] in float64."""
-        return tf.cast(Kuu(self.inducing_variable, self.kernel, jitter=default_jitter()), tf.float64)
+        """Kuu with the jitter, [M, M] in the kernel's dtype."""
+        return Kuu(self.inducing_variable, self.kernel, jitter=default_jitter())
 
     def whitened(self, X: tf.Tensor, factor: tf.Tensor | None) -> tf.Tensor:
         """R⁻¹ Kuf, [M, n] in float64."""
         K = tf.cast(Kuf(self.inducing_variable, self.kernel, X), tf.float64)
         return K if factor is None else tf.linalg.triangular_solve(factor, K)
+
+    def with_some_inducing(self, number: int, seed: list[int]) -> "Latents":
+        """The same with ``number`` of the inducing points or sequences, drawn at random, if there are more."""
+        Z = self.inducing_variable
+        if type(Z) not in (InducingPoints, InducingSequences) or int(Z.num_inducing) <= number:
+            return self
+        rows = np.random.default_rng(seed).choice(int(Z.num_inducing), number, replace=False)
+        return replace(self, inducing_variable=type(Z)(Z.Z.numpy()[np.sort(rows)]))
 
     def prior_variance(self, X: tf.Tensor) -> tf.Tensor:
         """k(x, x) of each row, [n] in float64."""
@@ -78,6 +97,21 @@ class WhitenedFeatures:
     def unwhitened(self, v: np.ndarray) -> np.ndarray:
         """R v."""
         return v if self.factor is None else scipy.linalg.blas.dtrmm(1.0, self.factor, v, lower=1)
+
+
+def check_widths(latents: Sequence[Latents], rows: Rows) -> None:
+    """:raises ValueError: for rows X of a width that the kernels, or their inducing points, do not have."""
+    X = tf.constant(rows.read(slice(0, 1))[0])
+    for each in latents:
+        each.kernel(X, full_cov=False)  # a kernel of paths says which widths it takes
+        if isinstance(each.kernel, PathKernel) or not isinstance(each.inducing_variable, InducingPoints):
+            continue
+        expected = each.inducing_variable.Z.shape[-1]
+        if X.shape[-1] != expected:
+            raise ValueError(
+                f"X must have the {expected} columns of the inducing points under {described(each.kernel)}, got "
+                f"{X.shape[-1]}: give all the columns that the model was built for."
+            )
 
 
 def latents_of(model: SVGP) -> list[Latents]:

@@ -23,8 +23,8 @@ def checked_factor(K: tf.Tensor, kernel: Kernel) -> np.ndarray:
     if not np.isfinite(factor).all():
         raise ValueError(
             f"Kuu with a jitter of {default_jitter():g} must be positive definite in {K.dtype.name} under "
-            f"{described(kernel)}, for GPflow factorises it: take fewer inducing variables, longer lengthscales, "
-            "float64, or a larger gpflow.config.set_default_jitter."
+            f"{described(kernel)}, for GPflow factorises it: take fewer inducing variables, none of them twice, "
+            "float64, or a larger gpflow.config.set_default_jitter; where the kernel overflows, longer lengthscales."
         )
     return factor.astype(float)
 

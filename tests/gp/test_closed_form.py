@@ -199,11 +199,31 @@ class TestOtherLikelihoods:
         ]
         np.testing.assert_allclose([float(np.squeeze(part)) for part in found], expected, rtol=1e-4, atol=1e-6)
 
+    def test_a_likelihood_of_ones_own_by_quadrature(self) -> None:
+        """Counts with a rate of log(1 + exp(f)), at the maximum that SciPy finds for GPflow's bound."""
+
+        class SoftplusCounts(gpflow.likelihoods.ScalarLikelihood):
+            def _scalar_log_prob(self, X: tf.Tensor, F: tf.Tensor, Y: tf.Tensor) -> tf.Tensor:
+                rate = tf.nn.softplus(F)
+                return Y * tf.math.log(rate) - rate - tf.math.lgamma(Y + 1.0)
+
+        fitted, searched = model(SoftplusCounts()), model(SoftplusCounts())
+        result = fit_closed_form(fitted, (X, COUNTS), EXACTLY)
+        for part in (searched.kernel, searched.inducing_variable):
+            gpflow.set_trainable(part, False)
+        gpflow.optimizers.Scipy().minimize(
+            searched.training_loss_closure((X, COUNTS)), searched.trainable_variables, options={"ftol": 1e-12}
+        )
+        assert result.converged
+        np.testing.assert_allclose(result.elbo, searched.elbo((X, COUNTS)), rtol=1e-6)
+        assert_predicts_alike(fitted, searched, 5e-3)
+
 
 class TestModels:
     def test_several_outputs_are_fits_of_their_own(self) -> None:
         Y = np.concatenate([NUMBERS, 2.0 * X[:, :1]], axis=1)
         kernels = [kernel(), gpflow.kernels.Matern32(lengthscales=2.0)]
+        constants = np.array([0.4, -1.0])
         points = gpflow.inducing_variables.InducingPoints(Z.copy())
         several = gpflow.models.SVGP(
             gpflow.kernels.SeparateIndependent(kernels),
@@ -211,10 +231,12 @@ class TestModels:
             gpflow.inducing_variables.SharedIndependentInducingVariables(points),
             num_latent_gps=2,
             whiten=False,
+            mean_function=gpflow.mean_functions.Constant(constants),
         )
         fit_closed_form(several, (X, Y), EXACTLY)
         for c, each in enumerate(kernels):
-            alone = gpflow.models.SVGP(each, Gaussian(0.05), Z.copy())
+            constant = gpflow.mean_functions.Constant(constants[c : c + 1])
+            alone = gpflow.models.SVGP(each, Gaussian(0.05), Z.copy(), mean_function=constant)
             fit_closed_form(alone, (X, Y[:, c : c + 1]), EXACTLY)
             for found, expected in zip(several.predict_f(NEW), alone.predict_f(NEW), strict=True):
                 np.testing.assert_allclose(found[:, c : c + 1], expected, atol=1e-8)
