@@ -45,12 +45,11 @@ void print_rule(const char* rule, int degree, int argc, char** argv) {
   visit_each_rows<kForwardRows<Rule>>([&](auto rows) {
     constexpr int R = decltype(rows)::value;
     using Strip = ForwardStrip<Rule, T, R>;
-    print_tile("forward", rule, degree, dtype, R, Strip::tile_numbers(kWarp) * sizeof(T));
+    print_tile("forward", rule, degree, dtype, R, Strip::tile_bytes(kWarp));
   });
   visit_each_rows<kBackwardRows<Backward>>([&](auto rows) {
     constexpr int R = decltype(rows)::value;
-    print_tile("backward", rule, degree, dtype, R,
-               BackwardTask<Backward, T, R>::tile_numbers(kWarp) * sizeof(T));
+    print_tile("backward", rule, degree, dtype, R, BackwardTask<Backward, T, R>::tile_bytes(kWarp));
   });
   CudaDevice device;
   device.multiprocessors = kMultiprocessors;

@@ -23,6 +23,31 @@ namespace sigkernel {
 #define SIGKERNEL_SHARED_MEMORY(name) extern __shared__ __align__(16) unsigned char name[]
 #endif
 
+// Hands out arrays of a block's shared memory, one after the other, each from the first place where its type may stand. Every
+// region of shared memory is taken from one. Without memory it only counts the bytes.
+class SharedArena {
+ public:
+  static constexpr int kAlignment = 16;  // of the memory, and of what used() counts
+
+  // From the byte `used` of the memory.
+  __host__ __device__ explicit SharedArena(unsigned char* memory = nullptr, int used = 0) : memory_(memory), used_(used) {}
+
+  template <class V>
+  __host__ __device__ V* take(int count) {
+    static_assert(alignof(V) <= kAlignment);
+    const int first = aligned(used_, alignof(V));
+    used_ = first + count * static_cast<int>(sizeof(V));
+    return memory_ == nullptr ? nullptr : reinterpret_cast<V*>(memory_ + first);
+  }
+  __host__ __device__ int used() const { return aligned(used_, kAlignment); }
+
+ private:
+  static __host__ __device__ int aligned(int bytes, int alignment) { return (bytes + alignment - 1) / alignment * alignment; }
+
+  unsigned char* const memory_;
+  int used_;
+};
+
 constexpr int kWarp = 32;
 constexpr std::size_t kSharedWithoutAsking = 48 << 10;  // bytes; a kernel that wants more must opt in
 

@@ -25,12 +25,10 @@ class BackwardTask {
   using Strip = BackwardStrip<Backward, T, R>;
 
  public:
-  static constexpr int tile_numbers(int lanes) {
-    return std::max(Strip::tile_numbers(lanes), ForwardStrip<Rule, T, R>::tile_numbers(lanes));
-  }
+  static int tile_bytes(int lanes) { return std::max(Strip::tile_bytes(lanes), ForwardStrip<Rule, T, R>::tile_bytes(lanes)); }
 
   // memory: the warp's, shared.
-  __device__ BackwardTask(const BackwardArguments<T>& arguments, const Lanes& lanes, int refinement, T* memory)
+  __device__ BackwardTask(const BackwardArguments<T>& arguments, const Lanes& lanes, int refinement, unsigned char* memory)
       : arguments_(arguments), problem_(arguments.forward.problem), lanes_(lanes), memory_(memory),
         saved_(arguments.saved + (blockIdx.x * int64_t{blockDim.x / kWarp} + threadIdx.x / kWarp) * arguments.saved_numbers),
         cutter_(problem_.rows, problem_.columns, refinement, problem_.is_half_grid(), lanes.count * R),
@@ -71,7 +69,8 @@ class BackwardTask {
       clear(gradient, strip);
     }
     __syncwarp();
-    Strip(increments, problem_, cutter_[strip], lanes_, memory_, saved_)
+    SharedArena arena(memory_);
+    Strip(increments, problem_, cutter_[strip], lanes_, typename Strip::Memory(arena, lanes_), saved_)
         .run(entered, row, is_last ? cutter_.columns : cutter_.first_column(strip + 1), scale, is_live, gradient);
   }
 
@@ -110,7 +109,7 @@ class BackwardTask {
   const BackwardArguments<T>& arguments_;
   const GpuProblem<T>& problem_;
   const Lanes& lanes_;
-  T* memory_;
+  unsigned char* memory_;
   T* saved_;
   const StripCutter cutter_;
   const ForwardTask<Rule, T, R> forward_;
@@ -121,7 +120,7 @@ __global__ void __launch_bounds__(kWarp, 1) backward_kernel(BackwardArguments<T>
   SIGKERNEL_SHARED_MEMORY(memory);
   const ForwardArguments<T>& forward = arguments.forward;
   const Lanes lanes = Lanes::of(threadIdx.x, forward.layout.lanes);
-  const BackwardTask<Backward, T, R> task(arguments, lanes, forward.refinement, reinterpret_cast<T*>(memory));
+  const BackwardTask<Backward, T, R> task(arguments, lanes, forward.refinement, memory);
   const int strips = task.strips();
   const int64_t row_numbers = (int64_t{forward.problem.columns} << forward.refinement) * Backward::Rule::kCoefficients;
   const bool is_group = forward.layout.sharing == Sharing::kGroup;
@@ -151,7 +150,7 @@ __global__ void __launch_bounds__(kWarp, 1) backward_refined_kernel(BackwardArgu
   for (int64_t index = blockIdx.x; index < forward.pairs; index += gridDim.x) {
     const Plan plan = forward.plan[forward.problem.pair(forward.first_pair + index).place];
     if (!is_refined(plan)) continue;
-    const BackwardTask<Adjoint<Rule>, T, 1> task(arguments, lanes, refinement_of(plan), reinterpret_cast<T*>(memory));
+    const BackwardTask<Adjoint<Rule>, T, 1> task(arguments, lanes, refinement_of(plan), memory);
     task.take(index, 0, task.strips() - 1, true, forward.rows + blockIdx.x * rows * row_numbers, arguments.bars + blockIdx.x * row_numbers, nullptr);
   }
 }

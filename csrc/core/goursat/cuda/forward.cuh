@@ -34,7 +34,7 @@ class ForwardTask {
 
  public:
   // memory: the warp's, shared.
-  __device__ ForwardTask(const ForwardArguments<T>& arguments, const Lanes& lanes, int refinement, T* memory)
+  __device__ ForwardTask(const ForwardArguments<T>& arguments, const Lanes& lanes, int refinement, unsigned char* memory)
       : arguments_(arguments), problem_(arguments.problem), lanes_(lanes), memory_(memory),
         cutter_(problem_.rows, problem_.columns, refinement, problem_.is_half_grid(), lanes.count * R) {}
 
@@ -83,8 +83,19 @@ class ForwardTask {
   const ForwardArguments<T>& arguments_;
   const GpuProblem<T>& problem_;
   const Lanes& lanes_;
-  T* memory_;
+  unsigned char* memory_;
   const StripCutter cutter_;
+};
+
+// What the warps of a block share, kBlock.
+template <class T>
+struct BlockMemory {
+  T* row;              // [row_numbers]
+  Seen<T>* seen;
+  int32_t* counters;   // [strips]
+
+  __host__ __device__ BlockMemory(SharedArena& memory, int row_numbers, int strips)
+      : row(memory.take<T>(row_numbers)), seen(memory.take<Seen<T>>(1)), counters(memory.take<int32_t>(strips)) {}
 };
 
 template <class Rule, class T, int R>
@@ -93,26 +104,24 @@ __global__ void __launch_bounds__(kWarp * kMostBlockWarps, 1) forward_kernel(For
   const GpuLayout& layout = arguments.layout;
   const Lanes lanes = Lanes::of(threadIdx.x, layout.lanes);
   const int warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
-  const int tile_numbers = ForwardStrip<Rule, T, R>::tile_numbers(layout.lanes);
-  T* tiles = reinterpret_cast<T*>(memory);
-  const ForwardTask<Rule, T, R> task(arguments, lanes, arguments.refinement, tiles + warp * tile_numbers);
+  const int tile_bytes = ForwardStrip<Rule, T, R>::tile_bytes(layout.lanes);
+  const ForwardTask<Rule, T, R> task(arguments, lanes, arguments.refinement, memory + warp * tile_bytes);
   const int strips = task.strips();
   const int64_t pair_numbers = task.row_numbers() * (arguments.keeps_rows ? strips - 1 : 1);
   const int64_t worker = (blockIdx.x * int64_t{warps} + warp) * lanes.groups + lanes.group;
   const bool is_block = layout.sharing == Sharing::kBlock, is_group = layout.sharing == Sharing::kGroup;
-  T* block_row = tiles + warps * tile_numbers;  // kBlock
-  Seen<T>* block_seen = reinterpret_cast<Seen<T>*>(block_row + task.row_numbers());
-  int32_t* block_counters = reinterpret_cast<int32_t*>(block_seen + 1);
-  StripSource source(layout.sharing, lanes, arguments.pairs, strips, false, arguments.ticket, block_counters);
+  SharedArena behind_tiles(memory, warps * tile_bytes);
+  const BlockMemory<T> block(behind_tiles, is_block ? static_cast<int>(task.row_numbers()) : 0, is_block ? strips : 0);
+  StripSource source(layout.sharing, lanes, arguments.pairs, strips, false, arguments.ticket, block.counters);
   Seen<T> seen = {};
   int64_t index;
   int strip;
   while (source.next(&index, &strip)) {
     const bool is_live = task.is_wanted(index);
     if (!__any_sync(kAllLanes, is_live)) continue;
-    T* rows = is_block ? block_row : arguments.rows + (is_group && !arguments.keeps_rows ? worker : index) * pair_numbers;
-    int32_t* counters = is_group ? nullptr : is_block ? block_counters : arguments.counters + index * strips;
-    Seen<T>* shared_seen = is_block ? block_seen : is_group || arguments.seen == nullptr ? nullptr : arguments.seen + index;
+    T* rows = is_block ? block.row : arguments.rows + (is_group && !arguments.keeps_rows ? worker : index) * pair_numbers;
+    int32_t* counters = is_group ? nullptr : is_block ? block.counters : arguments.counters + index * strips;
+    Seen<T>* shared_seen = is_block ? block.seen : is_group || arguments.seen == nullptr ? nullptr : arguments.seen + index;
     if (!is_group) seen = {};
     task.sweep(index, strip, is_live, rows, counters, seen, shared_seen);
   }
@@ -129,7 +138,7 @@ __global__ void __launch_bounds__(kWarp, 1) forward_refined_kernel(ForwardArgume
     const int64_t place = arguments.problem.pair(index).place;
     Plan plan = arguments.plan[place], before = 0;
     while (plan != before && is_refined(plan)) {
-      const ForwardTask<Rule, T, 1> task(arguments, lanes, refinement_of(plan), reinterpret_cast<T*>(memory));
+      const ForwardTask<Rule, T, 1> task(arguments, lanes, refinement_of(plan), memory);
       Seen<T> seen = {};
       for (int strip = 0; strip < task.strips(); ++strip)
         task.sweep(index, strip, true, arguments.rows + blockIdx.x * worker_numbers, nullptr, seen, nullptr);

@@ -162,8 +162,7 @@ int64_t first_not_finite_cuda(const T* values, int64_t count, const CudaDevice& 
   template void solve_goursat_backward_cuda<T>(const GoursatProblem<T>&, const CudaDevice&, const Plan*, const T*, T*);   \
   template std::vector<T> read_cuda<T>(const T*, int64_t, const CudaDevice&);                                             \
   template int64_t first_not_finite_cuda<T>(const T*, int64_t, const CudaDevice&);
-SIGKERNEL_INSTANTIATE(float)
-SIGKERNEL_INSTANTIATE(double)
+SIGKERNEL_GPU_NUMBERS(SIGKERNEL_INSTANTIATE)
 #undef SIGKERNEL_INSTANTIATE
 
 }  // namespace sigkernel

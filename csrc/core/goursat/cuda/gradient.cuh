@@ -19,7 +19,7 @@ class BackwardLaunch {
         row_numbers_((int64_t{problem.columns} << refinement) * Rule::kCoefficients) {
     visit_rows<kBackwardRows<Backward>>(layout_.rows_per_lane, [&](auto rows) {
       constexpr int R = decltype(rows)::value;
-      shared_ = BackwardTask<Backward, T, R>::tile_numbers(layout_.lanes) * sizeof(T);
+      shared_ = BackwardTask<Backward, T, R>::tile_bytes(layout_.lanes);
       saved_numbers_ = BackwardStrip<Backward, T, R>::saved_numbers(int64_t{problem.columns} << refinement, layout_.lanes);
     });
   }
@@ -169,7 +169,7 @@ class BackwardRun {
     arguments.forward.degree = kLastGpuDegree;
     carve_refined(DeviceArena(scratch), portion, arguments);
     launch("backward_refined_kernel", backward_refined_kernel<T>, RefinedShape<T>(problem_, largest_refinement_, portion, device_).blocks,
-           kWarp, RefinedShape<T>::Backward::tile_numbers(kWarp) * sizeof(T), device_, arguments);
+           kWarp, RefinedShape<T>::Backward::tile_bytes(kWarp), device_, arguments);
   }
 
   void reduce(const GradientTarget<T>& target) const {

@@ -40,9 +40,9 @@ int largest_refinement(const GpuProblem<T>& problem) {
 }
 
 template <class Rule>
-constexpr int kForwardRows = std::is_same_v<Rule, FiniteDifference> ? 4 : 1;
+constexpr int kForwardRows = std::is_same_v<Rule, FiniteDifference> ? kMostForwardRows : 1;
 template <class Backward>
-constexpr int kBackwardRows = std::is_same_v<Backward, Adjoint<FiniteDifference>> ? 2 : 1;
+constexpr int kBackwardRows = std::is_same_v<Backward, Adjoint<FiniteDifference>> ? kMostBackwardRows : 1;
 
 // How the grids of one launch are dealt.
 template <class Rule, class T>
@@ -116,12 +116,12 @@ void launch_forward(const ForwardArguments<T>& arguments, int64_t blocks, const 
   visit_rows<kForwardRows<Rule>>(arguments.layout.rows_per_lane, [&](auto rows) {
     constexpr int R = decltype(rows)::value;
     const GpuLayout& layout = arguments.layout;
-    std::size_t shared = layout.warps * ForwardStrip<Rule, T, R>::tile_numbers(layout.lanes) * sizeof(T);
+    SharedArena counted(nullptr, layout.warps * ForwardStrip<Rule, T, R>::tile_bytes(layout.lanes));
     if (layout.sharing == Sharing::kBlock) {
       const StripCutter cutter(arguments.problem.rows, arguments.problem.columns, arguments.refinement, false, kWarp * R);
-      shared += cutter.columns * Rule::kCoefficients * sizeof(T) + sizeof(Seen<T>) + cutter.strips * sizeof(int32_t);
+      BlockMemory<T>(counted, cutter.columns * Rule::kCoefficients, cutter.strips);
     }
-    launch("forward_kernel", forward_kernel<Rule, T, R>, blocks, layout.warps * kWarp, shared, device, arguments);
+    launch("forward_kernel", forward_kernel<Rule, T, R>, blocks, layout.warps * kWarp, counted.used(), device, arguments);
   });
 }
 
@@ -172,7 +172,7 @@ struct RefinedShape {
   RefinedShape(const GpuProblem<T>& problem, int refinement, int64_t pairs, const CudaDevice& device)
       : row_numbers((int64_t{problem.columns} << refinement) * Rule::kCoefficients),
         rows_between(StripCutter(problem.rows, 1, refinement, false, kWarp).strips - 1),
-        blocks(resident_blocks(pairs, Backward::tile_numbers(kWarp) * sizeof(T),
+        blocks(resident_blocks(pairs, Backward::tile_bytes(kWarp),
                                static_cast<int64_t>(refined_bytes(problem, refinement)), device)) {}
 };
 
@@ -183,7 +183,7 @@ void launch_forward_refined(ForwardArguments<T> arguments, const CudaDevice& dev
   arguments.degree = kLastGpuDegree;
   arguments.rows = device.allocate_numbers<T>(shape.blocks * shape.row_numbers);
   launch("forward_refined_kernel", forward_refined_kernel<T>, shape.blocks, kWarp,
-         ForwardStrip<typename RefinedShape<T>::Rule, T, 1>::tile_numbers(kWarp) * sizeof(T), device, arguments);
+         ForwardStrip<typename RefinedShape<T>::Rule, T, 1>::tile_bytes(kWarp), device, arguments);
 }
 
 }  // namespace sigkernel

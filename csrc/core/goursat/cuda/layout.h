@@ -22,6 +22,8 @@ namespace sigkernel {
 // with the row between them in shared memory; or likewise the warps of several blocks, through global memory.
 enum class Sharing { kGroup, kBlock, kChain };
 
+constexpr int kGpuLanes[] = {8, 16, 32};  // of a group
+
 struct GpuLayout {
   Sharing sharing = Sharing::kGroup;
   int lanes = 32;         // of a group; a warp where strips are shared
@@ -84,7 +86,7 @@ inline std::string name_of(const GpuLayout& layout) {
 inline std::vector<GpuLayout> possible_layouts(const GpuShape& shape) {
   std::vector<GpuLayout> possible;
   for (int rows = 1; rows <= shape.largest_rows_per_lane; rows *= 2) {
-    for (const int lanes : {8, 16, 32}) possible.push_back({Sharing::kGroup, lanes, rows, 1});
+    for (const int lanes : kGpuLanes) possible.push_back({Sharing::kGroup, lanes, rows, 1});
     const int64_t strips = GpuLayout{Sharing::kBlock, 32, rows, 1}.strips(shape.rows);
     if (strips < 2) continue;
     const int warps = static_cast<int>(std::min<int64_t>(strips, kMostBlockWarps));

@@ -14,25 +14,19 @@
 
 namespace sigkernel {
 
-constexpr int kLastGpuDegree = 16;
 constexpr int kMostGpuRefinement = 5;
 static_assert(1 << kMostGpuRefinement <= kWarp);  // a warp's rows hold whole segments
 
-// The ladder of degrees.
-__host__ __device__ constexpr int gpu_degree_from(int degree) {
-  return degree <= 4 ? 4 : degree <= 6 ? 6 : degree <= 8 ? 8 : degree <= 10 ? 10 : degree <= 12 ? 12 : kLastGpuDegree;
+template <class Visitor, int... kDegrees>
+void visit_gpu_degrees(const Visitor& visitor, std::integer_sequence<int, kDegrees...>) {
+  (visitor.template visit<PowerSeries<kDegrees>>(kDegrees, 0), ...);
 }
 
 // Calls visitor.template visit<Rule>(degree, refinement) for each rule that some pair may need at no refinement of its own.
 template <class Visitor>
 void visit_gpu_rules(const Solver& solver, const Visitor& visitor) {
   if (!solver.power_series) return visitor.template visit<FiniteDifference>(0, solver.dyadic_order);
-  visitor.template visit<PowerSeries<4>>(4, 0);
-  visitor.template visit<PowerSeries<6>>(6, 0);
-  visitor.template visit<PowerSeries<8>>(8, 0);
-  visitor.template visit<PowerSeries<10>>(10, 0);
-  visitor.template visit<PowerSeries<12>>(12, 0);
-  visitor.template visit<PowerSeries<kLastGpuDegree>>(kLastGpuDegree, 0);
+  visit_gpu_degrees(visitor, GpuDegrees());
 }
 
 __host__ __device__ constexpr Plan gpu_plan(int degree, int refinement) { return degree | refinement << 8; }
@@ -47,7 +41,7 @@ __device__ inline Plan gpu_plan_refined(int refinement, int largest) {
 template <class T>
 __device__ Plan first_gpu_plan(T largest, T moment, double tolerance, int largest_refinement) {
   if (!std::isfinite(largest) || !std::isfinite(moment)) return kOverflow;
-  for (int degree = 4;; degree = gpu_degree_from(degree + 1)) {
+  for (int degree = gpu_degree_from(0);; degree = gpu_degree_from(degree + 1)) {
     if (bound_is_met(degree, 0, largest, moment, tolerance)) return gpu_plan(degree, 0);
     if (degree == kLastGpuDegree) break;
   }

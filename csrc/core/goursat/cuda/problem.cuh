@@ -2,12 +2,11 @@
 #pragma once
 
 #include "core/device/launch.cuh"
+#include "core/goursat/cuda/instantiations.h"
 #include "core/goursat/goursat.h"
 #include "core/host_device.h"
 
 namespace sigkernel {
-
-enum class GpuIncrements { kLinear, kRbf, kGiven };
 
 // Which of X's and Y's paths, and where the pair's results stand.
 struct GpuPair {

@@ -129,26 +129,19 @@ struct LaneEdges {
 };
 
 // A tile in shared memory, a warp's own: the increments of its cells; the segments that they are formed of; and for each group
-// the edges that enter and leave a strip at its first and last lane, [groups][steps][kSize] each.
+// the edges that enter and leave a strip at its first and last lane.
 template <class Rule, class T, int R, int kSteps>
 struct Tile {
   static constexpr int kSize = Rule::kCoefficients;
-  using Staged = StagedSegments<T>;
-  static constexpr int numbers(int lanes) {
-    return kSteps * R * kWarp + Staged::column_numbers(kSteps, lanes) + kSteps * 2 * kSize * (kWarp / lanes);
-  }
-  RowNumbers<T, R>* p;
-  Staged staged;          // the group's, as are
-  T *entering, *leaving;
-  T* end;                 // of the tile
+  RowNumbers<T, R>* p;        // [steps][warp]
+  StagedSegments<T> staged;   // the group's, as are
+  T *entering, *leaving;      // [steps][kSize]
 
-  __device__ Tile(T* memory, const Lanes& lanes) : p(reinterpret_cast<RowNumbers<T, R>*>(memory)), staged() {
-    T* segments = memory + kSteps * R * kWarp;
-    staged.columns = reinterpret_cast<Chunk<T>*>(segments) + lanes.group * (kSteps + lanes.count - 1);
-    T* edges = segments + Staged::column_numbers(kSteps, lanes.count);
-    entering = edges + lanes.group * kSteps * kSize;
-    leaving = edges + (lanes.groups + lanes.group) * kSteps * kSize;
-    end = edges + 2 * lanes.groups * kSteps * kSize;
+  __host__ __device__ Tile(SharedArena& memory, const Lanes& lanes) : p(memory.take<RowNumbers<T, R>>(kSteps * kWarp)), staged() {
+    const int columns = kSteps + lanes.count - 1;
+    staged.columns = memory.take<Chunk<T>>(lanes.groups * columns) + lanes.group * columns;
+    entering = memory.take<T>(lanes.groups * kSteps * kSize) + lanes.group * kSteps * kSize;
+    leaving = memory.take<T>(lanes.groups * kSteps * kSize) + lanes.group * kSteps * kSize;
   }
 
   // What enters a strip in `steps` steps from `first`: of `row`, or where there is none or it has ended the axis.
@@ -161,19 +154,25 @@ struct Tile {
   }
 };
 
-// Forward through one strip. tile: of tile_numbers() numbers in shared memory, the warp's own.
+// Forward through one strip. memory: of tile_bytes(), shared, the warp's own.
 template <class Rule, class T, int R>
 struct ForwardStrip {
   static constexpr int kSize = Rule::kCoefficients;
   static constexpr int kSteps = tile_steps<T, R, 1>(8 << 10, 16);
   using WarpTile = Tile<Rule, T, R, kSteps>;
-  static constexpr int tile_numbers(int lanes) { return WarpTile::numbers(lanes); }
+  static __host__ __device__ int tile_bytes(int lanes) {
+    SharedArena counted;
+    WarpTile(counted, Lanes::of(0, lanes));
+    return counted.used();
+  }
 
   // Returns U at the strip's last corner. seen: of the pair's strips so far, this one added; where strips are shared it is
   // kept at *shared_seen between them.
   static __device__ T run(const PairIncrements<T>& increments, const GpuProblem<T>& problem, const GpuStrip& strip,
-                          const Lanes& lanes, const SharedRow<T>& row, T reach, T* memory, Seen<T>& seen, Seen<T>* shared_seen) {
-    const WarpTile tile(memory, lanes);
+                          const Lanes& lanes, const SharedRow<T>& row, T reach, unsigned char* memory, Seen<T>& seen,
+                          Seen<T>* shared_seen) {
+    SharedArena arena(memory);
+    const WarpTile tile(arena, lanes);
     const T factor(increments.factor(strip.refinement));
     LaneEdges<Rule, T, R> edges;
     edges.start(strip, lanes);
@@ -225,22 +224,30 @@ class BackwardStrip {
   static constexpr int kSize = Rule::kCoefficients;
   static constexpr int kSteps = tile_steps<T, R, Backward::kTape + 1>(24 << 10, 16);
   using WarpTile = Tile<Rule, T, R, kSteps>;
-  static constexpr int tile_numbers(int lanes) {
-    return WarpTile::numbers(lanes) + StagedSegments<T>::row_numbers(R) + kSteps * R * Backward::kTape * kWarp;
+  static __host__ __device__ int tile_bytes(int lanes) {
+    SharedArena counted;
+    Memory(counted, Lanes::of(0, lanes));
+    return counted.used();
   }
+  struct Memory {
+    WarpTile tile;
+    T* tape;  // [steps][rows of a lane][tape][warp], from the thread's own
+
+    __host__ __device__ Memory(SharedArena& memory, const Lanes& lanes) : tile(memory, lanes) {
+      tile.staged.rows = memory.take<Chunk<T>>(kWarp * R) + lanes.group * lanes.count * R;
+      tape = memory.take<T>(kSteps * R * Backward::kTape * kWarp) + lanes.thread;
+    }
+  };
   // What a warp saves of a strip.
   static int64_t saved_numbers(int64_t columns, int lanes) {
     return parts_of(columns + lanes - 1, kSteps) * Edges::kNumbers * kWarp;
   }
 
-  // memory: of tile_numbers(), shared. saved: of saved_numbers().
+  // memory: of tile_bytes(), shared. saved: of saved_numbers().
   __device__ BackwardStrip(const PairIncrements<T>& increments, const GpuProblem<T>& problem, const GpuStrip& strip,
-                           const Lanes& lanes, T* memory, T* saved)
-      : increments_(increments), problem_(problem), strip_(strip), lanes_(lanes), tile_(memory, lanes),
-        tape_(tile_.end + StagedSegments<T>::row_numbers(R) + lanes.thread), saved_(saved + lanes.thread),
-        factor_(increments.factor(strip.refinement)) {
-    tile_.staged.rows = reinterpret_cast<Chunk<T>*>(tile_.end) + lanes.group * lanes.count * R;
-  }
+                           const Lanes& lanes, const Memory& memory, T* saved)
+      : increments_(increments), problem_(problem), strip_(strip), lanes_(lanes), tile_(memory.tile), tape_(memory.tape),
+        saved_(saved + lanes.thread), factor_(increments.factor(strip.refinement)) {}
 
   // entered: the row that entered the strip forward, or null. bars: what the derivatives by rows of edges pass through;
   // progress counts columns from the last. above_first_column: of the strip above, or the number of columns. scale: of the
@@ -378,7 +385,7 @@ class BackwardStrip {
   const GpuProblem<T>& problem_;
   const GpuStrip strip_;
   const Lanes& lanes_;
-  WarpTile tile_;
+  const WarpTile tile_;
   T* const tape_;
   T* const saved_;
   const T factor_;

@@ -15,7 +15,7 @@ struct Lanes {
   int lane, count;   // of the group
   int group, groups;
 
-  static __device__ Lanes of(int thread_of_block, int count) {
+  static __host__ __device__ Lanes of(int thread_of_block, int count) {
     const int thread = thread_of_block % kWarp;
     return {thread, thread % count, count, thread / count, kWarp / count};
   }
@@ -55,9 +55,6 @@ template <class T>
 struct StagedSegments {
   Chunk<T>* columns;  // [steps + lanes - 1]
   Chunk<T>* rows;     // [lanes * R]
-
-  static constexpr int column_numbers(int steps, int lanes) { return kChunk * (kWarp / lanes) * (steps + lanes - 1); }
-  static constexpr int row_numbers(int R) { return kChunk * kWarp * R; }
 
   // Writes segment first + n of a path in place n; nothing moves outside of the grid. Called by a group; a barrier must follow.
   template <class Point>
