@@ -111,7 +111,7 @@ void run_degrees() {
       run<T>({Pairing::kPairs, kernel, series, 5, 5, 5, 6, 2, scale});
   run<T>({Pairing::kSymmetricGram, StaticKernel::kLinear, series, 4, 4, 7, 7, 2, 6.0});
   run<T>({Pairing::kDiagonal, StaticKernel::kLinear, series, 4, 4, 12, 12, 2, 5.0});
-  for (const int degree : {4, 6, 8, 10, 12, 16})
+  for (int degree = gpu_degree_from(0); degree != 0; degree = degree == kLastGpuDegree ? 0 : gpu_degree_from(degree + 1))
     if (plans_seen[sizeof(T) == 8].count(degree) == 0) ++failures, std::printf("no pair of degree %d\n", degree);
   for (const int refinement : {1, 2})
     if (plans_seen[sizeof(T) == 8].count(16 | refinement << 8) == 0) ++failures, std::printf("no pair of refinement %d\n", refinement);
@@ -152,6 +152,41 @@ void run_failures() {
     for (int n = 0; n < 24; ++n) is_right = is_right && std::isfinite(gradient[n]) == (n < 8);
     if (!is_right) ++failures, std::printf("a NaN or an overflow did not stay where it was\n");
   }
+}
+
+// Plans that the CPU made, of degrees and refinements that the GPU has not: a gradient by them is the CPU's all the same. One that no
+// solver makes is made anew, too.
+template <class T>
+void run_plans_of_the_cpu() {
+  constexpr int64_t kPairs = 6, kLength = 7, kChannels = 2, kSize = kPairs * kLength * kChannels;
+  const bool is_float = sizeof(T) == 4;
+  std::set<Plan> seen;
+  for (const double scale : {0.4, 1.2, 2.0, 4.0, 5.5}) {
+    const std::vector<T> X = walks<T>(kPairs, kLength, kChannels, scale), Y = walks<T>(kPairs, kLength, kChannels, scale);
+    const std::vector<T> upstream(kPairs, T(1)), ones(1, T(1));
+    KernelProblem<T> problem;
+    problem.solver = solvers(is_float)[0];
+    problem.X = {X.data(), kPairs, kLength, kChannels};
+    problem.Y = {Y.data(), kPairs, kLength, kChannels};
+    std::vector<T> k(kPairs), dX(kSize), dY(kSize), d_variance(1);
+    std::vector<Plan> plan(kPairs);
+    signature_kernel<T>(problem, one_thread, k.data(), plan.data());
+    signature_kernel_backward<T>(problem, one_thread, plan.data(), upstream.data(), dX.data(), dY.data(), d_variance.data());
+    seen.insert(plan.begin(), plan.end());
+    plan[0] = 255;
+    DeviceMemory memory;
+    problem.X.values = memory.copy(X);
+    problem.Y.values = memory.copy(Y);
+    T *device_dX = memory.numbers<T>(kSize), *device_dY = memory.numbers<T>(kSize);
+    signature_kernel_backward_cuda<T>(problem, memory.copy(ones), memory.device, memory.copy(plan), memory.copy(upstream), device_dX,
+                                      device_dY, memory.numbers<T>(1));
+    const std::string what = "a plan of the CPU, scale " + std::to_string(scale) + ": ";
+    expect_close(memory.read(device_dX, kSize), dX, is_float ? 3e-3 : 1e-10, what + "dX");
+    expect_close(memory.read(device_dY, kSize), dY, is_float ? 3e-3 : 1e-10, what + "dY");
+  }
+  int foreign = 0;  // degrees that the GPU has not
+  for (const Plan plan : seen) foreign += (plan & 0xff) != gpu_degree_from(plan & 0xff);
+  if (foreign < 3) ++failures, std::printf("only %d degrees that the GPU has not\n", foreign);
 }
 
 // What the operations look for when they are asked to check.
@@ -215,6 +250,7 @@ void run_everything() {
   run_layouts<T>(false);
   run_degrees<T>();
   run_failures<T>();
+  run_plans_of_the_cpu<T>();
   run_search<T>();
 }
 

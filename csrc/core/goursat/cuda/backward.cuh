@@ -16,6 +16,7 @@ struct BackwardArguments {
   T *x, *y, *cells;
   int gradient_refinement;
   T* variance;          // RBF: [pairs], overwritten
+  bool* is_taken;       // [pairs], false before the launches: whether the pair's gradient is there
 };
 
 // Takes strips of pairs backward.
@@ -72,6 +73,7 @@ class BackwardTask {
     SharedArena arena(memory_);
     Strip(increments, problem_, cutter_[strip], lanes_, typename Strip::Memory(arena, lanes_), saved_)
         .run(entered, row, is_last ? cutter_.columns : cutter_.first_column(strip + 1), scale, is_live, gradient);
+    if (strip == 0 && is_live && lanes_.is_first()) arguments_.is_taken[index] = true;
   }
 
   // Points at a pair's part.

@@ -20,6 +20,7 @@ struct ForwardArguments {
   int32_t* counters;    // kChain: [pairs][strips], zero before the launch
   unsigned long long* ticket;  // zero likewise
   Seen<T>* seen;        // kChain: [pairs], zero likewise
+  bool is_anew;         // the refined kernel: of the pairs that are marked so, and of no others
   const T* reach;       // power series: [all pairs]
   T* k;
   Plan* plan;
@@ -127,7 +128,7 @@ __global__ void __launch_bounds__(kWarp * kMostBlockWarps, 1) forward_kernel(For
   }
 }
 
-// The pairs that need a refinement: a warp for each, which refines until it is content.
+// The pairs that need a refinement, or are solved anew: a warp for each, which refines until it is content.
 template <class T>
 __global__ void __launch_bounds__(kWarp, 1) forward_refined_kernel(ForwardArguments<T> arguments) {
   SIGKERNEL_SHARED_MEMORY(memory);
@@ -137,7 +138,9 @@ __global__ void __launch_bounds__(kWarp, 1) forward_refined_kernel(ForwardArgume
   for (int64_t index = blockIdx.x; index < arguments.pairs; index += gridDim.x) {
     const int64_t place = arguments.problem.pair(index).place;
     Plan plan = arguments.plan[place], before = 0;
-    while (plan != before && is_refined(plan)) {
+    bool is_wanted = arguments.is_anew ? plan >= kAnew : is_refined(plan);
+    if (is_wanted) plan &= ~kAnew;
+    while (is_wanted) {
       const ForwardTask<Rule, T, 1> task(arguments, lanes, refinement_of(plan), memory);
       Seen<T> seen = {};
       for (int strip = 0; strip < task.strips(); ++strip)
@@ -145,6 +148,7 @@ __global__ void __launch_bounds__(kWarp, 1) forward_refined_kernel(ForwardArgume
       __syncwarp();
       before = plan;
       plan = arguments.plan[place];
+      is_wanted = plan != before && is_refined(plan);
       __syncwarp();
     }
   }

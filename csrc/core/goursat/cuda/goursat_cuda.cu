@@ -51,6 +51,44 @@ GpuProblem<T> gpu_problem(const GoursatProblem<T>& problem) {
   return result;
 }
 
+// Finds out how far increments reach and with it the first plans. given: see ReachArguments.
+template <class T>
+void look_for_reach(ForwardArguments<T>& arguments, const Plan* given, const CudaDevice& device) {
+  const GpuProblem<T>& problem = arguments.problem;
+  T* reach = device.allocate_numbers<T>(arguments.pairs);
+  const int longest = std::max(problem.rows, problem.columns);
+  const int threads = std::min(256, parts_of(longest, kWarp) * kWarp);
+  const ReachArguments<T> looked_for = {problem, arguments.tolerance, arguments.largest_refinement, reach, arguments.k, arguments.plan, given};
+  launch("reach_kernel", reach_kernel<T>, std::min<int64_t>(arguments.pairs, int64_t{device.multiprocessors} * 64), threads,
+         2 * threads * sizeof(T), device, looked_for);
+  arguments.reach = reach;
+}
+
+template <class T>
+ForwardArguments<T> forward_arguments(const GpuProblem<T>& problem, const Solver& solver, T* k, Plan* plan) {
+  ForwardArguments<T> arguments = {};
+  arguments.problem = problem;
+  arguments.tolerance = tolerance_with_margin<T>(solver.tolerance);
+  arguments.largest_refinement = solver.power_series ? largest_refinement(problem) : 0;
+  arguments.pairs = problem.pairs();
+  arguments.k = k;
+  arguments.plan = plan;
+  return arguments;
+}
+
+// Plans by which the GPU can take a gradient: the given ones, or where a pair was solved elsewhere, by a degree or refinement that
+// the GPU has not, what the last degree needs.
+template <class T>
+const Plan* own_plans(const GpuProblem<T>& problem, const Solver& solver, const Plan* given, int64_t results, const CudaDevice& device) {
+  if (!solver.power_series) return given;
+  ForwardArguments<T> arguments =
+      forward_arguments(problem, solver, device.allocate_numbers<T>(results), device.allocate_numbers<Plan>(results));
+  arguments.is_anew = true;
+  look_for_reach(arguments, given, device);
+  launch_forward_refined(arguments, device);
+  return arguments.plan;
+}
+
 template <class T>
 void solve(const GpuProblem<T>& problem, const Solver& solver, int64_t results, const CudaDevice& device, T* k, Plan* plan) {
   if (results == 0) return;
@@ -59,22 +97,8 @@ void solve(const GpuProblem<T>& problem, const Solver& solver, int64_t results, 
     fill<Plan>(plan, results, 0, device);
     return;
   }
-  ForwardArguments<T> arguments = {};
-  arguments.problem = problem;
-  arguments.tolerance = tolerance_with_margin<T>(solver.tolerance);
-  arguments.largest_refinement = solver.power_series ? largest_refinement(problem) : 0;
-  arguments.pairs = problem.pairs();
-  arguments.k = k;
-  arguments.plan = plan;
-  if (solver.power_series) {
-    T* reach = device.allocate_numbers<T>(arguments.pairs);
-    const int longest = std::max(problem.rows, problem.columns);
-    const int threads = std::min(256, parts_of(longest, kWarp) * kWarp);
-    const ReachArguments<T> looked_for = {problem, arguments.tolerance, arguments.largest_refinement, reach, k, plan};
-    launch("reach_kernel", reach_kernel<T>, std::min<int64_t>(arguments.pairs, int64_t{device.multiprocessors} * 64), threads,
-           2 * threads * sizeof(T), device, looked_for);
-    arguments.reach = reach;
-  }
+  ForwardArguments<T> arguments = forward_arguments(problem, solver, k, plan);
+  if (solver.power_series) look_for_reach(arguments, nullptr, device);
   visit_gpu_rules(solver, ForwardVisitor<T>{arguments, device});
   launch_forward_refined(arguments, device);
 }
@@ -100,7 +124,8 @@ void signature_kernel_backward_cuda(const KernelProblem<T>& problem, const T* va
   target.dX = dX;
   target.dY = dY;
   target.d_variance = d_variance;
-  BackwardRun<T>(gpu, problem.solver, device, plan, upstream).run(target);
+  const Plan* plans = own_plans(gpu, problem.solver, plan, problem.pairs(), device);
+  BackwardRun<T>(gpu, problem.solver, device, plans, upstream).run(target);
 }
 
 template <class T>
@@ -130,7 +155,8 @@ void solve_goursat_backward_cuda(const GoursatProblem<T>& problem, const CudaDev
   if (problem.count == 0 || gpu.rows == 0 || gpu.columns == 0) return;
   GradientTarget<T> target;
   target.d_cells = d_increments;
-  BackwardRun<T>(gpu, problem.solver, device, plan, upstream).run(target);
+  const Plan* plans = own_plans(gpu, problem.solver, plan, problem.count, device);
+  BackwardRun<T>(gpu, problem.solver, device, plans, upstream).run(target);
 }
 
 template <class N>

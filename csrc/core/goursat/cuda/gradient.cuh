@@ -130,6 +130,7 @@ class BackwardRun {
     for (int64_t first = 0; first < pairs; first += portion) {
       arguments_.forward.first_pair = first;
       arguments_.forward.pairs = std::min(portion, pairs - first);
+      check_cuda(cudaMemsetAsync(arguments_.is_taken, 0, arguments_.forward.pairs * sizeof(bool), device_.stream), "forgetting gradients");
       visit_backward(problem_, solver_, device_, [&](auto launch) {
         launch.carve(DeviceArena(scratch), portion);
         launch.run(arguments_);
@@ -148,6 +149,7 @@ class BackwardRun {
     arguments_.y = arena.take<T>(pairs * ends * columns * problem_.channels);
     arguments_.cells = arena.take<T>(ends == 0 ? pairs * rows * columns : 0);
     arguments_.variance = arena.take<T>(pairs);
+    arguments_.is_taken = arena.take<bool>(pairs);
     return arena.used();
   }
 
@@ -177,12 +179,12 @@ class BackwardRun {
     if (problem_.increments == GpuIncrements::kGiven) {
       const int64_t size = int64_t{problem_.rows} * problem_.columns;
       launch("reduce_cells_kernel", reduce_cells_kernel<T>, blocks_for(forward.pairs * size, device_), kBlockThreads, 0, device_,
-             arguments_.cells, forward.plan + forward.first_pair, forward.pairs, problem_.rows, problem_.columns,
+             arguments_.cells, arguments_.is_taken, forward.pairs, problem_.rows, problem_.columns,
              arguments_.gradient_refinement, target.d_cells + forward.first_pair * size);
       return;
     }
     const ReduceArguments<T> arguments = {problem_, arguments_.gradient_refinement, forward.first_pair, forward.pairs,
-                                          forward.plan, arguments_.x, arguments_.y, target.dX, target.dY};
+                                          arguments_.is_taken, arguments_.x, arguments_.y, target.dX, target.dY};
     const int64_t points = problem_.x_count * (problem_.rows + int64_t{1}) + problem_.y_count * (problem_.columns + int64_t{1});
     launch("reduce_paths_kernel", reduce_paths_kernel<T>, blocks_for(points * problem_.channels, device_), kBlockThreads, 0, device_, arguments);
     if (problem_.increments != GpuIncrements::kRbf) return;

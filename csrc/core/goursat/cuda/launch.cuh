@@ -178,7 +178,7 @@ struct RefinedShape {
 
 template <class T>
 void launch_forward_refined(ForwardArguments<T> arguments, const CudaDevice& device) {
-  if (arguments.largest_refinement == 0) return;
+  if (arguments.largest_refinement == 0 && !arguments.is_anew) return;
   const RefinedShape<T> shape(arguments.problem, arguments.largest_refinement, arguments.pairs, device);
   arguments.degree = kLastGpuDegree;
   arguments.rows = device.allocate_numbers<T>(shape.blocks * shape.row_numbers);

@@ -33,6 +33,17 @@ __host__ __device__ constexpr Plan gpu_plan(int degree, int refinement) { return
 __host__ __device__ constexpr int refinement_of(Plan plan) { return plan >> 8; }
 __host__ __device__ constexpr bool is_refined(Plan plan) { return plan >= 0 && refinement_of(plan) > 0; }
 
+// Of a plan in the making: it is not this device's, and the pair is solved anew.
+constexpr Plan kAnew = 1 << 30;
+
+// Whether a forward kernel of the GPU can have written a power series' plan. The CPU has degrees and refinements that no kernel here
+// has, and exponents.
+__device__ inline bool is_gpu_plan(Plan plan, int largest_refinement) {
+  if (plan < 0) return true;
+  const int degree = plan & 0xff, refinement = refinement_of(plan);
+  return degree == gpu_degree_from(degree) && (refinement == 0 || (degree == kLastGpuDegree && refinement <= largest_refinement));
+}
+
 __device__ inline Plan gpu_plan_refined(int refinement, int largest) {
   return refinement > largest ? kUnreached : gpu_plan(kLastGpuDegree, refinement);
 }
@@ -73,6 +84,7 @@ struct ReachArguments {
   T* reach;  // [pairs]: the largest
   T* k;      // NaN until it is solved
   Plan* plan;
+  const Plan* given;  // or null: plans of which those that are a GPU's are kept, the others marked by kAnew
 };
 
 // A block for each pair in turn; its threads take lines, rows first. Of half a grid the columns are the rows again.
@@ -84,6 +96,11 @@ __global__ void reach_kernel(ReachArguments<T> arguments) {
   const int64_t pairs = problem.pairs();
   for (int64_t index = blockIdx.x; index < pairs; index += gridDim.x) {
     const GpuPair pair = problem.pair(index);
+    const Plan given = arguments.given == nullptr ? 0 : arguments.given[pair.place];
+    if (arguments.given != nullptr && is_gpu_plan(given, arguments.largest_refinement)) {
+      if (threadIdx.x == 0) arguments.plan[pair.place] = arguments.plan[pair.mirror] = given;
+      continue;
+    }
     const PairIncrements<T> increments(problem, pair);
     const T factor = abs(increments.factor(0));
     T my_largest = 0, my_moment = 0;
@@ -105,7 +122,9 @@ __global__ void reach_kernel(ReachArguments<T> arguments) {
         whole_moment += moment[n];
       }
       if (problem.is_half_grid()) whole_moment *= T(2);
-      const Plan plan = first_gpu_plan(whole_largest, whole_moment, arguments.tolerance, arguments.largest_refinement);
+      Plan plan = first_gpu_plan(whole_largest, whole_moment, arguments.tolerance, arguments.largest_refinement);
+      if (arguments.given != nullptr && plan >= 0) plan = gpu_plan(kLastGpuDegree, refinement_of(plan)) | kAnew;
+      if (arguments.given != nullptr && exponent_of(given) != 0) plan = kOverflow;
       for (const int64_t place : {pair.place, pair.mirror}) {
         arguments.plan[place] = plan;
         arguments.k[place] = not_a_number<T>();

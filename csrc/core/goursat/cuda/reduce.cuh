@@ -6,14 +6,14 @@
 
 namespace sigkernel {
 
-// A portion of pairs, [pairs] from first_pair, as the backward kernels left them. A pair that was not solved has left nothing:
-// its gradient is not a number.
+// A portion of pairs, [pairs] from first_pair, as the backward kernels left them. A pair that none of them took has no gradient: it
+// is not a number.
 template <class T>
 struct ReduceArguments {
   GpuProblem<T> problem;
   int refinement;  // of x and y
   int64_t first_pair, pairs;
-  const Plan* plan;
+  const bool* is_taken;
   const T *x, *y;
   T *dX, *dY;  // accumulated into; the same for a symmetric pairing
 };
@@ -40,32 +40,32 @@ __global__ void reduce_paths_kernel(ReduceArguments<T> arguments) {
   const int64_t channels = problem.channels, last = arguments.first_pair + arguments.pairs;
   const int64_t x_size = (problem.rows + int64_t{1}) * channels, y_size = (problem.columns + int64_t{1}) * channels;
   const int64_t x_numbers = problem.x_count * x_size, numbers = x_numbers + problem.y_count * y_size;
-  const auto of = [&](const T* parts, int segments, int64_t number, int64_t place, int64_t at) {
+  const auto of = [&](const T* parts, int segments, int64_t number, int64_t at) {
     if (number < arguments.first_pair || number >= last) return T(0);
-    if (arguments.plan[place] < 0) return not_a_number<T>();
+    if (!arguments.is_taken[number - arguments.first_pair]) return not_a_number<T>();
     const int64_t size = (is_rbf ? 2 : 1) * (int64_t{segments} << arguments.refinement) * channels;
     return point_gradient(parts + (number - arguments.first_pair) * size, static_cast<int>(at / channels),
                           static_cast<int>(at % channels), segments, arguments.refinement, problem.channels, is_rbf);
   };
-  const auto of_x = [&](int64_t pair, int64_t place, int64_t at) { return of(arguments.x, problem.rows, pair, place, at); };
-  const auto of_y = [&](int64_t pair, int64_t place, int64_t at) { return of(arguments.y, problem.columns, pair, place, at); };
+  const auto of_x = [&](int64_t pair, int64_t at) { return of(arguments.x, problem.rows, pair, at); };
+  const auto of_y = [&](int64_t pair, int64_t at) { return of(arguments.y, problem.columns, pair, at); };
   for (int64_t n = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; n < numbers; n += int64_t{gridDim.x} * blockDim.x) {
     const bool is_x = n < x_numbers;
     const int64_t path = is_x ? n / x_size : (n - x_numbers) / y_size, at = is_x ? n % x_size : (n - x_numbers) % y_size;
     T sum = 0;
     switch (problem.pairing) {
-      case Pairing::kPairs: sum = is_x ? of_x(path, path, at) : of_y(path, path, at); break;
+      case Pairing::kPairs: sum = is_x ? of_x(path, at) : of_y(path, at); break;
       case Pairing::kGram:
         for (int64_t other = 0; other < (is_x ? problem.y_count : problem.x_count); ++other) {
           const int64_t place = is_x ? path * problem.y_count + other : other * problem.y_count + path;
-          sum += is_x ? of_x(place, place, at) : of_y(place, place, at);
+          sum += is_x ? of_x(place, at) : of_y(place, at);
         }
         break;
-      case Pairing::kDiagonal: sum = is_x ? of_x(path, path, at) + of_y(path, path, at) : T(0); break;
+      case Pairing::kDiagonal: sum = is_x ? of_x(path, at) + of_y(path, at) : T(0); break;
       case Pairing::kSymmetricGram:
         if (!is_x) break;
-        for (int64_t a = 0; a <= path; ++a) sum += of_y(path * (path + 1) / 2 + a, a * problem.y_count + path, at);
-        for (int64_t b = path; b < problem.y_count; ++b) sum += of_x(b * (b + 1) / 2 + path, path * problem.y_count + b, at);
+        for (int64_t a = 0; a <= path; ++a) sum += of_y(path * (path + 1) / 2 + a, at);
+        for (int64_t b = path; b < problem.y_count; ++b) sum += of_x(b * (b + 1) / 2 + path, at);
         break;
     }
     if (is_x) {
@@ -78,7 +78,7 @@ __global__ void reduce_paths_kernel(ReduceArguments<T> arguments) {
 
 // Of increments that are given: the sum over each one's refined cells. result: overwritten.
 template <class T>
-__global__ void reduce_cells_kernel(const T* cells, const Plan* plan, int64_t count, int rows, int columns, int refinement, T* result) {
+__global__ void reduce_cells_kernel(const T* cells, const bool* is_taken, int64_t count, int rows, int columns, int refinement, T* result) {
   const int64_t numbers = count * rows * columns;
   for (int64_t n = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; n < numbers; n += int64_t{gridDim.x} * blockDim.x) {
     const int64_t problem = n / (int64_t{rows} * columns), i = n / columns % rows, j = n % columns;
@@ -86,7 +86,7 @@ __global__ void reduce_cells_kernel(const T* cells, const Plan* plan, int64_t co
     T sum = 0;
     for (int a = 0; a < side; ++a)
       for (int b = 0; b < side; ++b)
-        sum += plan[problem] < 0 ? not_a_number<T>() : cells[((problem * rows + i) * side + a) * (int64_t{columns} * side) + j * side + b];
+        sum += !is_taken[problem] ? not_a_number<T>() : cells[((problem * rows + i) * side + a) * (int64_t{columns} * side) + j * side + b];
     result[n] = sum;
   }
 }
@@ -108,10 +108,8 @@ template <class T>
 __global__ void reduce_variance_kernel(const T* values, ReduceArguments<T> arguments, T* total) {
   SIGKERNEL_SHARED_MEMORY(memory);
   T sum = 0;
-  for (int64_t n = threadIdx.x; n < arguments.pairs; n += blockDim.x) {
-    const Plan plan = arguments.plan[arguments.problem.pair(arguments.first_pair + n).place];
-    sum += plan < 0 ? not_a_number<T>() : values[n];
-  }
+  for (int64_t n = threadIdx.x; n < arguments.pairs; n += blockDim.x)
+    sum += arguments.is_taken[n] ? values[n] : not_a_number<T>();
   const T whole = sum_of_block(sum, reinterpret_cast<T*>(memory));
   if (threadIdx.x == 0) *total += whole;
 }
