@@ -12,6 +12,15 @@ def attributes_of(op: tf.Operation, *names: str) -> dict[str, Any]:
     return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
 
 
+def on_device_of(op: tf.Operation) -> Any:
+    """
+    A context that places the gradient of ``op`` where ``op`` ran: the plans that it left are those of its device.
+
+    Where that is not known yet, while a function is traced, the gradient is placed as ``op`` will be.
+    """
+    return tf.device(op.outputs[0].device)
+
+
 def differentiable_once(what: str, more_advice: str = "") -> Callable[..., NoReturn]:
     """
     Makes what is registered as the gradient of an operation that computes a gradient and has none of its own.

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from . import _checks, _library
 from ._arguments import as_bool, as_int
-from ._gradients import attributes_of, differentiable_once
+from ._gradients import attributes_of, differentiable_once, on_device_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,9 +259,9 @@ def _shaped_like(p: tf.Tensor, of_each_grid: tf.Tensor) -> tf.Tensor:
 @tf.RegisterGradient("SigkernelTfSolveGoursat")
 @tf.RegisterGradient("SigkernelTfSolveGoursatWeights")
 def _solve_goursat_gradient(op: tf.Operation, upstream: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
-    return _library.ops().sigkernel_tf_solve_goursat_grad(
-        op.inputs[0], op.outputs[1], upstream, **attributes_of(op, "solver", "tolerance", "dyadic_order", "gradient")
-    )
+    attributes = attributes_of(op, "solver", "tolerance", "dyadic_order", "gradient")
+    with on_device_of(op):
+        return _library.ops().sigkernel_tf_solve_goursat_grad(op.inputs[0], op.outputs[1], upstream, **attributes)
 
 
 @tf.RegisterGradient("SigkernelTfDirectionalDerivative")

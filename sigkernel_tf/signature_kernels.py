@@ -9,7 +9,7 @@ import tensorflow as tf
 from . import _batches, _checks, _library, static_kernels
 from ._arguments import as_bool
 from ._extended_range import Extended, exponents_of
-from ._gradients import attributes_of
+from ._gradients import attributes_of, on_device_of
 from ._path_lengths import Lengths, Paths, Windows, both_lengths, increments_of_values, lengths_of
 from .goursat import (
     ErrorWeights,
@@ -425,16 +425,18 @@ def _weighing_gradient(op: tf.Operation, upstream: tf.Tensor, *_: tf.Tensor) -> 
 @tf.RegisterGradient("SigkernelTfWindowKernel")
 def _window_gradient(op: tf.Operation, upstream: tf.Tensor, *_: tf.Tensor) -> list[tf.Tensor | None]:
     attributes = attributes_of(op, *_OPTIONS, "extended_range", *_WINDOW_OPTIONS)
-    dX, dY, d_variance, d_factors = _library.ops().sigkernel_tf_window_kernel_grad(
-        *op.inputs[:5], op.outputs[1], upstream, op.inputs[5], **attributes
-    )
+    with on_device_of(op):
+        dX, dY, d_variance, d_factors = _library.ops().sigkernel_tf_window_kernel_grad(
+            *op.inputs[:5], op.outputs[1], upstream, op.inputs[5], **attributes
+        )
     return [dX, None if attributes["pairing"] in _SYMMETRIC else dY, d_variance, None, None, d_factors]
 
 
 def _gradient_by_plan(op: tf.Operation, upstream: tf.Tensor, *, extended_range: bool) -> list[tf.Tensor | None]:
     attributes = attributes_of(op, *_OPTIONS)
-    dX, dY, d_variance = _library.ops().sigkernel_tf_signature_kernel_grad(
-        *op.inputs, op.outputs[1], upstream, **attributes, extended_range=extended_range
-    )
+    with on_device_of(op):
+        dX, dY, d_variance = _library.ops().sigkernel_tf_signature_kernel_grad(
+            *op.inputs, op.outputs[1], upstream, **attributes, extended_range=extended_range
+        )
     symmetric = attributes["pairing"] in _SYMMETRIC
     return [dX, None if symmetric else dY, d_variance, None, None]  # in a symmetric pairing dX counts both arguments
