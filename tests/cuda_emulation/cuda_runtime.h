@@ -4,6 +4,7 @@
 // scheduler picks the next fiber in an order that EMULATION_ORDER sets: 0 ascending, -1 descending, else the seed of a
 // random one. EMULATION_BLOCKS: how many blocks are resident. What it finds wrong (a barrier that not all threads reach, a
 // write behind the shared memory asked for, a launch that a GPU would refuse) ends the program with code 3.
+// EMULATION_DRIVER: how new the emulated driver is.
 // EMULATION_LAUNCHED: a file for the addresses of the kernels that were launched, one a line. Under
 // -fsanitize=address the fibers' stacks and the shared memory are known to it; race_check.cc adds a check for races.
 // Nothing here says anything about speed.
@@ -58,7 +59,15 @@ inline dim3 blockDim, gridDim;
 constexpr int warpSize = 32;
 
 using cudaStream_t = struct CUstream_st*;
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInvalidConfiguration = 9 };
+#define CUDART_VERSION 13000
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorInsufficientDriver = 35,
+  cudaErrorUnsupportedPtxVersion = 222
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 struct cudaLaunchAttribute;
@@ -460,6 +469,11 @@ EMULATION_ASIDE T atomicMax(T* to, U value) {
 inline const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaSuccess ? "no error" : error == cudaErrorMemoryAllocation ? "out of memory" : "invalid argument";
 }
+// A driver that knows CUDA up to EMULATION_DRIVER, 13000 for 13.0: where that is less than CUDART_VERSION, every launch fails.
+inline cudaError_t cudaDriverGetVersion(int* version) {
+  *version = int(emulation::setting("EMULATION_DRIVER", CUDART_VERSION));
+  return cudaSuccess;
+}
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 template <class T>
 EMULATION_ASIDE cudaError_t cudaMalloc(T** memory, size_t bytes) {
@@ -491,6 +505,7 @@ cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int bytes) {
 }
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments&&... arguments) {
+  if (emulation::setting("EMULATION_DRIVER", CUDART_VERSION) < CUDART_VERSION) return cudaErrorInsufficientDriver;
   const uint64_t threads = uint64_t(config->blockDim.x) * config->blockDim.y * config->blockDim.z;
   const uint64_t blocks = uint64_t(config->gridDim.x) * config->gridDim.y * config->gridDim.z;
   if (threads == 0 || threads > 1024 || blocks == 0 || blocks > INT_MAX) return cudaErrorInvalidConfiguration;

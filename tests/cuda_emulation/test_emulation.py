@@ -70,3 +70,47 @@ def test_a_launch_that_a_gpu_refuses_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "2048 threads" in done.stdout
     assert done.stdout.count("nothing_kernel") == 2
+
+
+def test_threads_that_launch_one_kernel_leave_each_other_their_shared_memory(tmp_path: Path) -> None:
+    """One has asked for 60 KB and is about to launch, when another launches the kernel with 50 KB."""
+    source = tmp_path / "opted_in.cu"
+    source.write_text(
+        """
+        #include <cstdio>
+        #include "core/device/launch.cuh"
+        __global__ void nothing_kernel() {}
+        int main() {
+          sigkernel::CudaDevice device;
+          sigkernel::launch("nothing_kernel", nothing_kernel, 1, 32, 60 << 10, device);
+          sigkernel::launch("nothing_kernel", nothing_kernel, 1, 32, 50 << 10, device);
+          cudaLaunchConfig_t config = {};
+          config.dynamicSmemBytes = 60 << 10;
+          config.blockDim = dim3(32);
+          return cudaLaunchKernelEx(&config, nothing_kernel) == cudaSuccess ? 0 : 1;
+        }
+        """
+    )
+    assert run(build("plain", [source], [], tmp_path)).returncode == 0
+
+
+def test_a_driver_that_is_too_old_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "old_driver.cu"
+    source.write_text(
+        """
+        #include <cstdio>
+        #include "core/device/launch.cuh"
+        __global__ void nothing_kernel() {}
+        int main() {
+          try {
+            sigkernel::launch("nothing_kernel", nothing_kernel, 1, 32, 0, sigkernel::CudaDevice());
+          } catch (const sigkernel::CudaError& error) {
+            std::puts(error.what());
+          }
+        }
+        """
+    )
+    said = run(build("plain", [source], [], tmp_path), EMULATION_DRIVER="12040").stdout
+    assert "knows CUDA up to 12.4" in said
+    assert "CUDA 13, which needs driver 580 or newer" in said
+    assert "Update the driver" in said

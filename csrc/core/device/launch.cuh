@@ -49,7 +49,9 @@ class SharedArena {
 };
 
 constexpr int kWarp = 32;
-constexpr std::size_t kSharedWithoutAsking = 48 << 10;  // bytes; a kernel that wants more must opt in
+// Bytes of a block. A kernel that wants more than the first must opt in, and is always opted in to the second, which every GPU has: threads
+// that launch it at once, with this and that much, then do not undo each other's choice.
+constexpr std::size_t kSharedWithoutAsking = 48 << 10, kSharedAtMost = 64 << 10;
 
 constexpr int kBlockThreads = 128;  // of a block of the kernels that take one number in each thread
 
@@ -58,9 +60,21 @@ inline int64_t blocks_for(int64_t numbers, const CudaDevice& device) {
   return std::min<int64_t>(parts_of(numbers, kBlockThreads), int64_t{device.multiprocessors} * 16);
 }
 
+// What an error means, with its cure where the cause is a driver that is older than this library's CUDA.
+inline std::string meaning_of(cudaError_t error) {
+  const bool is_driver_old = error == cudaErrorInsufficientDriver || error == cudaErrorUnsupportedPtxVersion;
+  if (!is_driver_old) return cudaGetErrorString(error);
+  constexpr int kMajor = CUDART_VERSION / 1000, kFirstDriver = kMajor >= 13 ? 580 : 525;
+  int version = 0;
+  cudaDriverGetVersion(&version);  // the newest CUDA that it knows
+  return "NVIDIA's driver knows CUDA up to " + std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10) +
+         ", but this library was compiled with CUDA " + std::to_string(kMajor) + ", which needs driver " + std::to_string(kFirstDriver) +
+         " or newer. Update the driver, or call the operation inside `with tf.device(\"CPU\"):`";
+}
+
 inline void check_cuda(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  throw CudaError(std::string(what) + " failed: " + cudaGetErrorString(error));
+  throw CudaError(std::string(what) + " failed: " + meaning_of(error));
 }
 
 // Throws CudaError where the launch is refused. Waits for nothing.
@@ -69,8 +83,7 @@ void launch(const char* name, void (*kernel)(Parameters...), int64_t blocks, int
             const CudaDevice& device, Arguments&&... arguments) {
   if (blocks == 0) return;
   if (shared_bytes > kSharedWithoutAsking) {
-    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
-               name);
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kSharedAtMost)), name);
   }
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(blocks));
@@ -82,7 +95,7 @@ void launch(const char* name, void (*kernel)(Parameters...), int64_t blocks, int
   cudaGetLastError();  // forget it: the next launch is not to blame
   throw CudaError(std::string(name) + " could not be launched with " + std::to_string(blocks) + " blocks of " +
                   std::to_string(threads) + " threads and " + std::to_string(shared_bytes) +
-                  " bytes of shared memory: " + cudaGetErrorString(error));
+                  " bytes of shared memory: " + meaning_of(error));
 }
 
 // A counter that one warp raises and another waits for. What was written before raise() is seen after wait_for().
