@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "core/goursat/cuda/launch.cuh"
+#include "core/goursat/cuda/gradient.cuh"
 
 using namespace sigkernel;
 
@@ -56,9 +56,8 @@ void print_rule(const char* rule, int degree, int argc, char** argv) {
   for (int n = 1; n + 1 < argc; n += 2) {
     const int pairs = std::atoi(argv[n]), segments = std::atoi(argv[n + 1]);
     const GpuProblem<T> problem = problem_of<T>(pairs, segments);
-    print_layout("forward", rule, degree, dtype, pairs, segments, layout_of<Rule>(problem, degree, 0, kForwardRows<Rule>, true, device));
-    print_layout("backward", rule, degree, dtype, pairs, segments,
-                 layout_of<Rule>(problem, degree, 0, kBackwardRows<Backward>, false, device));
+    print_layout("forward", rule, degree, dtype, pairs, segments, forward_layout<Rule>(problem, degree, 0, device));
+    print_layout("backward", rule, degree, dtype, pairs, segments, BackwardLaunch<Backward, T>(problem, degree, 0, device).layout());
   }
 }
 

@@ -44,10 +44,32 @@ void run_all(bool is_small) {
   if (!is_small) run<T>(10, 5, 9, 7000, true);  // more than shared memory holds, and more paths than blocks
 }
 
+// Scratch memory is bounded in bytes, however many blocks a GPU could hold.
+void check_scratch() {
+  struct Asked {
+    int64_t bytes;
+  };
+  CudaDevice device;
+  device.multiprocessors = 132;
+  device.allocate = [](int64_t bytes) -> void* { throw Asked{bytes}; };
+  const SignatureProblem<double> problem{nullptr, 2000, 2, 3, 1000000, false};
+  for (const bool is_forward : {true, false}) {
+    try {
+      if (is_forward) signature_cuda<double>(problem, device, nullptr);
+      if (!is_forward) signature_backward_cuda<double>(problem, device, nullptr, nullptr, nullptr);
+    } catch (const Asked& asked) {
+      if (asked.bytes <= int64_t{256} << 20) continue;
+      ++failures;
+      std::printf("a call asks for %lld bytes of scratch memory\n", (long long)asked.bytes);
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
+  check_scratch();
   if (what != "float") run_all<double>(what == "small");
   if (what != "double") run_all<float>(what == "small");
   if (failures > 0) return 1;

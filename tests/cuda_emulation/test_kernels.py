@@ -56,6 +56,10 @@ def test_kernels_agree_with_the_cpu_in_every_order(name: str, program: Programs)
         assert_went_well(run(program("plain", name), "small", order=order))
 
 
+def test_gradients_take_the_memory_that_they_need(tmp_path: Path) -> None:
+    assert_went_well(run(build("plain", [], [HERE / "drive_memory.cc"], tmp_path)))
+
+
 @pytest.mark.slow
 @pytest.mark.ci
 def test_long_paths_agree_with_the_cpu(program: Programs) -> None:
@@ -66,6 +70,13 @@ def test_long_paths_agree_with_the_cpu(program: Programs) -> None:
 @one_in_ci
 def test_kernels_are_clean_under_sanitizers(name: str, program: Programs) -> None:
     assert_went_well(run(program("sanitized", name), "small"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [pytest.param("9", marks=pytest.mark.ci), "1"])
+def test_every_instantiation_is_clean_under_sanitizers(every: str, program: Programs) -> None:
+    """Each line of instantiations.h: the emulation is told of misaligned and foreign memory."""
+    assert_went_well(run(program("sanitized", "goursat"), "instantiations", "0", every))
 
 
 @pytest.mark.slow

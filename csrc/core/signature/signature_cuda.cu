@@ -13,6 +13,7 @@ namespace sigkernel {
 namespace {
 
 constexpr int kResidentBlocks = 8;  // of a multiprocessor: as many as there is scratch memory for
+constexpr int64_t kScratchBudget = int64_t{256} << 20;  // bytes, of all blocks where more than one fits
 
 // Division by the number of channels, for what is below 2^31: a product with the reciprocal, rounded up, is exact there.
 struct Divisor {
@@ -248,11 +249,13 @@ int threads_for(int64_t num_words) {
 template <class T, class Kernel>
 void launch_over_paths(const char* name, Kernel kernel, SignatureArguments<T>& arguments, int64_t work_numbers, int threads,
                        const CudaDevice& device) {
-  const int64_t blocks = std::min<int64_t>(arguments.problem.count, int64_t{device.multiprocessors} * kResidentBlocks);
-  const bool is_shared = work_numbers * static_cast<int64_t>(sizeof(T)) <= static_cast<int64_t>(kSharedWithoutAsking);
+  const int64_t work_bytes = work_numbers * static_cast<int64_t>(sizeof(T));
+  const bool is_shared = work_bytes <= static_cast<int64_t>(kSharedWithoutAsking);
+  const int64_t affordable = is_shared ? arguments.problem.count : std::max<int64_t>(kScratchBudget / work_bytes, 1);
+  const int64_t blocks = std::min({arguments.problem.count, int64_t{device.multiprocessors} * kResidentBlocks, affordable});
   arguments.work_numbers = work_numbers;
   arguments.work = is_shared ? nullptr : device.allocate_numbers<T>(blocks * work_numbers);
-  launch(name, kernel, blocks, threads, is_shared ? work_numbers * sizeof(T) : 0, device, arguments);
+  launch(name, kernel, blocks, threads, is_shared ? work_bytes : 0, device, arguments);
 }
 
 template <class T>

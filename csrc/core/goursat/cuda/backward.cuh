@@ -5,6 +5,26 @@
 
 namespace sigkernel {
 
+// What a warp needs to sweep a pair's refined grid there and back, in numbers of its own: its rows, its bars and the starts of its
+// tiles, one after the other.
+template <class T>
+struct RefinedNumbers {
+  int64_t row, rows, saved;  // rows: how many
+
+  __host__ __device__ RefinedNumbers(const GpuProblem<T>& problem, int refinement)
+      : row((int64_t{problem.columns} << refinement) * PowerSeries<kLastGpuDegree>::kCoefficients),
+        rows(StripCutter(problem.rows, 1, refinement, false, kWarp).strips - 1),
+        saved(BackwardStrip<Adjoint<PowerSeries<kLastGpuDegree>>, T, 1>::saved_numbers(int64_t{problem.columns} << refinement, kWarp)) {}
+  __host__ __device__ int64_t all() const { return (rows + 1) * row + saved; }
+};
+
+// The blocks that take pairs of one refinement, each a warp.
+template <class T>
+struct RefinedBlocks {
+  int first, end;
+  T* memory;  // [blocks] of RefinedNumbers
+};
+
 template <class T>
 struct BackwardArguments {
   ForwardArguments<T> forward;  // how rows are kept; where strips are shared, a launch of its own has kept them
@@ -16,6 +36,7 @@ struct BackwardArguments {
   T *x, *y, *cells;
   int gradient_refinement;
   T* variance;          // RBF: [pairs], overwritten
+  RefinedBlocks<T> refined[kMostGpuRefinement];  // by refinements from 1 on
   bool* is_taken;       // [pairs], false before the launches: whether the pair's gradient is there
 };
 
@@ -28,10 +49,9 @@ class BackwardTask {
  public:
   static int tile_bytes(int lanes) { return std::max(Strip::tile_bytes(lanes), ForwardStrip<Rule, T, R>::tile_bytes(lanes)); }
 
-  // memory: the warp's, shared.
-  __device__ BackwardTask(const BackwardArguments<T>& arguments, const Lanes& lanes, int refinement, unsigned char* memory)
-      : arguments_(arguments), problem_(arguments.forward.problem), lanes_(lanes), memory_(memory),
-        saved_(arguments.saved + (blockIdx.x * int64_t{blockDim.x / kWarp} + threadIdx.x / kWarp) * arguments.saved_numbers),
+  // memory: the warp's, shared. saved: of the strip's saved_numbers(), the warp's.
+  __device__ BackwardTask(const BackwardArguments<T>& arguments, const Lanes& lanes, int refinement, unsigned char* memory, T* saved)
+      : arguments_(arguments), problem_(arguments.forward.problem), lanes_(lanes), memory_(memory), saved_(saved),
         cutter_(problem_.rows, problem_.columns, refinement, problem_.is_half_grid(), lanes.count * R),
         forward_(arguments.forward, lanes, refinement, memory) {}
 
@@ -122,7 +142,7 @@ __global__ void __launch_bounds__(kWarp, 1) backward_kernel(BackwardArguments<T>
   SIGKERNEL_SHARED_MEMORY(memory);
   const ForwardArguments<T>& forward = arguments.forward;
   const Lanes lanes = Lanes::of(threadIdx.x, forward.layout.lanes);
-  const BackwardTask<Backward, T, R> task(arguments, lanes, forward.refinement, memory);
+  const BackwardTask<Backward, T, R> task(arguments, lanes, forward.refinement, memory, arguments.saved + blockIdx.x * arguments.saved_numbers);
   const int strips = task.strips();
   const int64_t row_numbers = (int64_t{forward.problem.columns} << forward.refinement) * Backward::Rule::kCoefficients;
   const bool is_group = forward.layout.sharing == Sharing::kGroup;
@@ -147,13 +167,17 @@ __global__ void __launch_bounds__(kWarp, 1) backward_refined_kernel(BackwardArgu
   using Rule = PowerSeries<kLastGpuDegree>;
   const ForwardArguments<T>& forward = arguments.forward;
   const Lanes lanes = Lanes::of(threadIdx.x, kWarp);
-  const int64_t row_numbers = (int64_t{forward.problem.columns} << forward.largest_refinement) * Rule::kCoefficients;
-  const int64_t rows = StripCutter(forward.problem.rows, 1, forward.largest_refinement, false, kWarp).strips - 1;
-  for (int64_t index = blockIdx.x; index < forward.pairs; index += gridDim.x) {
+  int refinement = 1;
+  while (static_cast<int>(blockIdx.x) >= arguments.refined[refinement - 1].end) ++refinement;
+  const RefinedBlocks<T>& blocks = arguments.refined[refinement - 1];
+  const RefinedNumbers<T> numbers(forward.problem, refinement);
+  const int block = static_cast<int>(blockIdx.x) - blocks.first;
+  T *rows = blocks.memory + block * numbers.all(), *bars = rows + numbers.rows * numbers.row, *saved = bars + numbers.row;
+  const BackwardTask<Adjoint<Rule>, T, 1> task(arguments, lanes, refinement, memory, saved);
+  for (int64_t index = block; index < forward.pairs; index += blocks.end - blocks.first) {
     const Plan plan = forward.plan[forward.problem.pair(forward.first_pair + index).place];
-    if (!is_refined(plan)) continue;
-    const BackwardTask<Adjoint<Rule>, T, 1> task(arguments, lanes, refinement_of(plan), memory);
-    task.take(index, 0, task.strips() - 1, true, forward.rows + blockIdx.x * rows * row_numbers, arguments.bars + blockIdx.x * row_numbers, nullptr);
+    if (plan < 0 || refinement_of(plan) != refinement) continue;
+    task.take(index, 0, task.strips() - 1, true, rows, bars, nullptr);
   }
 }
 

@@ -14,16 +14,18 @@ class BackwardLaunch {
  public:
   BackwardLaunch(const GpuProblem<T>& problem, int degree, int refinement, const CudaDevice& device)
       : device_(device), degree_(degree), refinement_(refinement),
-        layout_(layout_of<Rule>(problem, degree, refinement, kBackwardRows<Backward>, false, device)),
-        strips_(layout_.strips(int64_t{problem.rows} << refinement)),
-        row_numbers_((int64_t{problem.columns} << refinement) * Rule::kCoefficients) {
+        rows_(int64_t{problem.rows} << refinement), columns_(int64_t{problem.columns} << refinement),
+        row_numbers_(columns_ * Rule::kCoefficients),
+        layout_(layout_of<Rule>(problem, degree, refinement, kBackwardRows<Backward>, false,
+                                [this](const GpuLayout& of) { return warp_numbers(of) * static_cast<int64_t>(sizeof(T)); }, device)),
+        strips_(layout_.strips(rows_)), saved_numbers_(saved_numbers(layout_)) {
     visit_rows<kBackwardRows<Backward>>(layout_.rows_per_lane, [&](auto rows) {
-      constexpr int R = decltype(rows)::value;
-      shared_ = BackwardTask<Backward, T, R>::tile_bytes(layout_.lanes);
-      saved_numbers_ = BackwardStrip<Backward, T, R>::saved_numbers(int64_t{problem.columns} << refinement, layout_.lanes);
+      shared_ = BackwardTask<Backward, T, decltype(rows)::value>::tile_bytes(layout_.lanes);
     });
   }
 
+  const GpuLayout& layout() const { return layout_; }
+  int64_t blocks() const { return blocks_; }
   bool is_chain() const { return layout_.sharing == Sharing::kChain; }
   // Of one pair, beyond its gradient.
   int64_t pair_bytes() const {
@@ -32,11 +34,9 @@ class BackwardLaunch {
 
   // Sets what a launch on a portion works with; returns how many bytes that is.
   int64_t carve(DeviceArena arena, int64_t portion) {
-    const int64_t groups = kWarp / layout_.lanes;
-    const int64_t of_warp = saved_numbers_ + (is_chain() ? 0 : groups * strips_ * row_numbers_);
-    blocks_ = resident_blocks(wanted_blocks(layout_, portion, strips_), shared_, of_warp * sizeof(T), device_);
-    const int64_t owners = strips_ == 1 ? 0 : is_chain() ? portion : blocks_ * groups;  // of rows and bars
-    rows_ = arena.take<T>(owners * (strips_ - 1) * row_numbers_);
+    blocks_ = resident_blocks(wanted_blocks(layout_, portion, strips_), shared_, warp_numbers(layout_) * sizeof(T), device_);
+    const int64_t owners = strips_ == 1 ? 0 : is_chain() ? portion : blocks_ * kWarp / layout_.lanes;  // of rows and bars
+    kept_ = arena.take<T>(owners * (strips_ - 1) * row_numbers_);
     bars_ = arena.take<T>(owners * row_numbers_);
     saved_ = arena.take<T>(blocks_ * saved_numbers_);
     if (is_chain()) chain_ = ChainMemory<T>(arena, portion, strips_);
@@ -48,7 +48,7 @@ class BackwardLaunch {
     forward.layout = layout_;
     forward.degree = degree_;
     forward.refinement = refinement_;
-    forward.rows = rows_;
+    forward.rows = kept_;
     arguments.bars = bars_;
     arguments.saved = saved_;
     arguments.saved_numbers = saved_numbers_;
@@ -63,12 +63,26 @@ class BackwardLaunch {
   }
 
  private:
+  // What a warp keeps: the starts of its tiles, and where it takes whole pairs the rows between their strips.
+  int64_t saved_numbers(const GpuLayout& of) const {
+    int64_t numbers = 0;
+    visit_rows<kBackwardRows<Backward>>(of.rows_per_lane, [&](auto rows) {
+      numbers = BackwardStrip<Backward, T, decltype(rows)::value>::saved_numbers(columns_, of.lanes);
+    });
+    return numbers;
+  }
+  int64_t warp_numbers(const GpuLayout& of) const {
+    const int64_t strips = of.strips(rows_), groups = kWarp / of.lanes;
+    return saved_numbers(of) + (of.sharing == Sharing::kChain || strips == 1 ? 0 : groups * strips * row_numbers_);
+  }
+
   const CudaDevice& device_;
   const int degree_, refinement_;
+  const int64_t rows_, columns_, row_numbers_;  // of the refined grid
   const GpuLayout layout_;
-  const int64_t strips_, row_numbers_;
-  int64_t shared_ = 0, saved_numbers_ = 0, blocks_ = 0;
-  T *rows_ = nullptr, *bars_ = nullptr, *saved_ = nullptr;
+  const int64_t strips_, saved_numbers_;
+  int64_t shared_ = 0, blocks_ = 0;
+  T *kept_ = nullptr, *bars_ = nullptr, *saved_ = nullptr;
   ChainMemory<T> chain_;
 };
 
@@ -116,17 +130,26 @@ class BackwardRun {
     arguments_.gradient_refinement = solver.power_series ? 0 : solver.dyadic_order;
   }
 
+  // What run() allocates, in bytes, for portions of so many pairs.
+  struct Memory {
+    int64_t portion, of_gradients, of_launches;  // of one launch after the other
+  };
+  Memory memory() {
+    int64_t of_pair = 0;  // beyond its gradient
+    visit_backward(problem_, solver_, device_, [&](auto launch) { of_pair = std::max(of_pair, launch.pair_bytes()); });
+    of_pair += gradient_of_pairs(DeviceArena(), 1);
+    const int64_t portion = std::clamp<int64_t>(kPortionBudget / of_pair, 1, problem_.pairs());
+    int64_t of_launches = carve_refined(DeviceArena(), portion);
+    visit_backward(problem_, solver_, device_,
+                   [&](auto launch) { of_launches = std::max(of_launches, launch.carve(DeviceArena(), portion)); });
+    return {portion, gradient_of_pairs(DeviceArena(), portion), of_launches};
+  }
+
   void run(const GradientTarget<T>& target) {
-    const int64_t pairs = problem_.pairs();
-    int64_t of_launch = 0;  // bytes of a pair, beyond those of its gradient
-    visit_backward(problem_, solver_, device_, [&](auto launch) { of_launch = std::max(of_launch, launch.pair_bytes()); });
-    const int64_t of_pair = gradient_of_pairs(DeviceArena(), 1) + of_launch;
-    const int64_t portion = std::clamp<int64_t>(kPortionBudget / of_pair, 1, pairs);
-    gradient_of_pairs(DeviceArena(device_.allocate_numbers<unsigned char>(gradient_of_pairs(DeviceArena(), portion))), portion);
-    BackwardArguments<T> refined = arguments_;
-    int64_t bytes = carve_refined(DeviceArena(), portion, refined);
-    visit_backward(problem_, solver_, device_, [&](auto launch) { bytes = std::max(bytes, launch.carve(DeviceArena(), portion)); });
-    unsigned char* scratch = device_.allocate_numbers<unsigned char>(bytes);  // of one launch after the other
+    const Memory needed = memory();
+    const int64_t pairs = problem_.pairs(), portion = needed.portion;
+    gradient_of_pairs(DeviceArena(device_.allocate_numbers<unsigned char>(needed.of_gradients)), portion);
+    unsigned char* scratch = device_.allocate_numbers<unsigned char>(needed.of_launches);
     for (int64_t first = 0; first < pairs; first += portion) {
       arguments_.forward.first_pair = first;
       arguments_.forward.pairs = std::min(portion, pairs - first);
@@ -141,6 +164,8 @@ class BackwardRun {
   }
 
  private:
+  using RefinedTask = BackwardTask<Adjoint<PowerSeries<kLastGpuDegree>>, T, 1>;
+
   int64_t gradient_of_pairs(DeviceArena arena, int64_t pairs) {
     const int64_t rows = int64_t{problem_.rows} << arguments_.gradient_refinement;
     const int64_t columns = int64_t{problem_.columns} << arguments_.gradient_refinement;
@@ -153,25 +178,29 @@ class BackwardRun {
     return arena.used();
   }
 
-  // Sets what the launch on refined pairs works with; returns how many bytes that is.
-  int64_t carve_refined(DeviceArena arena, int64_t portion, BackwardArguments<T>& arguments) const {
-    if (largest_refinement_ == 0) return 0;
-    const RefinedShape<T> shape(problem_, largest_refinement_, portion, device_);
-    arguments.saved_numbers = BackwardStrip<Adjoint<PowerSeries<kLastGpuDegree>>, T, 1>::saved_numbers(
-        int64_t{problem_.columns} << largest_refinement_, kWarp);
-    arguments.forward.rows = arena.take<T>(shape.blocks * shape.rows_between * shape.row_numbers);
-    arguments.bars = arena.take<T>(shape.blocks * shape.row_numbers);
-    arguments.saved = arena.take<T>(shape.blocks * arguments.saved_numbers);
+  // Sets what the launch on refined pairs works with; returns how many bytes that is. Each refinement has blocks of its own, as most
+  // pairs need one of the first, which take far less memory.
+  int64_t carve_refined(DeviceArena arena, int64_t portion) {
+    int blocks = 0;
+    for (int r = 1; r <= largest_refinement_; ++r) {
+      const int64_t numbers = RefinedNumbers<T>(problem_, r).all();
+      RefinedBlocks<T>& refined = arguments_.refined[r - 1];
+      refined.first = blocks;
+      blocks += static_cast<int>(resident_blocks(portion, RefinedTask::tile_bytes(kWarp), numbers * sizeof(T), device_,
+                                                 kRefinedWarpsBudget / largest_refinement_));
+      refined.end = blocks;
+      refined.memory = arena.take<T>((refined.end - refined.first) * numbers);
+    }
     return arena.used();
   }
 
-  void run_refined(unsigned char* scratch, int64_t portion) const {
+  void run_refined(unsigned char* scratch, int64_t portion) {
     if (largest_refinement_ == 0) return;
+    carve_refined(DeviceArena(scratch), portion);
     BackwardArguments<T> arguments = arguments_;
     arguments.forward.degree = kLastGpuDegree;
-    carve_refined(DeviceArena(scratch), portion, arguments);
-    launch("backward_refined_kernel", backward_refined_kernel<T>, RefinedShape<T>(problem_, largest_refinement_, portion, device_).blocks,
-           kWarp, RefinedShape<T>::Backward::tile_bytes(kWarp), device_, arguments);
+    launch("backward_refined_kernel", backward_refined_kernel<T>, arguments.refined[largest_refinement_ - 1].end, kWarp,
+           RefinedTask::tile_bytes(kWarp), device_, arguments);
   }
 
   void reduce(const GradientTarget<T>& target) const {

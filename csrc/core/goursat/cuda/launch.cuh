@@ -13,29 +13,21 @@ namespace sigkernel {
 
 constexpr int kResidentWarps = 16;  // of a multiprocessor: more do not fit, with what a warp needs of registers
 constexpr int64_t kSharedOfMultiprocessor = 200 << 10;  // bytes, about
-// Bytes. What warps at work need bounds how many there are; pairs are taken in portions whose own memory stays below; and a
-// refinement is offered where one warp's share of it does.
+// Bytes. What warps at work need bounds how many there are; pairs are taken in portions whose own memory stays below; a refinement
+// is offered where one warp's share of it does; and few pairs need one, so that those warps together get little more than one.
 constexpr int64_t kWarpsBudget = int64_t{1} << 30, kPortionBudget = int64_t{256} << 20, kRefinementBudget = int64_t{256} << 20;
+constexpr int64_t kRefinedWarpsBudget = int64_t{64} << 20;
 
 template <class T>
 void fill(T* values, int64_t count, T value, const CudaDevice& device) {
   launch("fill_kernel", fill_kernel<T>, blocks_for(count, device), kBlockThreads, 0, device, values, count, value);
 }
 
-// Bytes that one warp needs to sweep the most refined grid there and back: its rows, its bars and the starts of its tiles.
-template <class T>
-double refined_bytes(const GpuProblem<T>& problem, int refinement) {
-  using Backward = BackwardStrip<Adjoint<PowerSeries<kLastGpuDegree>>, T, 1>;
-  const int64_t columns = int64_t{problem.columns} << refinement;
-  const int64_t strips = StripCutter(problem.rows, 1, refinement, false, kWarp).strips;
-  return double(strips * columns * (kLastGpuDegree + 1) + Backward::saved_numbers(columns, kWarp)) * sizeof(T);
-}
-
 // How often the last degree may halve increments.
 template <class T>
 int largest_refinement(const GpuProblem<T>& problem) {
   int refinement = 0;
-  while (refinement < kMostGpuRefinement && refined_bytes(problem, refinement + 1) <= double(kRefinementBudget)) ++refinement;
+  while (refinement < kMostGpuRefinement && RefinedNumbers<T>(problem, refinement + 1).all() * static_cast<int64_t>(sizeof(T)) <= kRefinementBudget) ++refinement;
   return refinement;
 }
 
@@ -47,8 +39,10 @@ constexpr int kBackwardRows = std::is_same_v<Backward, Adjoint<FiniteDifference>
 // How the grids of one launch are dealt.
 template <class Rule, class T>
 GpuLayout layout_of(const GpuProblem<T>& problem, int degree, int refinement, int largest_rows_per_lane, bool has_blocks,
-                    const CudaDevice& device) {
+                    const std::function<int64_t(const GpuLayout&)>& warp_bytes, const CudaDevice& device) {
   GpuShape shape;
+  shape.warp_bytes = warp_bytes;
+  shape.memory = kWarpsBudget;
   shape.pairs = problem.pairs();
   shape.rows = int64_t{problem.rows} << refinement;
   shape.columns = int64_t{problem.columns} << refinement;
@@ -61,10 +55,26 @@ GpuLayout layout_of(const GpuProblem<T>& problem, int degree, int refinement, in
   return choose_layout(shape);
 }
 
+// What a warp keeps that goes forward through whole pairs: the row between two strips.
+template <class Rule, class T>
+int64_t forward_warp_numbers(const GpuProblem<T>& problem, int refinement, const GpuLayout& layout) {
+  const bool has_row = layout.sharing == Sharing::kGroup && layout.strips(int64_t{problem.rows} << refinement) > 1;
+  return has_row ? kWarp / layout.lanes * (int64_t{problem.columns} << refinement) * Rule::kCoefficients : 0;
+}
+
+template <class Rule, class T>
+GpuLayout forward_layout(const GpuProblem<T>& problem, int degree, int refinement, const CudaDevice& device) {
+  const auto warp_bytes = [&](const GpuLayout& layout) {
+    return forward_warp_numbers<Rule>(problem, refinement, layout) * static_cast<int64_t>(sizeof(T));
+  };
+  return layout_of<Rule>(problem, degree, refinement, kForwardRows<Rule>, true, warp_bytes, device);
+}
+
 // As many of `wanted` blocks as work at once, each with so many bytes of shared and of scratch memory.
-inline int64_t resident_blocks(int64_t wanted, int64_t shared, int64_t scratch, const CudaDevice& device) {
+inline int64_t resident_blocks(int64_t wanted, int64_t shared, int64_t scratch, const CudaDevice& device,
+                               int64_t budget = kWarpsBudget) {
   const int64_t fit = std::clamp<int64_t>(kSharedOfMultiprocessor / std::max<int64_t>(shared, 1), 1, kResidentWarps);
-  const int64_t affordable = std::max<int64_t>(kWarpsBudget / std::max<int64_t>(scratch, 1), 1);
+  const int64_t affordable = std::max<int64_t>(budget / std::max<int64_t>(scratch, 1), 1);
   return std::min({wanted, device.multiprocessors * fit, affordable});
 }
 
@@ -137,18 +147,19 @@ struct ForwardVisitor {
     const GpuProblem<T>& problem = common.problem;
     arguments.degree = degree;
     arguments.refinement = refinement;
-    arguments.layout = layout_of<Rule>(problem, degree, refinement, kForwardRows<Rule>, true, device);
-    const GpuLayout& layout = arguments.layout;
     const int64_t row_numbers = (int64_t{problem.columns} << refinement) * Rule::kCoefficients;
     const int64_t row_bytes = row_numbers * static_cast<int64_t>(sizeof(T));
-    const int64_t strips = layout.strips(int64_t{problem.rows} << refinement), groups = kWarp / layout.lanes;
-    const bool is_chain = layout.sharing == Sharing::kChain, has_row = layout.sharing == Sharing::kGroup && strips > 1;
+    arguments.layout = forward_layout<Rule>(problem, degree, refinement, device);
+    const GpuLayout& layout = arguments.layout;
+    const int64_t strips = layout.strips(int64_t{problem.rows} << refinement);
+    const int64_t of_warp = forward_warp_numbers<Rule>(problem, refinement, layout);
+    const bool is_chain = layout.sharing == Sharing::kChain;
     const int64_t portion = !is_chain ? common.pairs
         : std::clamp<int64_t>(kPortionBudget / (row_bytes + ChainMemory<T>::bytes_of_pair(strips)), 1, common.pairs);
-    const int64_t blocks = resident_blocks(wanted_blocks(layout, portion, strips), 0, has_row ? groups * row_bytes : 0, device);
+    const int64_t blocks = resident_blocks(wanted_blocks(layout, portion, strips), 0, of_warp * static_cast<int64_t>(sizeof(T)), device);
     ChainMemory<T> chain;
     const auto carve = [&](DeviceArena arena) {
-      arguments.rows = arena.take<T>(is_chain ? portion * row_numbers : has_row ? blocks * groups * row_numbers : 0);
+      arguments.rows = arena.take<T>(is_chain ? portion * row_numbers : blocks * of_warp);
       if (is_chain) chain = ChainMemory<T>(arena, portion, strips);
       return arena.used();
     };
@@ -162,28 +173,15 @@ struct ForwardVisitor {
   }
 };
 
-// How many warps take refined pairs, and what each needs of a row.
-template <class T>
-struct RefinedShape {
-  using Rule = PowerSeries<kLastGpuDegree>;
-  using Backward = BackwardTask<Adjoint<Rule>, T, 1>;
-  int64_t row_numbers, rows_between, blocks;
-
-  RefinedShape(const GpuProblem<T>& problem, int refinement, int64_t pairs, const CudaDevice& device)
-      : row_numbers((int64_t{problem.columns} << refinement) * Rule::kCoefficients),
-        rows_between(StripCutter(problem.rows, 1, refinement, false, kWarp).strips - 1),
-        blocks(resident_blocks(pairs, Backward::tile_bytes(kWarp),
-                               static_cast<int64_t>(refined_bytes(problem, refinement)), device)) {}
-};
-
 template <class T>
 void launch_forward_refined(ForwardArguments<T> arguments, const CudaDevice& device) {
   if (arguments.largest_refinement == 0 && !arguments.is_anew) return;
-  const RefinedShape<T> shape(arguments.problem, arguments.largest_refinement, arguments.pairs, device);
+  const int shared = ForwardStrip<PowerSeries<kLastGpuDegree>, T, 1>::tile_bytes(kWarp);
+  const int64_t row_numbers = RefinedNumbers<T>(arguments.problem, arguments.largest_refinement).row;
+  const int64_t blocks = resident_blocks(arguments.pairs, shared, row_numbers * sizeof(T), device, kRefinedWarpsBudget);
   arguments.degree = kLastGpuDegree;
-  arguments.rows = device.allocate_numbers<T>(shape.blocks * shape.row_numbers);
-  launch("forward_refined_kernel", forward_refined_kernel<T>, shape.blocks, kWarp,
-         ForwardStrip<typename RefinedShape<T>::Rule, T, 1>::tile_bytes(kWarp), device, arguments);
+  arguments.rows = device.allocate_numbers<T>(blocks * row_numbers);
+  launch("forward_refined_kernel", forward_refined_kernel<T>, blocks, kWarp, shared, device, arguments);
 }
 
 }  // namespace sigkernel

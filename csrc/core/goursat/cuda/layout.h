@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,9 @@ struct GpuShape {
   int degree = 0;                            // of a power series; 0: finite differences
   int number_bytes = 8;                      // 4: float
   int multiprocessors = 1;
+  // Bytes that a warp at work keeps in global memory, and how many all of them may.
+  std::function<int64_t(const GpuLayout&)> warp_bytes = [](const GpuLayout&) { return 0; };
+  int64_t memory = int64_t{1} << 30;
 };
 
 constexpr int kStepsBehind = 48;  // roughly what a shared strip lags behind the one before
@@ -58,24 +62,27 @@ inline double cell_issue(const GpuShape& shape) {
 }
 
 // A number of cycles that serves only to compare layouts: those that a multiprocessor takes to issue the instructions
-// or, where warps are too few to hide the wait for results, those that one pair's steps take one after the other.
+// or, where warps are too few to hide the wait for results, those that one pair's steps take one after the other, or all pairs' with as
+// many warps at work as there is room for.
 inline double predicted_cycles(const GpuShape& shape, const GpuLayout& layout) {
   constexpr double kIssuePerCycle = 4, kResidentWarps = 12, kShuffleAndWait = 60;
+  const double affordable = static_cast<double>(std::max<int64_t>(shape.memory / std::max<int64_t>(shape.warp_bytes(layout), 1), 1));
   const double strips = static_cast<double>(layout.strips(shape.rows));
   const double steps = static_cast<double>(shape.columns + layout.lanes - 1);
-  const double groups_in_warp = 32.0 / layout.lanes, resident = kResidentWarps * shape.multiprocessors;
+  const double groups_in_warp = 32.0 / layout.lanes, resident = std::min(kResidentWarps * shape.multiprocessors, affordable);
   const double step = step_issue(shape) + cell_issue(shape) * layout.rows_per_lane;
   const double issue = step * shape.pairs / groups_in_warp * strips * steps / (kIssuePerCycle * shape.multiprocessors);
-  double sequential = strips * steps, workers = shape.pairs / groups_in_warp;
+  double sequential = strips * steps, held = sequential, workers = shape.pairs / groups_in_warp;  // held: the steps of a worker's pair
   if (layout.sharing != Sharing::kGroup) {
     const bool is_block = layout.sharing == Sharing::kBlock;
     const double at_once = std::min(strips, is_block ? layout.warps : resident);
     const double lag = is_block ? kStepsBehind : 2 * kStepsBehind;
-    sequential = std::max(steps * strips / at_once, steps) + lag * (strips - 1);
+    held = sequential = std::max(steps * strips / at_once, steps) + lag * (strips - 1);
     workers = shape.pairs * at_once;
+    // A chain's warp goes on to another pair when its own strip is done, on average after half of the lag.
+    if (!is_block) held -= lag * (strips - 1) / 2;
   }
-  const double waves = std::max(1.0, workers / resident);
-  return std::max(issue, sequential * (step + kShuffleAndWait) * waves);
+  return std::max(issue, std::max(sequential, held * workers / resident) * (step + kShuffleAndWait));
 }
 
 inline std::string name_of(const GpuLayout& layout) {

@@ -239,7 +239,7 @@ class BackwardStrip {
     }
   };
   // What a warp saves of a strip.
-  static int64_t saved_numbers(int64_t columns, int lanes) {
+  static __host__ __device__ int64_t saved_numbers(int64_t columns, int lanes) {
     return parts_of(columns + lanes - 1, kSteps) * Edges::kNumbers * kWarp;
   }
 
