@@ -41,7 +41,9 @@ class FusedNadam(keras.optimizers.Nadam):
     v, Nadam's step is lr (A m + B g) / (sqrt(v̂) + ε), where A and B follow from the schedule u_t = β₁ (1 − 0.96ᵗ / 2)
     of the momentum (Dozat 2015). TensorFlow's operation only has Nesterov's form, a (β₁ m + (1 − β₁) g). With
     a = B / (1 − β₁) a first call takes the whole step in g; a second call takes the rest of the step in m, A − a β₁,
-    which tends to 0 as u_t tends to β₁.
+    which tends to 0 as u_t tends to β₁. Where the variable is on the CPU, the second call is left out once the rest no
+    longer counts. Elsewhere it is always made: to look at the rest would have the host wait for the device at every
+    step.
     """
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
@@ -65,8 +67,16 @@ class FusedNadam(keras.optimizers.Nadam):
             _update(variable, slots, gradient, rate * rest, one, one, epsilon, nesterov=True)
             return tf.constant(True)
 
+        if not is_on_cpu(variable.handle.device):
+            subtract_rest()
+            return
         is_there = tf.abs(rest) > 4 * np.finfo(dtype.as_numpy_dtype).eps * by_momentum
         tf.cond(is_there, subtract_rest, lambda: tf.constant(False))
+
+
+def is_on_cpu(device: str) -> bool:
+    """Whether a device, named as TensorFlow does, is the CPU; "" is one that is not chosen yet, and counts as it."""
+    return tf.DeviceSpec.from_string(device).device_type in (None, "CPU")
 
 
 def _update(

@@ -12,7 +12,8 @@ from training_toys import toy_data, toy_model, toy_options
 
 from sigkernel_tf.gp import OrthogonalSignatureFeatures, SignatureKernel, TrainingResult, train
 from sigkernel_tf.gp.posteriors.packed import as_packed_factor, packed_kl
-from sigkernel_tf.gp.training.optimizers import FusedAdam, FusedNadam
+from sigkernel_tf.gp.training import optimizers
+from sigkernel_tf.gp.training.optimizers import FusedAdam, FusedNadam, is_on_cpu
 from sigkernel_tf.gp.training.results import MonitorPoint, is_over, phase_start
 from sigkernel_tf.gp.training.steps import Steps
 
@@ -26,9 +27,19 @@ def trained(**changes: object) -> tuple[gpflow.models.SVGP, TrainingResult]:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("pair", [(FusedNadam, keras.optimizers.Nadam), (FusedAdam, keras.optimizers.Adam)])
-def test_fused_optimizers_are_keras(pair: tuple, dtype: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    ("pair", "on_cpu"),
+    [
+        ((FusedNadam, keras.optimizers.Nadam), True),
+        ((FusedNadam, keras.optimizers.Nadam), False),
+        ((FusedAdam, keras.optimizers.Adam), True),
+    ],
+)
+def test_fused_optimizers_are_keras(
+    pair: tuple, on_cpu: bool, dtype: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Variables, and the optimizers' own, after steps that follow one another in a graph; with a schedule."""
+    monkeypatch.setattr(optimizers, "is_on_cpu", lambda device: on_cpu)
     starts = [rng.normal(size=shape).astype(dtype) for shape in [(7,), (3, 2), ()]]
     schedule = keras.optimizers.schedules.ExponentialDecay(1e-2, 100, 0.9)
     results = []
@@ -51,6 +62,26 @@ def test_fused_optimizers_are_keras(pair: tuple, dtype: str, rng: np.random.Gene
     for ours, theirs in zip(*results, strict=True):
         for x, y in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(x, y, rtol=0, atol=1e-11 if dtype == "float64" else 1e-4)
+
+
+@pytest.mark.parametrize(("device", "expected"), [("", True), ("/device:CPU:0", True), ("/device:GPU:0", False)])
+def test_where_an_optimizer_may_look_at_numbers(device: str, expected: bool) -> None:
+    assert is_on_cpu(device) is expected
+    assert is_on_cpu("/job:localhost/replica:0/task:0" + device) is expected
+
+
+def test_on_a_gpu_nadam_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No step branches on what the device has computed."""
+    monkeypatch.setattr(optimizers, "is_on_cpu", lambda device: False)
+    variable, nadam = tf.Variable([0.3, -1.0]), FusedNadam(1e-2)
+    nadam.build([variable])
+
+    @tf.function
+    def step() -> None:
+        nadam.apply_gradients([(tf.sin(variable), variable)])
+
+    branches = {"If", "StatelessIf", "Case", "While"}
+    assert not branches & {op.type for op in step.get_concrete_function().graph.get_operations()}
 
 
 def test_optimizer_by_name(uninterrupted: tuple) -> None:
