@@ -9,14 +9,13 @@ tables of docs/performance.md. It needs g++, a library built with CUDA, and on t
 
 import argparse
 import math
-import re
-import shutil
 import subprocess
 import tempfile
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from .machine_code import Kernel, Loop, kernels_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,8 +27,6 @@ FLOATING_PER_CYCLE = {"float": 4, "double": 2}  # instructions of a warp
 # Guesses: a warp by itself issues at most one instruction a cycle, and in each step waits for a shuffle and its
 # consequences; a strip starts this many steps after the one before.
 WAIT_PER_STEP, STEPS_BEHIND = 60, {"group": 0, "block": 48, "chain": 96}
-CHANNELS_AT_ONCE = 4  # kChunk of csrc/core/goursat/cuda/tile.cuh
-FLOATING = ("DFMA", "DMUL", "DADD", "FFMA", "FMUL", "FADD")
 
 SHAPES = {  # pairs, segments, channels
     "PenDigits, a batch": (50, 7, 3),
@@ -40,78 +37,6 @@ SHAPES = {  # pairs, segments, channels
     "32 pairs, L1000, D8": (32, 999, 8),
     "1 pair, L1000, D8": (1, 999, 8),
 }
-
-
-@dataclass(frozen=True)
-class Loop:
-    """The number of instructions of each kind in a loop that has no other loop inside."""
-
-    kinds: Counter
-
-    @property
-    def instructions(self) -> int:
-        return sum(self.kinds.values())
-
-    @property
-    def floating(self) -> int:
-        return sum(self.kinds[kind] for kind in FLOATING)
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A kernel as compiled for sm_90; ``rule`` as printed by gpu_layouts.cc."""
-
-    direction: str
-    rule: str
-    degree: int
-    dtype: str
-    rows_per_lane: int
-    registers: int
-    loops: tuple[Loop, ...]
-
-    @property
-    def name(self) -> str:
-        rule = self.rule if self.degree == 0 else f"{self.rule} {self.degree}"
-        return f"{self.direction}, {rule}, {self.dtype}, {self.rows_per_lane} a lane"
-
-    @property
-    def sweeps(self) -> tuple[Loop, ...]:
-        """The loops over a tile's steps: forward one, backward edges between strips, edges, tape and the way back."""
-        found = tuple(
-            x for x in self.loops if x.kinds["SHFL"] and 8 * x.floating > x.instructions
-        )  # others wait, if ever
-        expected = 1 if self.direction == "forward" else 4
-        assert len(found) == expected, f"{self.name}: {len(found)} loops with shuffles, not {expected}"
-        return found
-
-    def _linear(self, has_store: bool) -> list[Loop]:
-        """The loops over a tile's steps that handle four channels of the linear static kernel."""
-        return [
-            loop
-            for loop in self.loops
-            if loop.kinds["LDS"] and not loop.kinds["SHFL"] and not loop.kinds["LDG"]
-            if loop.floating == CHANNELS_AT_ONCE * self.rows_per_lane and bool(loop.kinds["STS"]) == has_store
-        ]
-
-    def step(self, channels: int, is_kept: bool) -> tuple[float, float]:
-        """
-        The instructions of a step, and the floating-point ones among them, for the linear static kernel.
-
-        :param is_kept: whether a backward kernel must first compute the rows of several strips, in one more sweep.
-        """
-        sweeps = self.sweeps if is_kept or self.direction == "forward" else self.sweeps[1:]
-        forming = self._linear(has_store=True)[: len(sweeps) if self.direction == "forward" else len(sweeps) - 1]
-        chunks = math.ceil(channels / CHANNELS_AT_ONCE)
-        linear = [*forming, *(self._linear(has_store=False) if self.direction == "backward" else [])]
-        return (
-            sum(loop.instructions for loop in sweeps) + chunks * sum(loop.instructions for loop in linear),
-            sum(loop.floating for loop in sweeps) + chunks * sum(loop.floating for loop in linear),
-        )
-
-    def resident_warps(self, shared_bytes: int) -> int:
-        """How many warps a multiprocessor holds at once, where each block has one warp."""
-        registers = math.ceil(self.registers / 8) * 8 * 32
-        return min(MOST_WARPS, MOST_BLOCKS, REGISTERS // registers, SHARED_BYTES // (shared_bytes + 1024))
 
 
 @dataclass(frozen=True)
@@ -152,56 +77,10 @@ class Code:
             return subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout.splitlines()
 
 
-def dump(library: Path, what: str) -> str:
-    """cuobjdump's output for sm_90."""
-    if shutil.which("cuobjdump") is None or shutil.which("nvdisasm") is None:
-        raise SystemExit(
-            "needs cuobjdump and nvdisasm on the PATH: pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm, "
-            "and add site-packages/nvidia/cu13/bin to the PATH"
-        )
-    command = ["cuobjdump", "-arch", "sm_90", what, str(library)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def kernels_of(library: Path) -> tuple[list[Kernel], dict[str, tuple[int, tuple[Loop, ...]]]]:
-    """The solver's forward and backward kernels; and all others, by name: registers, loops."""
-    functions = re.split(r"\n\s*Function : ", dump(library, "-sass"))[1:]
-    if not functions:
-        raise SystemExit(
-            f"{library} holds no machine code for sm_90: build it with CUDA, without SIGKERNEL_TF_CUDA_ARCHS"
-        )
-    registers = dict(re.findall(r"Function (\S+):\s+REG:(\d+)", dump(library, "-res-usage")))
-    solver, others = [], {}
-    for function in functions:
-        symbol = function.split("\n", 1)[0].strip()
-        used, loops = int(registers[symbol]), innermost_loops(function)
-        found = re.match(
-            r"_ZN9sigkernel\d+(forward|backward)_kernelI(?:NS_\d+AdjointI)?NS_\d+(\D+?\d*?)(?:ILi(\d+)E)?E+([fd])Li(\d)E",
-            symbol,
-        )
-        if found:
-            direction, rule, degree, dtype, rows = found.groups()
-            solver.append(
-                Kernel(direction, rule, int(degree or 0), {"f": "float", "d": "double"}[dtype], int(rows), used, loops)
-            )
-        elif found := re.search(r"\d([a-z_]+_kernel)I([fd])E", symbol):
-            others[f"{found[1]}<{'float' if found[2] == 'f' else 'double'}>"] = used, loops
-    order = {"forward": 0, "backward": 1}
-    return sorted(solver, key=lambda k: (order[k.direction], k.dtype, k.degree, k.rule, k.rows_per_lane)), others
-
-
-def innermost_loops(machine_code: str) -> tuple[Loop, ...]:
-    """The code between each jump backwards and its target that has no other such pair inside, in order."""
-    lines = [(int(at, 16), text) for at, text in re.findall(r"/\*([0-9a-f]{4,5})\*/\s+(.*?);", machine_code)]
-    place = {at: n for n, (at, _) in enumerate(lines)}
-    jumps = []
-    for n, (at, text) in enumerate(lines):
-        to = re.search(r"\bBRA\b.*?0x([0-9a-f]+)", text)
-        if to and int(to[1], 16) < at and int(to[1], 16) in place:
-            jumps.append((place[int(to[1], 16)], n))
-    inner = [j for j in jumps if not any(j[0] <= a and b <= j[1] and (a, b) != j for a, b in jumps)]
-    names = [re.sub(r"^@!?U?P\w+\s+", "", text).split()[0].split(".")[0] for _, text in lines]
-    return tuple(Loop(Counter(names[first : last + 1])) for first, last in sorted(inner))
+def resident_warps(kernel: Kernel, shared_bytes: int) -> int:
+    """How many warps a multiprocessor holds at once, where each block has one warp."""
+    registers = math.ceil(kernel.registers / 8) * 8 * 32
+    return min(MOST_WARPS, MOST_BLOCKS, REGISTERS // registers, SHARED_BYTES // (shared_bytes + 1024))
 
 
 def predicted_seconds(kernel: Kernel, layout: Layout, code: Code, pairs: int, segments: int, channels: int) -> float:
@@ -211,7 +90,7 @@ def predicted_seconds(kernel: Kernel, layout: Layout, code: Code, pairs: int, se
     steps = segments + layout.lanes - 1
     instructions, floating = kernel.step(channels, is_kept=strips > 1)
     warp_steps = math.ceil(pairs * layout.lanes / 32) * strips * steps
-    at_once = MULTIPROCESSORS * kernel.resident_warps(shared)
+    at_once = MULTIPROCESSORS * resident_warps(kernel, shared)
     shared_by = {"group": 1, "block": min(strips, layout.warps), "chain": min(strips, at_once)}[layout.sharing]
     sequential = max(steps * strips / shared_by, steps) + STEPS_BEHIND[layout.sharing] * (strips - 1)
     waves = max(1.0, math.ceil(pairs * layout.lanes / 32) * shared_by / at_once)
@@ -260,7 +139,7 @@ def print_kernels(kernels: list[Kernel], code: Code) -> None:
         per_cell = [sum(loop.instructions for loop in sweeps)] + [kernel.step(d, is_kept=False)[0] for d in (2, 8)]
         listed = " | ".join(f"{n / kernel.rows_per_lane:.0f}" for n in [*per_cell, kernel.step(2, is_kept=False)[1]])
         print(
-            f"| {kernel.name} | {kernel.registers} | {shared} | {kernel.resident_warps(shared)} | {listed} "
+            f"| {kernel.name} | {kernel.registers} | {shared} | {resident_warps(kernel, shared)} | {listed} "
             f"| {row_bytes_per_cell(kernel):.2g} |"
         )
 
@@ -273,7 +152,7 @@ def print_others(others: dict[str, tuple[int, tuple[Loop, ...]]]) -> None:
             continue  # those of refined pairs are those of the last degree; the rest does next to nothing
         distinct = {str(loop.kinds): loop for loop in loops if loop.floating}
         listed = "; ".join(
-            f"{loop.instructions} ({loop.floating}, {loop.kinds['LDS'] + loop.kinds['LD'] + loop.kinds['LDG']})"
+            f"{loop.instructions:.0f} ({loop.floating}, {loop.kinds['LDS'] + loop.kinds['LD'] + loop.kinds['LDG']})"
             for loop in distinct.values()
         )
         print(f"| `{name}` | {registers} | {listed} |")

@@ -1,0 +1,79 @@
+"""How many instructions the CUDA kernels take for a cell, counted in their machine code for sm_90."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmarks.machine_code import Kernel, has_tools, kernels_of
+
+ROOT = Path(__file__).resolve().parents[2]
+CLOSE = 0.15
+
+
+@dataclass(frozen=True)
+class Count:
+    """A kernel's instructions a cell, with what so many channels take; ``aim`` is what is known to be possible."""
+
+    what: str
+    direction: str
+    degree: int
+    dtype: str
+    channels: int
+    now: float
+    aim: float
+
+
+COUNTS = [
+    Count("finite differences forward, 4 rows", "forward", 0, "float", 2, 26.5, 11.9),
+    Count("finite differences forward, 4 rows", "forward", 0, "double", 2, 30, 12.2),
+    Count("finite differences forward, 4 rows", "forward", 0, "float", 8, 34, 18.1),
+    Count("finite differences gradient", "backward", 0, "float", 2, 136, 50),
+    Count("finite differences gradient", "backward", 0, "double", 2, 156, 54),
+    Count("power series, degree 8, forward", "forward", 8, "float", 2, 260, 201),
+    Count("power series, degree 8, forward", "forward", 8, "double", 2, 308, 228),
+]
+INCREMENTS = 112, 10  # of 29 channels, with one row a lane: now, and by tensor cores
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> list[Kernel]:
+    nvcc = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
+    if nvcc is None:
+        pytest.skip("needs nvcc")
+    if not has_tools():
+        pytest.skip("needs cuobjdump and nvdisasm: pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm")
+    made = tmp_path_factory.mktemp("machine_code") / "counted_kernels.cubin"
+    command = [nvcc, "-cubin", "-arch=sm_90", "-O3", "-std=c++17", "--expt-relaxed-constexpr", "-I", str(ROOT / "csrc")]
+    subprocess.run([*command, str(Path(__file__).parent / "counted_kernels.cu"), "-o", str(made)], check=True)
+    return kernels_of(made)[0]
+
+
+def only(kernels: list[Kernel], direction: str, degree: int, dtype: str) -> Kernel:
+    (kernel,) = (k for k in kernels if (k.direction, k.degree, k.dtype) == (direction, degree, dtype))
+    return kernel
+
+
+@pytest.mark.slow
+def test_instructions_a_cell_are_those_of_the_table(kernels: list[Kernel]) -> None:
+    """A kernel that takes fewer than the table says has the table changed, so that it does not take more again."""
+    counted = []
+    print("\nkernel | instructions a cell | in the table | to reach | registers")
+    for count in COUNTS:
+        kernel = only(kernels, count.direction, count.degree, count.dtype)
+        counted.append(kernel.step(count.channels, is_kept=False)[0] / kernel.rows_per_lane)
+        what = f"{count.what}, D = {count.channels}, {count.dtype}"
+        print(f"{what} | {counted[-1]:.1f} | {count.now} | {count.aim} | {kernel.registers}")
+    for count, got in zip(COUNTS, counted, strict=True):
+        assert got == pytest.approx(count.now, rel=CLOSE), count
+
+
+@pytest.mark.slow
+def test_increments_of_many_channels(kernels: list[Kernel]) -> None:
+    kernel = only(kernels, "forward", 8, "float")
+    without, with_them = (kernel.step(channels, is_kept=True)[0] for channels in (0, 29))
+    now, aim = INCREMENTS
+    print(f"\nincrements, D = 29 | {with_them - without:.1f} | in the table {now} | to reach {aim}")
+    assert with_them - without == pytest.approx(now, rel=CLOSE)
