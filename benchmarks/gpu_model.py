@@ -135,9 +135,15 @@ def print_kernels(kernels: list[Kernel], code: Code) -> None:
     print(" floating, D = 2 | bytes a cell |\n|---|---|---|---|---|---|---|---|---|")
     for kernel in kernels:
         shared = code.tiles[kernel.direction, kernel.rule, kernel.degree, kernel.dtype, kernel.rows_per_lane]
-        sweeps = kernel.sweeps if kernel.direction == "forward" else kernel.sweeps[1:]
-        per_cell = [sum(loop.instructions for loop in sweeps)] + [kernel.step(d, is_kept=False)[0] for d in (2, 8)]
-        listed = " | ".join(f"{n / kernel.rows_per_lane:.0f}" for n in [*per_cell, kernel.step(2, is_kept=False)[1]])
+        per_step: list[float] = []
+        if kernel.channels == 0:
+            per_step.append(
+                sum(loop.instructions for loop in kernel.sweeps[0 if kernel.direction == "forward" else 1 :])
+            )
+        else:  # forms increments as it sweeps, of so many channels whatever paths have
+            per_step.append(kernel.step(kernel.channels, is_kept=False)[0])
+        per_step += [kernel.step(d, is_kept=False)[0] for d in (2, 8)] + [kernel.step(2, is_kept=False)[1]]
+        listed = " | ".join(f"{n / kernel.rows_per_lane:.0f}" for n in per_step)
         print(
             f"| {kernel.name} | {kernel.registers} | {shared} | {resident_warps(kernel, shared)} | {listed} "
             f"| {row_bytes_per_cell(kernel):.2g} |"
@@ -163,6 +169,12 @@ def as_text(microseconds: float) -> str:
     return f"{microseconds:.2g}" if microseconds < 100 else f"{float(f'{microseconds:.2g}'):.0f}"
 
 
+def kernel_for(kernels: list[Kernel], key: tuple[str, str, int, str, int], channels: float) -> Kernel:
+    """The kernel that paths of so many channels take."""
+    found = [k for k in kernels if (k.direction, k.rule, k.degree, k.dtype, k.rows_per_lane) == key]
+    return min((k for k in found if k.channels == 0 or channels <= k.channels), key=lambda k: k.channels or math.inf)
+
+
 def print_times(kernels: list[Kernel], code: Code) -> None:
     """Prints a line for each shape."""
     columns = {
@@ -173,7 +185,6 @@ def print_times(kernels: list[Kernel], code: Code) -> None:
         "power series, 12": ("forward", "PowerSeries", 12),
         "backward, 12": ("backward", "PowerSeries", 12),
     }
-    by_key = {(k.direction, k.rule, k.degree, k.dtype, k.rows_per_lane): k for k in kernels}
     print(f"\n| pairs × segments × channels | {' | '.join(columns)} | finite differences by pySigLib's scheme |")
     print("|---|" + "---|" * (len(columns) + 1))
     for name, (pairs, segments, channels) in SHAPES.items():
@@ -183,12 +194,14 @@ def print_times(kernels: list[Kernel], code: Code) -> None:
             for dtype in ("float", "double"):
                 where = (*key, dtype, pairs, segments)
                 layout = code.layouts[where]
-                which = (*key, dtype, layout.rows_per_lane)
-                kernel = by_key[which]
+                kernel = kernel_for(kernels, (*key, dtype, layout.rows_per_lane), channels)
                 pair.append(predicted_seconds(kernel, layout, code, pairs, segments, channels) * 1e6)
             cells.append(" / ".join(map(as_text, pair)))
         peer = [
-            scheme_of_pysiglib_seconds(by_key["forward", "FiniteDifference", 0, dtype, 1], pairs, segments) * 1e6
+            scheme_of_pysiglib_seconds(
+                kernel_for(kernels, ("forward", "FiniteDifference", 0, dtype, 1), math.inf), pairs, segments
+            )
+            * 1e6
             for dtype in ("float", "double")
         ]
         print(f"| {name}: {pairs} × {segments} × {channels} | {' | '.join(cells)} | {' / '.join(map(as_text, peer))} |")

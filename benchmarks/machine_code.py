@@ -45,13 +45,15 @@ class Kernel:
     degree: int
     dtype: str
     rows_per_lane: int
+    channels: int  # of a kernel for so many at most, under the linear static kernel; 0: for any
     registers: int
     loops: tuple[Loop, ...]
 
     @property
     def name(self) -> str:
         rule = self.rule if self.degree == 0 else f"{self.rule} {self.degree}"
-        return f"{self.direction}, {rule}, {self.dtype}, {self.rows_per_lane} a lane"
+        few = f", D <= {self.channels}" if self.channels else ""
+        return f"{self.direction}, {rule}, {self.dtype}, {self.rows_per_lane} a lane{few}"
 
     @property
     def sweeps(self) -> tuple[Loop, ...]:
@@ -77,6 +79,11 @@ class Kernel:
 
         :param is_kept: whether a backward kernel must first compute the rows of several strips, in one more sweep.
         """
+        if self.channels > 0:
+            # One number passes between lanes at each step, of several in a turn. Loops that wait are more than steps.
+            turn = max((x for x in self.loops if not x.kinds["BSSY"]), key=lambda x: x.kinds["SHFL"])
+            steps = turn.kinds["SHFL"] / (1 if self.dtype == "float" else 2)
+            return turn.instructions / steps, turn.floating / steps
         sweeps = self.sweeps if is_kept or self.direction == "forward" else self.sweeps[1:]
         forming = self._linear(has_store=True)[: len(sweeps) if self.direction == "forward" else len(sweeps) - 1]
         chunks = math.ceil(channels / CHANNELS_AT_ONCE)
@@ -116,18 +123,21 @@ def kernels_of(library: Path) -> tuple[list[Kernel], dict[str, tuple[int, tuple[
         symbol = function.split("\n", 1)[0].strip()
         used, loops = int(registers[symbol]), innermost_loops(function)
         found = re.match(
-            r"_ZN9sigkernel\d+(forward|backward)_kernelI(?:NS_\d+AdjointI)?NS_\d+(\D+?\d*?)(?:ILi(\d+)E)?E+([fd])Li(\d)E",
+            r"_ZN9sigkernel\d+(forward|backward)_kernelI(?:NS_\d+AdjointI)?NS_\d+(\D+?\d*?)(?:ILi(\d+)E)?E+([fd])Li(\d)E(?:Li(\d)E)?",
             symbol,
         )
         if found:
-            direction, rule, degree, dtype, rows = found.groups()
+            direction, rule, degree, dtype, rows, channels = found.groups()
+            numbers = int(rows), int(channels or 0), used
             solver.append(
-                Kernel(direction, rule, int(degree or 0), {"f": "float", "d": "double"}[dtype], int(rows), used, loops)
+                Kernel(direction, rule, int(degree or 0), {"f": "float", "d": "double"}[dtype], *numbers, loops)
             )
         elif found := re.search(r"\d([a-z_]+_kernel)I([fd])E", symbol):
             others[f"{found[1]}<{'float' if found[2] == 'f' else 'double'}>"] = used, loops
     order = {"forward": 0, "backward": 1}
-    return sorted(solver, key=lambda k: (order[k.direction], k.dtype, k.degree, k.rule, k.rows_per_lane)), others
+    return sorted(
+        solver, key=lambda k: (order[k.direction], k.dtype, k.degree, k.rule, k.rows_per_lane, k.channels)
+    ), others
 
 
 def innermost_loops(machine_code: str) -> tuple[Loop, ...]:

@@ -66,6 +66,7 @@ void run_all() {
       run<T>({Pairing::kPairs, kernel, solver, 0, 0, 5, 5, 2});
       run<T>({Pairing::kGram, kernel, solver, 3, 5, 6, 9, 5});
       run<T>({Pairing::kGram, kernel, solver, 0, 3, 6, 9, 5});
+      run<T>({Pairing::kPairs, kernel, solver, 2, 2, 40, 20, 9});
       run<T>({Pairing::kSymmetricGram, kernel, solver, 5, 5, 8, 8, 2});
     }
     run_given<T>(solver, 3, 5, 9);
@@ -93,6 +94,7 @@ void run_layouts(bool is_small) {
       run<T>({Pairing::kPairs, StaticKernel::kLinear, solver, 3, 3, x, y, 3});
       if (is_small) continue;
       run<T>({Pairing::kPairs, StaticKernel::kLinear, solver, 2, 2, y, x, 2});
+      if (!solver.power_series) run<T>({Pairing::kPairs, StaticKernel::kLinear, solver, 2, 2, x, 9, 7});
       run<T>({Pairing::kPairs, StaticKernel::kRbf, solver, 2, 2, x, 9, 2});
       run<T>({Pairing::kDiagonal, StaticKernel::kLinear, solver, 3, 3, x, x, 2});
       run<T>({Pairing::kSymmetricGram, StaticKernel::kLinear, solver, 3, 3, x, x, 2});

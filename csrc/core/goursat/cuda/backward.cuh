@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/goursat/cuda/forward.cuh"
+#include "core/goursat/cuda/sweep_back.cuh"
 
 namespace sigkernel {
 

@@ -27,9 +27,9 @@ struct ForwardArguments {
 };
 
 // Sweeps strips of one pair after the other, at one resolution.
-template <class Rule, class T, int R>
+template <class Rule, class T, int R, int D = 0>
 class ForwardTask {
-  using Strip = ForwardStrip<Rule, T, R>;
+  using Strip = ForwardStrip<Rule, T, R, D>;
   static constexpr int kSize = Rule::kCoefficients;
   static constexpr bool kIsPowerSeries = kSize > FiniteDifference::kCoefficients;
 
@@ -99,14 +99,15 @@ struct BlockMemory {
       : row(memory.take<T>(row_numbers)), seen(memory.take<Seen<T>>(1)), counters(memory.take<int32_t>(strips)) {}
 };
 
-template <class Rule, class T, int R>
+// D: see ForwardStrip.
+template <class Rule, class T, int R, int D>
 __global__ void __launch_bounds__(kWarp * kMostBlockWarps, 1) forward_kernel(ForwardArguments<T> arguments) {
   SIGKERNEL_SHARED_MEMORY(memory);
   const GpuLayout& layout = arguments.layout;
   const Lanes lanes = Lanes::of(threadIdx.x, layout.lanes);
   const int warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
   const int tile_bytes = ForwardStrip<Rule, T, R>::tile_bytes(layout.lanes);
-  const ForwardTask<Rule, T, R> task(arguments, lanes, arguments.refinement, memory + warp * tile_bytes);
+  const ForwardTask<Rule, T, R, D> task(arguments, lanes, arguments.refinement, memory + warp * tile_bytes);
   const int strips = task.strips();
   const int64_t pair_numbers = task.row_numbers() * (arguments.keeps_rows ? strips - 1 : 1);
   const int64_t worker = (blockIdx.x * int64_t{warps} + warp) * lanes.groups + lanes.group;

@@ -1,6 +1,7 @@
 // The solver on a GPU. How threads are dealt to pairs is in layout.h; which resolutions there are, in plan.cuh; what is
 // launched, in launch.cuh (forward) and gradient.cuh, and for paths of one channel in one_channel.cuh; and what a warp does,
-// from the outside in, in forward.cuh, backward.cuh, strips.cuh, sweep.cuh, tile.cuh and problem.cuh.
+// from the outside in, in forward.cuh, backward.cuh, strips.cuh, sweep.cuh, sweep_back.cuh, linear_differences.cuh, tile.cuh and
+// problem.cuh.
 
 #include "core/goursat/cuda/goursat_cuda.h"
 
@@ -58,7 +59,8 @@ void look_for_reach(ForwardArguments<T>& arguments, const Plan* given, const Cud
   T* reach = device.allocate_numbers<T>(arguments.pairs);
   const int longest = std::max(problem.rows, problem.columns);
   const int threads = std::min(256, parts_of(longest, kWarp) * kWarp);
-  const ReachArguments<T> looked_for = {problem, arguments.tolerance, arguments.largest_refinement, reach, arguments.k, arguments.plan, given};
+  const ReachArguments<T> looked_for = {problem, arguments.tolerance, arguments.largest_refinement, reach,
+                                        arguments.k, arguments.plan, given};
   launch("reach_kernel", reach_kernel<T>, std::min<int64_t>(arguments.pairs, int64_t{device.multiprocessors} * 64), threads,
          2 * threads * sizeof(T), device, looked_for);
   arguments.reach = reach;

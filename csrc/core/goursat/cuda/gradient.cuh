@@ -153,7 +153,8 @@ class BackwardRun {
     for (int64_t first = 0; first < pairs; first += portion) {
       arguments_.forward.first_pair = first;
       arguments_.forward.pairs = std::min(portion, pairs - first);
-      check_cuda(cudaMemsetAsync(arguments_.is_taken, 0, arguments_.forward.pairs * sizeof(bool), device_.stream), "forgetting gradients");
+      check_cuda(cudaMemsetAsync(arguments_.is_taken, 0, arguments_.forward.pairs * sizeof(bool), device_.stream),
+                 "clearing what was taken");
       visit_backward(problem_, solver_, device_, [&](auto launch) {
         launch.carve(DeviceArena(scratch), portion);
         launch.run(arguments_);

@@ -20,20 +20,23 @@ constexpr GpuIncrements kAllGpuIncrements[] = {GpuIncrements::kLinear, GpuIncrem
 // The power series' degrees. Pairs that need a refinement have the last.
 using GpuDegrees = std::integer_sequence<int, 4, 6, 8, 10, 12, 16>;
 
-// The first of some degrees from `degree` on, or the last of all.
+// The first number of a list from a given one on, or the last of all.
 template <int kFirst, int... kRest>
-SIGKERNEL_HOST_DEVICE constexpr int degree_from(int degree, std::integer_sequence<int, kFirst, kRest...>) {
+SIGKERNEL_HOST_DEVICE constexpr int first_from(int number, std::integer_sequence<int, kFirst, kRest...>) {
   if constexpr (sizeof...(kRest) == 0) {
     return kFirst;
   } else {
-    return degree <= kFirst ? kFirst : degree_from(degree, std::integer_sequence<int, kRest...>());
+    return number <= kFirst ? kFirst : first_from(number, std::integer_sequence<int, kRest...>());
   }
 }
-SIGKERNEL_HOST_DEVICE constexpr int gpu_degree_from(int degree) { return degree_from(degree, GpuDegrees()); }
+SIGKERNEL_HOST_DEVICE constexpr int gpu_degree_from(int degree) { return first_from(degree, GpuDegrees()); }
 constexpr int kLastGpuDegree = gpu_degree_from(1 << 20);
 
 // Rows that a lane may have: 1, 2 .. these. Power series have 1.
 constexpr int kMostForwardRows = 4, kMostBackwardRows = 2;  // of finite differences
+
+// The channels up to which finite differences of whole grids have forward kernels of their own, under the linear static kernel.
+using GpuLinearChannels = std::integer_sequence<int, 2, 4, 8>;
 
 // One line of the table.
 struct GpuInstantiation {

@@ -27,7 +27,10 @@ void fill(T* values, int64_t count, T value, const CudaDevice& device) {
 template <class T>
 int largest_refinement(const GpuProblem<T>& problem) {
   int refinement = 0;
-  while (refinement < kMostGpuRefinement && RefinedNumbers<T>(problem, refinement + 1).all() * static_cast<int64_t>(sizeof(T)) <= kRefinementBudget) ++refinement;
+  const auto is_affordable = [&](int halvings) {
+    return RefinedNumbers<T>(problem, halvings).all() * static_cast<int64_t>(sizeof(T)) <= kRefinementBudget;
+  };
+  while (refinement < kMostGpuRefinement && is_affordable(refinement + 1)) ++refinement;
   return refinement;
 }
 
@@ -97,6 +100,12 @@ void visit_rows(int rows_per_lane, const Visitor& visitor) {
   visitor(std::integral_constant<int, 1>());
 }
 
+// Calls visitor(number), a constant of the compiler's, for one of a list.
+template <class Visitor, int... kNumbers>
+void visit_number(int number, std::integer_sequence<int, kNumbers...>, const Visitor& visitor) {
+  ((number == kNumbers ? visitor(std::integral_constant<int, kNumbers>()) : void()), ...);
+}
+
 // What the strips of a chain are kept in step by.
 template <class T>
 struct ChainMemory {
@@ -131,7 +140,16 @@ void launch_forward(const ForwardArguments<T>& arguments, int64_t blocks, const 
       const StripCutter cutter(arguments.problem.rows, arguments.problem.columns, arguments.refinement, false, kWarp * R);
       BlockMemory<T>(counted, cutter.columns * Rule::kCoefficients, cutter.strips);
     }
-    launch("forward_kernel", forward_kernel<Rule, T, R>, blocks, layout.warps * kWarp, counted.used(), device, arguments);
+    const auto start = [&](auto kernel) {
+      launch("forward_kernel", kernel, blocks, layout.warps * kWarp, counted.used(), device, arguments);
+    };
+    if constexpr (std::is_same_v<Rule, FiniteDifference>) {
+      const GpuProblem<T>& problem = arguments.problem;
+      const int channels = problem.channels, most = first_from(channels, GpuLinearChannels());
+      if (problem.increments == GpuIncrements::kLinear && !problem.is_half_grid() && channels <= most)
+        return visit_number(most, GpuLinearChannels(), [&](auto D) { start(forward_kernel<Rule, T, R, decltype(D)::value>); });
+    }
+    start(forward_kernel<Rule, T, R, 0>);
   });
 }
 
