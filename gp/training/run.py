@@ -104,8 +104,10 @@ def train(
     :raises ValueError: for a NaN or an infinity in the data, naming the row (in arrays before the first step, in files
         before the step that would use the row); for other data that the model cannot take, a model with another number
         of latent processes than its multioutput kernel has, a split with too few series, a checkpoint that is damaged
-        or another training's, and a ``checkpoint_dir`` that another training is using.
-    :raises TypeError: for a model or options of another type, and a ``record`` that does not return numbers by name.
+        or another training's, and a ``checkpoint_dir`` that another training is using; for workers whose data, options,
+        models or versions differ, more workers than the batch has rows, and no strategy where TF_CONFIG names several.
+    :raises TypeError: for a model or options of another type, another kind of strategy, and a ``record`` that does not
+        return numbers by name.
     :raises FloatingPointError: where the training diverges: the bound or the NLPP on the validation split is no longer
         a number, the kernel overflows, or a matrix cannot be factorised.
     :raises RuntimeError: where another worker has failed or was lost.
@@ -225,7 +227,7 @@ class _Run:
     def check_same(self) -> None:
         """:raises ValueError: where another worker has other data, options or versions, or another model."""
         if self.workers.size > 1:
-            self.workers.check_same({**self.fingerprint, **versions()})
+            self.workers.check_same({**self.fingerprint, **versions(), "share": type(self.steps).__name__})
 
     @functools.cached_property
     def fingerprint(self) -> dict[str, Any]:

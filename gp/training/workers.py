@@ -40,7 +40,7 @@ class Alone:
         return tensors
 
     def total(self, numbers: Any) -> np.ndarray:
-        """The sum over the processes of an array of float64, int64 or int32."""
+        """The sum over the processes of an array, which is below 2^53 where it holds integers."""
         return np.asarray(numbers)
 
     def joined(self, part: np.ndarray, count: int) -> np.ndarray:
@@ -111,7 +111,11 @@ class Workers(Alone):
         return self._strategy.run(replica, args=tuple(tensors))
 
     def total(self, numbers: Any) -> np.ndarray:
-        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, tf.constant(numbers), axis=None).numpy()
+        numbers = np.asarray(numbers)
+        # Integers below 2^53 are exact as floats, which every device can add.
+        floats = numbers if numbers.dtype.kind == "f" else numbers.astype(np.float64)
+        total = self._strategy.reduce(tf.distribute.ReduceOp.SUM, tf.constant(floats), axis=None)
+        return total.numpy().astype(numbers.dtype)
 
     def joined(self, part: np.ndarray, count: int) -> np.ndarray:
         everything = np.zeros((count, *part.shape[1:]), part.dtype)
@@ -121,9 +125,9 @@ class Workers(Alone):
     def from_chief(self, value: Any) -> Any:
         content = json.dumps(value, default=np.generic.item).encode() if self.is_chief else b""
         length = int(self.total(np.int64(len(content))))
-        text = np.zeros(length, np.int32)
+        text = np.zeros(length, np.uint8)
         text[: len(content)] = np.frombuffer(content, np.uint8)
-        return json.loads(self.total(text).astype(np.uint8).tobytes())
+        return json.loads(self.total(text).tobytes())
 
     def copy_from_chief(self, variables: Sequence[tf.Variable]) -> None:
         for variable in variables:
