@@ -25,7 +25,7 @@ def tf_config(addresses: Sequence[str], rank: int) -> str:
 
 
 def start(script: str, arguments: Sequence[object], folder: Path, count: int = 2) -> list[subprocess.Popen]:
-    """Start a script of this folder in connected processes, whose standard errors go to files."""
+    """Start a script, a path from this folder, in connected processes; their errors go to files in ``folder``."""
     addresses, started = free_addresses(count), []
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     for rank in range(count):
@@ -33,7 +33,9 @@ def start(script: str, arguments: Sequence[object], folder: Path, count: int = 2
         environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
         command = [sys.executable, str(ROOT / "tests" / script), *(str(one) for one in arguments)]
         with (folder / f"errors-{rank}.txt").open("w") as errors:
-            started.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True))
+            started.append(
+                subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=errors, text=True)
+            )
     return started
 
 

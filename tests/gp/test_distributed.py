@@ -81,6 +81,16 @@ def test_an_overflow_in_one_worker_stops_all(tmp_path: Path) -> None:
         assert "diverged" in message or "another worker has failed" in message
 
 
+@pytest.mark.slow
+def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
+    started = loopback.start("../examples/train_on_workers.py", [], tmp_path)
+    printed = [process.communicate(timeout=1200)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert printed[0] == printed[1]
+    assert float(printed[0].removeprefix("accuracy ")) > 0.8
+    assert (tmp_path / "run" / "state.json").is_file()
+
+
 def _with(folder: Path, name: str = "") -> Path:
     """The folder, once that and one of this name in it are there."""
     (folder / name).mkdir(parents=True, exist_ok=True)
