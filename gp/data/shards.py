@@ -140,7 +140,9 @@ class ShardedPaths:
         return self.shape[0]
 
     def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
-        numbers = np.atleast_1d(np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows)
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        numbers = np.atleast_1d(rows)
         numbers = np.where(numbers < 0, numbers + len(self), numbers)
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self):
             raise IndexError(f"row numbers must be from 0 to {len(self) - 1}, got {rows}.")
@@ -150,7 +152,7 @@ class ShardedPaths:
             chosen = places == place
             start = self._ends[place] - self._shards[place].rows
             found[chosen] = self._column(int(place))[numbers[chosen] - start]
-        return found[0] if np.ndim(rows) == 0 and not isinstance(rows, slice) else found
+        return found[0] if np.ndim(rows) == 0 else found
 
     def digest(self) -> str:
         """A digest of the files' digests, for which nothing is read."""
