@@ -59,6 +59,17 @@ def test_rows_but_some() -> None:
     np.testing.assert_array_equal(RowsBut(3, np.empty(0, int))[np.array([[2, 0]])], [[2, 0]])
 
 
+def test_a_split_has_all_rows_once_and_depends_on_the_seed() -> None:
+    splits = [split_rows(60, toy_options(seed=seed), None) for seed in (0, 0, 1)]
+    for training, held_out in splits:
+        everything = np.concatenate([training[np.arange(len(training))], held_out])
+        np.testing.assert_array_equal(np.sort(everything), np.arange(60))
+        assert (np.diff(held_out) > 0).all()
+        assert len(held_out) == 15
+    np.testing.assert_array_equal(splits[0][1], splits[1][1])
+    assert not np.array_equal(splits[0][1], splits[2][1])
+
+
 def test_a_split_has_a_largest_size() -> None:
     """All that ``validation_fraction`` says, and no more than ``validation_size``."""
     sizes = [
