@@ -2,8 +2,9 @@
 
 import argparse
 import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -96,6 +97,13 @@ def _add_sweep(commands: _Commands) -> None:
     sweep.add_argument(
         "--num-inducing", type=_positive_list, required=True, metavar="M,M,...",
         help="numbers of inducing variables, such as 50,100,200,400",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--list", action="store_true",
+        help=(
+            "train nothing, and print a command for each number, model and seed, one a line, for several machines: a "
+            "Slurm array, GNU parallel or the like. With one folder that all machines see, `tables` finds all results"
+        ),
     )  # fmt: skip
 
 
@@ -238,7 +246,26 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> None:
+    if options.list:
+        print("\n".join(_commands_of_sweep(options)))
+        return
     _train_all(options, options.num_inducing)
+
+
+def _commands_of_sweep(options: argparse.Namespace) -> Iterator[str]:
+    """A ``run`` for each number of inducing variables, model and seed; each seed has a file of its own."""
+    given = [
+        part
+        for name in ("iterations", "batch_size", "lengthscale", "learning_rate")
+        if (value := getattr(options, name)) is not None
+        for part in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    for num_inducing in options.num_inducing:
+        for model in options.model:
+            for seed in _seeds(options):
+                what = [options.dataset, "--model", model, "--fit", options.fit, "--num-inducing", str(num_inducing)]
+                words = ["run", *what, "--seed", str(seed), *given, "--out", str(options.out)]
+                yield shlex.join(["python", "-m", "experiments", *words])
 
 
 def _train_all(options: argparse.Namespace, sizes: list[int]) -> None:

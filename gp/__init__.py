@@ -28,6 +28,7 @@ _HOME = {
     "SoftmaxMode": "training",
     "TrainingOptions": "training",
     "TrainingResult": "training",
+    "connect_workers": "training",
     "evaluate": "prediction",
     "fit_closed_form": "training",
     "fit_least_squares": "training",
@@ -37,10 +38,12 @@ _HOME = {
     "predict_in_batches": "prediction",
     "predict_probabilities": "prediction",
     "predict_quantiles": "prediction",
+    "read_shards": "data",
     "read_tfrecords": "data",
     "sample_posterior": "prediction",
     "train": "training",
     "word_relevance": "interpretation",
+    "write_shards": "data",
     "write_tfrecords": "data",
 }
 

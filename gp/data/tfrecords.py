@@ -38,8 +38,7 @@ def write_tfrecords(path: str | Path, data: tuple[Any, Any] | Iterable[tuple[Any
     :return: the number of rows written.
     :raises ValueError: for rows of another width or dtype than the first, and for no rows at all.
     """
-    is_pair = isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], (tuple, list))
-    batches: Iterable[tuple[Any, Any]] = _parts(data) if is_pair else data  # type: ignore[arg-type, assignment]
+    batches = as_batches(data)
     first, count = None, 0
     with replacing(Path(path)) as temporary:
         temporary.touch()  # so that it is Python's error that says why a file cannot be written
@@ -117,6 +116,12 @@ class RecordColumn:
             return tf.make_ndarray(tensor_pb2.TensorProto.FromString(content))
         except Exception as error:
             raise ValueError(f"{self._path} is no file of write_tfrecords: record {number} cannot be read.") from error
+
+
+def as_batches(data: tuple[Any, Any] | Iterable[tuple[Any, Any]]) -> Iterable[tuple[Any, Any]]:
+    """Pairs (X, Y) as they are; a single pair of arrays in parts."""
+    is_pair = isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], (tuple, list))
+    return _parts(data) if is_pair else data  # type: ignore[return-value]
 
 
 def _example(x: np.ndarray, y: np.ndarray) -> bytes:

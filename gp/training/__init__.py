@@ -11,6 +11,7 @@ features with variances of their own.
 
 from .closed_form import fit_closed_form
 from .closed_form_options import ClosedFormOptions, ClosedFormResult, FitPass
+from .connection import connect_workers
 from .least_squares import LeastSquaresFit, fit_least_squares
 from .leave_one_out import leave_one_out_log_density
 from .options import TrainingOptions
@@ -27,6 +28,7 @@ __all__ = [
     "SoftmaxMode",
     "TrainingOptions",
     "TrainingResult",
+    "connect_workers",
     "fit_closed_form",
     "fit_least_squares",
     "fit_softmax_mode",

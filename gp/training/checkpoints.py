@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..data.checked_files import file_digest, read_json, write_json
+from .fingerprint import differences
 from .folder_lock import locked
 
 _STATE = "state.json"
@@ -76,12 +77,7 @@ class Checkpoints:
             start, values, state = saved["start"], saved["values"], parse(saved["state"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._damaged(_STATE, error) from error
-        here = self._fingerprint
-        differing = [
-            f"{name} (there {there.get(name)}, here {here.get(name)})"
-            for name in {**here, **there}  # in their order
-            if here.get(name) != there.get(name)  # an option that is None may be younger than the checkpoint
-        ]
+        differing = differences(self._fingerprint, there)  # an option that is None may be younger than the checkpoint
         if self._start not in (start, values):
             differing.append("the values that the model's parameters start from")
         if differing:

@@ -24,6 +24,7 @@ from .._checks import check_rows, described
 from .._chunks import row_slices
 from ..data.rows import Rows, as_array_like, as_rows
 from ..inducing_variables import has_orthogonal_features
+from .workers import Alone
 
 CUT_OFF = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 """Directions of Kuu whose eigenvalue is below this part of the largest are left out, for each dtype of the kernel."""
@@ -166,6 +167,9 @@ class Blocks:
     The features of all rows, a block at a time, as often as they are asked for.
 
     As many as take 1 GB are kept from the first pass on; the others are computed again in each pass.
+
+    Where several processes share the rows, each iterates over its own part of them, reads nothing else, and adds what
+    it finds to what the others find.
     """
 
     def __init__(
@@ -176,6 +180,7 @@ class Blocks:
         batch_size: int | None = None,
         num_features: int | None = None,
         keep: bool = True,
+        workers: Alone = Alone(),
     ) -> None:
         """
         :param of_rows: gives the features of rows.
@@ -183,14 +188,21 @@ class Blocks:
         :param batch_size: how many rows make a block. None: as many as have 4 million features together.
         :param num_features: the number M of features that is expected. None: as many as the first row has.
         :param keep: whether features are kept for later passes.
+        :param workers: the processes that share the rows.
         """
-        self._of_rows, self._rows = of_rows, rows
+        self._of_rows, self._rows, self.workers = of_rows, rows, workers
+        self.own = workers.share(len(rows))
+        """The rows of this process."""
+        self.num_outputs = rows.specs()[1].shape[1]
         self.num_features = len(of_rows(rows.read(slice(0, 1))[0])[0]) if num_features is None else num_features
         if not self.num_features:
             raise ValueError("features must have at least one column, got none: give a function that returns [n, M].")
         if batch_size is None:
             batch_size = min(max(_NUMBERS_IN_BLOCK // self.num_features, 1), _MOST_ROWS)
-        self._slices = row_slices(len(rows), as_int(batch_size, "batch_size", 1))
+        self._slices = [
+            slice(self.own.start + part.start, self.own.start + part.stop)
+            for part in row_slices(self.own.stop - self.own.start, as_int(batch_size, "batch_size", 1))
+        ]
         self._most_kept = _NUMBERS_KEPT if keep else 0
         self._kept: dict[int, np.ndarray] = {}
         self._variances: dict[int, np.ndarray] = {}
@@ -205,7 +217,7 @@ class Blocks:
             if phi is None:
                 phi = self._of_rows(X)
                 self._check(phi, rows)
-                if rows.stop * self.num_features <= self._most_kept:
+                if (rows.stop - self.own.start) * self.num_features <= self._most_kept:
                     self._kept[i] = phi
             yield Block(rows, X, Y, phi)
 

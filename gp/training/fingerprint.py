@@ -5,6 +5,7 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import tensorflow as tf
 from gpflow.base import Parameter
 from gpflow.kernels import Kernel
 from gpflow.models import GPModel
+
+from sigkernel_tf._version import __version__
 
 from ..data.digest import digest
 
@@ -45,6 +48,20 @@ def values_digest(model: GPModel, without: Sequence[Parameter] = ()) -> str:
         value = np.ascontiguousarray(parameter.numpy(), np.float32)
         sha.update(f"{value.shape} ".encode() + value.tobytes())
     return sha.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that compute, by name."""
+    return {name: metadata.version(name) for name in ("tensorflow", "gpflow", "numpy")} | {"sigkernel_tf": __version__}
+
+
+def differences(here: dict[str, Any], there: dict[str, Any], name: str = "there") -> list[str]:
+    """The JSON values by name in which two descriptions differ, in words; ``name`` is whose the second one is."""
+    return [
+        f"{key} ({name} {there.get(key)}, here {here.get(key)})"
+        for key in {**here, **there}  # in their order
+        if here.get(key) != there.get(key)  # what is None may be missing in the other
+    ]
 
 
 def _settings(part: Any, name: str, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:

@@ -12,17 +12,22 @@ from typing import Any
 
 import gpflow
 import numpy as np
+import tensorflow as tf
 from gpflow.config import default_float, default_jitter
 from gpflow.covariances import Kuu
 from gpflow.mean_functions import Constant
 from gpflow.models import SVGP
 
 from .._checks import described
+from ..data import Rows
+from ..data.digest import digest
 from .feature_maps import Blocks, FeatureMap, InducingFeatures, as_feature_rows, blocks_to_predict, feature_map
+from .fingerprint import settings, values_digest, versions
 from .logistic import LogisticRegression, fit_logistic
 from .ridge import Decomposition, leave_one_out, left_out_means, whitened_root
 from .targets import Targets, Task, as_targets, checked_positive
 from .triangular import checked_factor
+from .workers import Alone, as_workers
 
 _CALIBRATION_VARIANCE = 30.0  # of the prior of the calibration's coefficients: scikit-learn's C
 _LOWER_BOUND = 1e-6  # GPflow's for the variance of a Gaussian likelihood
@@ -165,6 +170,7 @@ def fit_least_squares(
     ridges: Sequence[float] | None = None,
     calibrate: bool = True,
     batch_size: int | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> LeastSquaresFit:
     r"""
     Fit a Gaussian process to labels or numbers by least squares on its features, in closed form.
@@ -181,6 +187,10 @@ def fit_least_squares(
     of rows, and up to 1 GB of features; features beyond that are computed three times. Sums are in float64, whatever
     the dtype of the kernel.
 
+    With a ``strategy``, several processes share the rows, and all have the same fit at the end. Each runs the same
+    script, is given all rows, as files for instance, and reads its own part of them. What they send is one sum of M²
+    numbers, and the results of all rows.
+
     :param features: a ``gpflow.models.SVGP``, of which the kernel and the inducing variables are used as they are, and
         which is left unchanged. Its likelihood and its q(u) do not matter. Inducing variables may come twice:
         directions with less than 1e-12 (in float32 1e-6) of Kuu's largest eigenvalue are left out. Or a function from
@@ -196,12 +206,28 @@ def fit_least_squares(
     :param calibrate: whether to fit probabilities to labels.
     :param batch_size: how many rows make a block. It changes only the memory needed. None: as many as have 4 million
         features together.
+    :param strategy: what :func:`~sigkernel_tf.gp.connect_workers` returns, or another
+        ``tf.distribute.MultiWorkerMirroredStrategy`` with one device in each process. None: this process fits alone.
     :raises ValueError: for a model with a mean function, for shapes that do not fit, for NaN and infinite values, for
-        labels of one class, for another task, and for ridges that are not positive.
-    :raises TypeError: for other features, a multioutput kernel, and a y of another dtype.
+        labels of one class, for another task, for ridges that are not positive, and for workers whose arguments differ.
+    :raises TypeError: for other features, a multioutput kernel, a y of another dtype, and another kind of strategy.
+    :raises RuntimeError: where another worker has failed or was lost.
     """
-    of_rows, targets = feature_map(features), as_targets(y, task)
-    blocks = Blocks(of_rows, as_feature_rows(X, targets.Y, of_rows), batch_size=batch_size)
+    workers = Alone() if strategy is None else as_workers(strategy)
+    with workers.lost_workers():
+        with workers.together():
+            of_rows, targets = feature_map(features), as_targets(y, task)
+            rows = as_feature_rows(X, targets.Y, of_rows)
+            blocks = Blocks(of_rows, rows, batch_size=batch_size, workers=workers)
+        if workers.size > 1:
+            workers.check_same(_described(features, rows, targets, ridges, calibrate))
+        return _fitted(of_rows, targets, blocks, ridges, calibrate)
+
+
+def _fitted(
+    of_rows: FeatureMap, targets: Targets, blocks: Blocks, ridges: Sequence[float] | None, calibrate: bool
+) -> LeastSquaresFit:
+    workers = blocks.workers
     decomposition = Decomposition.of(blocks)
     tried = decomposition.default_ridges(len(blocks)) if ridges is None else checked_positive(ridges, "ridges")
     left_out = leave_one_out(blocks, decomposition, tried)
@@ -209,7 +235,8 @@ def fit_least_squares(
     log_densities = left_out.log_densities(scales)
     best = int(np.argmax(log_densities))
     weights = decomposition.weights(tried[best])
-    scores = left_out_means(blocks, weights, left_out.leverages[:, best]) + targets.offset
+    leverages = left_out.leverages[:, best].copy()
+    scores = workers.joined(left_out_means(blocks, weights, leverages), len(blocks)) + targets.offset
     return LeastSquaresFit(
         ridge=float(tried[best]),
         loo_scores=scores,
@@ -217,7 +244,7 @@ def fit_least_squares(
         ridges=tried,
         loo_log_densities=log_densities,
         scale=scales[best].copy(),
-        leverages=left_out.leverages[:, best].copy(),
+        leverages=workers.joined(leverages, len(blocks)),
         offset=targets.offset,
         weights=weights,
         classes=targets.classes,
@@ -226,6 +253,24 @@ def fit_least_squares(
         vectors=decomposition.vectors,
         feature_map=of_rows,
     )
+
+
+def _described(
+    features: Any, rows: Rows, targets: Targets, ridges: Sequence[float] | None, calibrate: bool
+) -> dict[str, Any]:
+    """What must be the same on all workers, of which none has read all rows: their number and the first one tell X."""
+    X, _ = rows.read(slice(0, 1))
+    of_model = isinstance(features, SVGP)
+    return {
+        "rows": len(rows),
+        "first row": digest(X),
+        "y": digest(targets.Y),
+        "ridges": None if ridges is None else np.asarray(ridges).tolist(),
+        "calibrate": calibrate,
+        **(settings(features) if of_model else {}),
+        "values of the parameters": values_digest(features) if of_model else None,
+        **versions(),
+    }
 
 
 def _calibrated(scores: np.ndarray, targets: Targets) -> LogisticRegression | None:

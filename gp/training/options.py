@@ -35,6 +35,8 @@ class TrainingOptions:
         None: the optimizer trains them.
     :param validation_fraction: the part of the training data that is held out in phases 1 and 2, strictly between 0
         and 1.
+    :param validation_size: the most series that are held out, so that of many millions the evaluations do not take
+        longer than the steps. None: all that ``validation_fraction`` says.
     :param monitor_every: the number of steps between two evaluations on the validation split. Each phase also ends
         with one. A checkpoint is saved at each.
     :param patience: the number of evaluations in a row without a new lowest NLPP of the phase after which phase 1 or 2
@@ -55,6 +57,7 @@ class TrainingOptions:
     learning_rate: LearningRate = 1e-3
     natural_gradient: float | None = None
     validation_fraction: float = 0.2
+    validation_size: int | None = None
     monitor_every: int = 250
     patience: int | None = None
     seed: int = 0
@@ -68,10 +71,11 @@ class TrainingOptions:
             ("batch_size", 1),
             ("monitor_every", 1),
             ("patience", 1),
+            ("validation_size", 1),
             ("seed", 0),
         ):
             value = getattr(self, name)
-            if name != "patience" or value is not None:
+            if value is not None or name not in ("patience", "validation_size"):
                 object.__setattr__(self, name, as_int(value, name, smallest))
         object.__setattr__(self, "progress", as_bool(self.progress, "progress"))
         for name in ("checkpoint_dir", "tensorboard_dir"):

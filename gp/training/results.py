@@ -1,6 +1,6 @@
 """What a training reports: its history of evaluations, and the result at its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 PHASES = (1, 2, 3)
@@ -64,3 +64,16 @@ def is_over(history: Sequence[MonitorPoint], phase: int, iterations: int, patien
         return True
     scores = [point.validation_nlpp for point in points if point.validation_nlpp is not None]
     return patience is not None and bool(scores) and len(scores) - 1 - scores.index(min(scores)) >= patience
+
+
+def recorded_numbers(record: Callable[[], Mapping[str, float]] | None) -> dict[str, float]:
+    """What the caller's ``record`` returns now, checked."""
+    if record is None:
+        return {}
+    found = record()
+    try:
+        return {str(name): float(value) for name, value in found.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TypeError(
+            f"record must return numbers by name, got {found!r}: for instance {{'accuracy': 0.9}}."
+        ) from error

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .feature_maps import Blocks
+from .feature_maps import Block, Blocks
 from .triangular import lower_root
 
 _SMALLEST = 1e-300
@@ -41,10 +41,13 @@ class Decomposition:
     @classmethod
     def of(cls, blocks: Blocks) -> "Decomposition":
         """In one pass over the rows."""
-        gram, products = np.zeros((blocks.num_features, blocks.num_features)), 0.0
-        for block in blocks:
-            gram += block.phi.T @ block.phi
-            products = products + block.phi.T @ block.Y
+        gram = np.zeros((blocks.num_features, blocks.num_features))
+        products = np.zeros((blocks.num_features, blocks.num_outputs))
+        with blocks.workers.together():
+            for block in blocks:
+                gram += block.phi.T @ block.phi
+                products += block.phi.T @ block.Y
+        gram, products = blocks.workers.total(gram), blocks.workers.total(products)
         eigenvalues, vectors = np.linalg.eigh(gram)
         return cls(np.maximum(eigenvalues, 0.0), vectors, vectors.T @ products)
 
@@ -62,9 +65,13 @@ class LeaveOneOut:
     """What leaving each row out tells of every ridge."""
 
     leverages: np.ndarray
-    """h, [N, R] for R ridges."""
+    """h, [n, R] for R ridges, of the n rows of this process."""
     squares: np.ndarray
-    """The sum over rows of r² / (1 − h), [R, C]."""
+    """The sum over all rows of r² / (1 − h), [R, C]."""
+    log_variances: np.ndarray
+    """The sum over all rows of log(λ / (1 − h)), [R]."""
+    num_rows: int
+    """N, the number of all rows."""
     ridges: np.ndarray
 
     def scales(self, *, shared: bool) -> np.ndarray:
@@ -73,7 +80,7 @@ class LeaveOneOut:
 
         :param shared: whether all outputs have the same scale, which is the mean of their own.
         """
-        scales = self.squares / (len(self.leverages) * self.ridges[:, None])
+        scales = self.squares / (self.num_rows * self.ridges[:, None])
         if shared:
             scales = np.broadcast_to(scales.mean(axis=1, keepdims=True), scales.shape)
         return np.maximum(scales, _SMALLEST)
@@ -85,29 +92,40 @@ class LeaveOneOut:
         Outputs that do not vary, and that any ridge predicts without an error, are left out.
         """
         varies = self.squares.any(axis=0)
-        of_scales = len(self.leverages) * np.sum(np.log(2 * np.pi * scales[:, varies]) + 1.0, axis=1)
-        of_rows = np.sum(np.log(self.ridges / _rest(self.leverages)), axis=0)
-        return -0.5 * (of_scales + np.sum(varies) * of_rows)
+        of_scales = self.num_rows * np.sum(np.log(2 * np.pi * scales[:, varies]) + 1.0, axis=1)
+        return -0.5 * (of_scales + np.sum(varies) * self.log_variances)
 
 
 def leave_one_out(blocks: Blocks, decomposition: Decomposition, ridges: np.ndarray) -> LeaveOneOut:
     """Leverages and residuals of all rows, for all ridges, in one pass over the rows."""
     shrinking = 1.0 / (decomposition.eigenvalues[:, None] + ridges)  # [M, R]
-    leverages = np.empty((len(blocks), len(ridges)))
+    leverages = np.empty((blocks.own.stop - blocks.own.start, len(ridges)))
     squares = np.zeros((len(ridges), decomposition.projected.shape[1]))
-    for block in blocks:
-        rotated = block.phi @ decomposition.vectors
-        h = leverages[block.rows] = np.square(rotated) @ shrinking
-        for r in range(len(ridges)):
-            residuals = block.Y - rotated @ (shrinking[:, r, None] * decomposition.projected)
-            squares[r] += np.sum(np.square(residuals) / _rest(h[:, r, None]), axis=0)
-    return LeaveOneOut(leverages, squares, ridges)
+    with blocks.workers.together():
+        for block in blocks:
+            rotated = block.phi @ decomposition.vectors
+            h = leverages[_own(blocks, block)] = np.square(rotated) @ shrinking
+            for r in range(len(ridges)):
+                residuals = block.Y - rotated @ (shrinking[:, r, None] * decomposition.projected)
+                squares[r] += np.sum(np.square(residuals) / _rest(h[:, r, None]), axis=0)
+    log_variances = np.sum(np.log(ridges / _rest(leverages)), axis=0)
+    totals = blocks.workers.total(squares), blocks.workers.total(log_variances)
+    return LeaveOneOut(leverages, *totals, len(blocks), ridges)
 
 
 def left_out_means(blocks: Blocks, weights: np.ndarray, leverages: np.ndarray) -> np.ndarray:
-    """The prediction of each row by all others, [N, C], from the leverages [N] of one ridge."""
-    found = [block.Y - (block.Y - block.phi @ weights) / _rest(leverages[block.rows])[:, None] for block in blocks]
-    return np.concatenate(found)
+    """The prediction of each of this process' rows by all others, [n, C], from its leverages [n] of one ridge."""
+    found = np.empty((len(leverages), weights.shape[1]))
+    with blocks.workers.together():
+        for block in blocks:
+            own = _own(blocks, block)
+            found[own] = block.Y - (block.Y - block.phi @ weights) / _rest(leverages[own])[:, None]
+    return found
+
+
+def _own(blocks: Blocks, block: Block) -> slice:
+    """The numbers of a block's rows among those of this process."""
+    return slice(block.rows.start - blocks.own.start, block.rows.stop - blocks.own.start)
 
 
 def whitened_root(explained: np.ndarray) -> np.ndarray:

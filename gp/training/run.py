@@ -1,11 +1,12 @@
 """Training a sparse variational Gaussian process in the three phases of the paper's appendix B.2."""
 
+import functools
 import math
 import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,6 @@ import tensorflow as tf
 from gpflow.models import SVGP
 from tqdm.auto import tqdm
 
-from sigkernel_tf._arguments import check_unmasked
-
 from ..data import Rows, as_rows, minibatches
 from ..data.datasets import spooled
 from ..data.digest import digest
@@ -24,11 +23,15 @@ from ..inducing_variables import has_orthogonal_features
 from ..posteriors import check_residual
 from ..prediction.evaluation import Evaluator
 from .checkpoints import Checkpoints
-from .fingerprint import settings, values_digest
+from .fingerprint import settings, values_digest, versions
 from .options import TrainingOptions
-from .results import PHASES, MonitorPoint, TrainingResult, is_over, phase_start
-from .steps import Steps
+from .parameter_sets import parameter_sets
+from .results import PHASES, MonitorPoint, TrainingResult, is_over, phase_start, recorded_numbers
+from .shared_evaluation import SharedEvaluator
+from .sharing import make_steps
 from .tensorboard import TensorBoard
+from .validation_split import RowsBut, split_rows
+from .workers import Alone, as_workers
 
 # An interrupt is answered between two calls of a graph. A call of several steps takes about this long, at most.
 _CALL_SECONDS = 0.5
@@ -49,6 +52,8 @@ def train(
     *,
     validation: Any = None,
     record: Callable[[], Mapping[str, float]] | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    share: str | None = None,
 ) -> TrainingResult:
     """
     Train a sparse variational Gaussian process in the three equal phases of the paper's appendix B.2.
@@ -75,6 +80,11 @@ def train(
     runs, no other one can use its ``checkpoint_dir``. Likelihoods that draw random numbers of their own (``Softmax``)
     take them from TensorFlow: seed it with ``tf.random.set_seed``. A resumed training then sees other draws.
 
+    With a ``strategy``, several processes share the work: each runs the same script, and computes a part of every
+    minibatch. All end with the same parameters, which are those of a single process up to rounding. The first process
+    alone writes checkpoints, TensorBoard's files and the progress bar, and calls ``record``. An interrupt of any of
+    them, by Ctrl-C or SIGTERM, stops all. Where one is lost, the others stop with an error; start all of them again.
+
     :param model: :class:`~sigkernel_tf.gp.SigGPDE` or any ``gpflow.models.SVGP``; trained in place.
     :param data: X [N, W] and Y [N, P], as the model takes them (classes: integers from 0, P = 1): arrays, or files
         larger than memory of which only minibatches are read, such as memory-mapped arrays and what
@@ -85,13 +95,22 @@ def train(
         ``validation_fraction`` of the rows is drawn at random.
     :param record: called at every evaluation. The numbers that it returns by name, such as the accuracy on a test set,
         are kept in the history and have no influence on the training.
+    :param strategy: what :func:`~sigkernel_tf.gp.connect_workers` returns, or another
+        ``tf.distribute.MultiWorkerMirroredStrategy`` with one device in each process. None: this process trains alone.
+    :param share: how several processes share the work. ``"rows"``: each computes a part of the rows of a minibatch, and
+        the gradient by all parameters is sent, which pays for long paths. ``"latents"``: each computes all rows for a
+        part of the latent processes, which pays where q(u) costs more than the paths. None: what costs less by a rule
+        of thumb.
     :raises ValueError: for a NaN or an infinity in the data, naming the row (in arrays before the first step, in files
         before the step that would use the row); for other data that the model cannot take, a model with another number
         of latent processes than its multioutput kernel has, a split with too few series, a checkpoint that is damaged
-        or another training's, and a ``checkpoint_dir`` that another training is using.
-    :raises TypeError: for a model or options of another type, and a ``record`` that does not return numbers by name.
+        or another training's, and a ``checkpoint_dir`` that another training is using; for workers whose data, options,
+        models or versions differ, more workers than the batch has rows, and no strategy where TF_CONFIG names several.
+    :raises TypeError: for a model or options of another type, another kind of strategy, and a ``record`` that does not
+        return numbers by name.
     :raises FloatingPointError: where the training diverges: the bound or the NLPP on the validation split is no longer
         a number, the kernel overflows, or a matrix cannot be factorised.
+    :raises RuntimeError: where another worker has failed or was lost.
     """
     if not isinstance(model, SVGP):
         raise TypeError(
@@ -105,67 +124,25 @@ def train(
         )
     if record is not None and not callable(record):
         raise TypeError(f"record must be a function that returns numbers by name, got {record!r}.")
-    with tempfile.TemporaryDirectory(prefix="sigkernel_tf-") as folder:
-        if isinstance(data, tf.data.Dataset):
-            data = spooled(data, Path(folder))
-        run = _Run(model, as_rows(data, model.likelihood), options, validation, record)
-        with run.alone():
-            run.begin()
-            try:
-                return run.to_the_end()
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(run.leave()) from None
-            finally:
-                run.steps.release()
-
-
-def _split(num_data: int, options: TrainingOptions, validation: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of the rows to train on in phases 1 and 2, and of those to validate on, both in increasing order."""
-    if validation is None:
-        num_validation = round(options.validation_fraction * num_data)
-        order = np.random.default_rng([options.seed, 0]).permutation(num_data)
-        held_out, what = order[:num_validation], f"validation_fraction={options.validation_fraction}"
-    else:
-        check_unmasked(validation, "validation", "give validation.compressed(), the row numbers that are not masked")
+    workers = as_workers(strategy)
+    with ExitStack() as held:
+        held.enter_context(workers.lost_workers())
+        with workers.together():
+            if isinstance(data, tf.data.Dataset):
+                data = spooled(data, Path(held.enter_context(tempfile.TemporaryDirectory(prefix="sigkernel_tf-"))))
+            rows = as_rows(data, model.likelihood)
+            run = _Run(model, rows, options, validation, record, workers, share)
+        run.check_same()
+        with workers.together():
+            held.enter_context(run.alone())
+        held.enter_context(workers.asked_to_stop())
+        run.begin()
         try:
-            held_out = np.asarray(validation)
-        except ValueError:  # arrays of several shapes
-            held_out = np.empty(0, object)
-        if held_out.ndim != 1 or not np.issubdtype(held_out.dtype, np.integer) or len(set(held_out)) < len(held_out):
-            raise ValueError(
-                f"validation must be a vector of row numbers, each once, got {held_out.dtype} {held_out.shape}: "
-                "make one from a mask by np.flatnonzero; append a separate validation set to the data, and give the "
-                "numbers of its rows."
-            )
-        if len(held_out) and not 0 <= held_out.min() <= held_out.max() < num_data:
-            raise ValueError(
-                f"validation must hold row numbers from 0 to {num_data - 1}, got {held_out.min()} to {held_out.max()}."
-            )
-        num_validation, what = len(held_out), f"validation, {len(held_out)} rows"
-    if not 0 < num_validation < num_data:
-        raise ValueError(
-            f"{what} of {num_data} series leaves {num_validation} to validate on and {num_data - num_validation} to "
-            "train on, expected at least 1 of each: change it."
-        )
-    if options.batch_size > num_data - num_validation:
-        raise ValueError(
-            f"batch_size must be at most {num_data - num_validation}, the {num_data} series less the "
-            f"{num_validation} of the validation split, got {options.batch_size}: take a smaller batch_size."
-        )
-    return np.setdiff1d(np.arange(num_data), held_out), np.sort(held_out)
-
-
-def _recorded(record: Callable[[], Mapping[str, float]] | None) -> dict[str, float]:
-    """What the caller's ``record`` returns now, checked."""
-    if record is None:
-        return {}
-    found = record()
-    try:
-        return {str(name): float(value) for name, value in found.items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise TypeError(
-            f"record must return numbers by name, got {found!r}: for instance {{'accuracy': 0.9}}."
-        ) from error
+            return run.to_the_end()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(run.leave()) from None
+        finally:
+            run.steps.release()
 
 
 def _steps_at_once(seconds: float) -> int:
@@ -199,23 +176,31 @@ class _Run:
         options: TrainingOptions,
         validation: Any,
         record: Callable[[], Mapping[str, float]] | None,
+        workers: Alone,
+        share: str | None,
     ) -> None:
-        self.model, self.data, self.options, self.record = model, data, options, record
-        self.training, held_out = _split(len(data), options, validation)
+        self.model, self.data, self.options, self.workers = model, data, options, workers
+        self.record = record if workers.is_chief else None
+        self.training, held_out = split_rows(len(data), options, validation)
         self.chosen = {} if validation is None else {"validation": digest(held_out)}  # in the fingerprint, too
         # In batches of a step's size, so that an interrupt is answered as soon as between two steps. Measured times do
         # not decide it, so that a resumed training rounds its scores as the interrupted one did.
         batch_size = int(np.clip(options.batch_size, *_VALIDATED_AT_ONCE))
-        self.validate = Evaluator(model, data.subset(held_out), batch_size=batch_size)
-        self.steps = Steps(model, options)
+        self.steps = make_steps(model, options, workers, share, data.specs()[0].shape[1])
+        self.validate: Evaluator | SharedEvaluator
+        if workers.size == 1:
+            self.validate = Evaluator(model, data.subset(held_out), batch_size=batch_size)
+        else:
+            self.validate = SharedEvaluator(model, data.subset(held_out), workers, batch_size=batch_size)
         self.best = [tf.Variable(variable, trainable=False) for variable in self.steps.hyperparameters]
         self.state = _State()
-        self.board = TensorBoard(options.tensorboard_dir, model) if options.tensorboard_dir is not None else None
+        self.board: TensorBoard | None = None
+        if options.tensorboard_dir is not None and workers.is_chief:
+            self.board = TensorBoard(options.tensorboard_dir, model)
         self.checkpoints: Checkpoints | None = None
-        if options.checkpoint_dir is not None:
-            variables = {**self.steps.variables(), "best": self.best}
+        if options.checkpoint_dir is not None and workers.is_chief:
             self.checkpoints = Checkpoints(
-                options.checkpoint_dir, variables, self._fingerprint(), lambda: values_digest(model)
+                options.checkpoint_dir, self._variables(), self.fingerprint, lambda: values_digest(model)
             )
 
     def alone(self) -> AbstractContextManager[None]:
@@ -224,16 +209,30 @@ class _Run:
 
     def begin(self) -> None:
         """Go back to the last checkpoint, where there is one."""
-        saved = None if self.checkpoints is None else self.checkpoints.restore(_State.from_json)
+        with self.workers.together():
+            found = None if self.checkpoints is None else self.checkpoints.restore(_State.from_json)
+        saved = self.workers.from_chief(None if found is None else asdict(found))
         if saved is not None:
-            self.state = saved
+            self.state = _State.from_json(saved)
+        everything = [*self.model.variables, *(one for part in self._variables().values() for one in part)]
+        self.workers.copy_from_chief(list({id(variable): variable for variable in everything}.values()))
+        self.steps.deal()
         if self.steps.iteration == 0:
-            self._check_residual()
+            with self.workers.together():
+                self._check_residual()
 
-    def _fingerprint(self) -> dict[str, Any]:
-        """What must be the same for a checkpoint to be resumed."""
-        trained = (*self.steps.variational, *self.steps.hyperparameters)
-        shapes = [variable.shape.as_list() for variable in trained]
+    def _variables(self) -> dict[str, list[tf.Variable]]:
+        return {**self.steps.variables(), "best": self.best}
+
+    def check_same(self) -> None:
+        """:raises ValueError: where another worker has other data, options or versions, or another model."""
+        if self.workers.size > 1:
+            self.workers.check_same({**self.fingerprint, **versions(), "share": type(self.steps).__name__})
+
+    @functools.cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to be resumed, and on all workers."""
+        shapes = [variable.shape.as_list() for part in parameter_sets(self.model) for variable in part]
         return {
             **self.options.as_fingerprint(),
             **self.chosen,
@@ -243,14 +242,15 @@ class _Run:
         }
 
     def _check_residual(self) -> None:
-        if has_orthogonal_features(self.model.inducing_variable):
+        if has_orthogonal_features(self.model.inducing_variable) and self.workers.is_chief:
             X, _ = self.data.read(slice(0, _RESIDUAL_CHECKS))
             with self._divergence():
                 check_residual(self.model.kernel, self.model.inducing_variable, X)
 
     def to_the_end(self) -> TrainingResult:
         total = len(PHASES) * self.options.iterations
-        with tqdm(total=total, initial=self.steps.iteration, unit="it", disable=not self.options.progress) as bar:
+        hidden = not (self.options.progress and self.workers.is_chief)
+        with tqdm(total=total, initial=self.steps.iteration, unit="it", disable=hidden) as bar:
             for phase in PHASES:
                 if not self._is_over(phase):
                     self._run_phase(phase, bar)
@@ -271,7 +271,7 @@ class _Run:
         if phase == 3:  # which does not change them: doing this again when resuming is harmless
             for variable, value in zip(self.steps.hyperparameters, self.best, strict=True):
                 variable.assign(value)
-        population = self.training if phase < 3 else np.arange(len(self.data))
+        population = self.training if phase < 3 else RowsBut(len(self.data), np.empty(0, np.int64))
         self.model.num_data = len(population)
         steps, warm, at_once = self.steps.compile(self.data, with_hyperparameters=phase == 2), False, 1
         while True:
@@ -283,8 +283,12 @@ class _Run:
             # The first step also optimises the graph, so it is a call of its own that is not timed.
             count = min(at_once, end - now, every - now % every)
             chosen = minibatches(len(population), self.options.batch_size, self.options.seed, now, count)
-            X, Y = self.data.read(population[chosen])
-            elapsed = self._call(steps, X, Y)
+            with self.workers.together():
+                X, Y = self.data.read(population[chosen[:, self.steps.rows]])
+            elapsed, is_to_stop = self.workers.check_stop(self._call(steps, X, Y))
+            if is_to_stop:
+                self.steps.collect()
+                raise KeyboardInterrupt
             if warm:
                 self.state = replace(
                     self.state, seconds=self.state.seconds + elapsed, steps_timed=self.state.steps_timed + count
@@ -326,6 +330,7 @@ class _Run:
 
     def _monitor(self, phase: int, now: int, bar: tqdm) -> None:
         """Evaluate on the validation split, keep the hyperparameters if they are the best so far, and save."""
+        self.steps.collect()
         state, bound = self.state, self.steps.elbo_sum
         done_before = state.history[-1].iteration if state.history else 0
         with self._divergence():
@@ -334,17 +339,18 @@ class _Run:
             raise FloatingPointError(
                 f"the NLPP on the validation split is NaN after {now} steps, expected a number: {self._cures()}."
             )
-        try:
-            recorded = _recorded(self.record)
-        except Exception:
-            self._save()  # the steps so far; a resumed training repeats this evaluation
-            raise
+        with self.workers.together():
+            try:
+                recorded = recorded_numbers(self.record)
+            except Exception:
+                self._save()  # the steps so far; a resumed training repeats this evaluation
+                raise
         point = MonitorPoint(
             iteration=now,
             phase=phase,
             elbo=(bound - state.elbo_sum_before) / (now - done_before),
             validation_nlpp=nlpp,
-            recorded=recorded,
+            recorded=self.workers.from_chief(recorded),
         )
         if nlpp is not None and (state.best_nlpp is None or nlpp < state.best_nlpp):
             for value, variable in zip(self.best, self.steps.hyperparameters, strict=True):
@@ -353,9 +359,10 @@ class _Run:
         self.state = replace(state, history=(*state.history, point), elbo_sum_before=bound)
         shown = {"ELBO": f"{point.elbo:.5g}"} | ({"validation NLPP": f"{nlpp:.4f}"} if nlpp is not None else {})
         bar.set_postfix(shown)
-        if self.board is not None:
-            self.board.write(point)
-        self._save()
+        with self.workers.together():
+            if self.board is not None:
+                self.board.write(point)
+            self._save()
 
     def _is_recorded(self, iteration: int) -> bool:
         return bool(self.state.history) and self.state.history[-1].iteration >= iteration
@@ -383,6 +390,8 @@ class _Run:
         """
         total = len(PHASES) * self.options.iterations
         done = f"training stopped after {self.steps.iteration} of {total} iterations"
+        if not self.workers.is_chief:
+            return f"{done}, as all workers have; the message of worker 0 says whether they can go on."
         if self.checkpoints is None:
             return f"{done}; nothing is saved: give a checkpoint_dir to be able to go on."
         self._save()

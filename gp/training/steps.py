@@ -27,6 +27,8 @@ class Steps:
     def __init__(self, model: SVGP, options: TrainingOptions) -> None:
         """:raises ValueError: where the model has no trainable variational parameters, or none that the options fit."""
         self.model, self.options = model, options
+        self.rows = slice(0, options.batch_size)
+        """Which rows of a minibatch this process reads."""
         self.variational, self.hyperparameters = parameter_sets(model)
         if not self.variational:
             raise ValueError(
@@ -69,10 +71,16 @@ class Steps:
             "progress": [self._iteration, self._elbo_sum],
         }
 
+    def collect(self) -> None:
+        """Bring the model and :meth:`variables` up to date, where each process has only a part of them."""
+
+    def deal(self) -> None:
+        """Take the model and :meth:`variables` as they are, where each process has only a part of them."""
+
     def compile(self, data: Rows, *, with_hyperparameters: bool) -> Callable[[tf.Tensor, tf.Tensor], None]:
-        """A graph of several minibatch steps, which takes X [steps, batch_size, ...] and Y [steps, batch_size, P]."""
+        """A graph of several minibatch steps, which takes X [steps, B, ...] and Y [steps, B, P], of ``rows`` B."""
         groups = [group for group in self._groups[: 2 if with_hyperparameters else 1] if group[0] is not None]
-        size = self.options.batch_size
+        size = self.rows.stop - self.rows.start
         signature = [tf.TensorSpec([None, size, *spec.shape[1:]], spec.dtype) for spec in data.specs()]
 
         # Without AutoGraph, which the loop does not need, an error raised while tracing comes out as it was raised.
@@ -92,21 +100,26 @@ class Steps:
         release(self._compiled)
         self._compiled.clear()
 
+    def _loss(self, minibatch: tuple[tf.Tensor, tf.Tensor], variables: list[tf.Variable]) -> tf.Tensor:
+        """The loss of a minibatch, which is to be differentiated by these variables."""
+        return self.model.training_loss(minibatch)
+
     def _step(self, groups: list, minibatch: tuple[tf.Tensor, tf.Tensor]) -> None:
         natural = self._natural
         if natural is not None:
+            q = self.model.q_mu, self.model.q_sqrt
 
             def loss_before() -> tf.Tensor:
-                loss = self.model.training_loss(minibatch)
+                loss = self._loss(minibatch, [part.unconstrained_variable for part in q])
                 self._elbo_sum.assign_sub(loss)
                 return loss
 
-            natural.minimize(loss_before, [(self.model.q_mu, self.model.q_sqrt)])
+            natural.minimize(loss_before, [q])
         if groups:
             variables = [variables for _, variables in groups]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
-                loss = self.model.training_loss(minibatch)
+                loss = self._loss(minibatch, [variable for chosen in variables for variable in chosen])
             # The bound need not depend on every hyperparameter.
             gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             for (optimizer, chosen), gradient in zip(groups, gradients, strict=True):
@@ -114,6 +127,16 @@ class Steps:
             if natural is None:
                 self._elbo_sum.assign_sub(loss)
         self._iteration.assign_add(1)
+
+
+def with_gradients(loss: tf.Tensor, gradients: list[tf.Tensor], variables: list[tf.Variable]) -> tf.Tensor:
+    """The loss as a function whose gradients by these variables are known already."""
+
+    @tf.custom_gradient
+    def function(*_: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        return tf.identity(loss), lambda upstream: [upstream * gradient for gradient in gradients]
+
+    return function(*(tf.convert_to_tensor(variable) for variable in variables))
 
 
 def _check_natural(model: SVGP) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments import protocol
-from experiments.__main__ import main
+from experiments.__main__ import _parser, main
 from experiments.datasets import DESCRIPTIONS, load
 from experiments.protocol import Protocol, build_model
 
@@ -106,6 +107,22 @@ def test_seeds_go_on_where_they_stopped(
     assert main([*command, "--seeds", "2"]) == 0
     assert started == [0, 1, 1, 2]
     assert capsys.readouterr().out.endswith("test accuracy 0.5500\n")
+
+
+def test_a_sweep_can_be_listed_as_commands(capsys: pytest.CaptureFixture) -> None:
+    """One for each number, model and seed, each of which this command line understands."""
+    command = "sweep crop --model gpsig-it,siggpde --num-inducing 100,50 --seeds 2 --iterations 7 --learning-rate 0.01"
+    assert main([*command.split(), "--out", "a folder", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    given = "--iterations 7 --learning-rate 0.01 --out 'a folder'"
+    assert lines == [
+        f"python -m experiments run crop --model {model} --fit nadam --num-inducing {size} --seed {seed} {given}"
+        for size in (50, 100)
+        for model in ("siggpde", "gpsig-it")
+        for seed in (0, 1)
+    ]
+    parsed = _parser().parse_args(shlex.split(lines[-1])[3:])
+    assert (parsed.model, parsed.num_inducing, parsed.seed, parsed.out) == (["gpsig-it"], 100, 1, Path("a folder"))
 
 
 def test_model_of_the_paper() -> None:

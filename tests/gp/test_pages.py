@@ -26,6 +26,12 @@ def test_the_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     exec("\n".join(examples), {})
 
 
+def test_the_script_of_a_page_is_the_example() -> None:
+    example = (ROOT / "examples" / "train_on_workers.py").read_text()
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "distributed.md").read_text(), flags=re.DOTALL)[0]
+    assert example.split('"""\n\n', 1)[1] == shown
+
+
 def test_the_tests_that_hold_the_promises_are_there() -> None:
     """Within one cell a file without a folder lies in the folder that was named before it."""
     page = (ROOT / "docs" / "reliability.md").read_text()
