@@ -127,11 +127,13 @@ def start(count: int, names: list[str], shares: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shapes", nargs="*", default=list(SHAPES), choices=[*SHAPES, []], metavar="SHAPE")
+    parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=f"some of {', '.join(SHAPES)}; all by default")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)  # in a process that was started
     options = parser.parse_args()
-    names = list(options.shapes)
+    names = options.shapes or list(SHAPES)
+    if unknown := set(names) - set(SHAPES):
+        parser.error(f"SHAPE must be one of {', '.join(SHAPES)}, got {', '.join(sorted(unknown))}")
     if options.measure:
         strategy = connect_workers() if os.environ.get("TF_CONFIG") else None
         print(json.dumps(measure(strategy, names)))
