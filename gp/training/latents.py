@@ -44,7 +44,9 @@ class Latents:
         if self.has_identity:
             return None
         K = self.regular_kuu()
-        with tf.control_dependencies([] if K.dtype == tf.float64 else [tf.linalg.cholesky(K)]):
+        is_single = K.dtype != tf.float64
+        checks = [tf.debugging.assert_all_finite(tf.linalg.cholesky(K), "Kuu has no factor")] if is_single else []
+        with tf.control_dependencies(checks):
             return tf.linalg.cholesky(tf.cast(K, tf.float64))
 
     def regular_kuu(self) -> tf.Tensor:
