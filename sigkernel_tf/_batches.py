@@ -7,9 +7,10 @@ the operations check it when they run.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 Sizes = list[int | tf.Tensor]
@@ -121,3 +122,14 @@ def upper_pairs(count: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def rows_at(tensor: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
     """``tensor[indices]`` along the first axis, with a dense gradient, where that of tf.gather is IndexedSlices."""
     return tf.gather(tensor[None], indices, axis=1)[0]
+
+
+def columns_at(tensor: tf.Tensor, columns: Sequence[int] | np.ndarray) -> tf.Tensor:
+    """
+    ``tensor[..., columns]``, of a tensor whose number of columns is known.
+
+    It goes by rows of the transpose: the gradient of a gather along another axis fails in TensorFlow for no rows.
+    """
+    leading = sizes(tensor)[:-1]
+    rows = tf.reshape(tensor, [math.prod(leading), tensor.shape[-1]])
+    return tf.reshape(tf.transpose(tf.gather(tf.transpose(rows), columns)), [*leading, len(columns)])

@@ -10,12 +10,16 @@ import functools
 import itertools
 import math
 import sys
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
 from . import _memory
 from ._arguments import as_int
+
+Word = tuple[int, ...]
 
 # What a list of words takes: for each word a tuple and its place in the list, and a place in the tuple for each letter.
 _BYTES_OF_A_PLACE = 8
@@ -23,7 +27,7 @@ _BYTES_OF_A_WORD = sys.getsizeof(()) + _BYTES_OF_A_PLACE
 _MOST_OF_ONE_CHANNEL = 2**30  # bytes; more takes seconds, and all of these words are alike
 
 
-def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
+def words(num_channels: int, num_words: int) -> list[Word]:
     """
     The first ``num_words`` words over ``num_channels`` channels: what the columns of :func:`signature` stand for.
 
@@ -56,6 +60,115 @@ def words(num_channels: int, num_words: int) -> list[tuple[int, ...]]:
     return list(itertools.islice(itertools.chain.from_iterable(levels), num_words))
 
 
+def weighted_words(weights: Sequence[float], max_weight: float) -> list[Word]:
+    """
+    The words whose letters weigh at most ``max_weight`` together, where each channel has a weight of its own.
+
+    These are the words of an anisotropic signature: a channel of half the weight is taken to twice the depth. With
+    weights of 1 they are all words up to the depth ``max_weight``. They are ordered as those of :func:`words` are, and
+    :func:`signature` takes them as ``words``: ``weighted_words([1, 2], 3)`` is
+    ``[(), (0,), (1,), (0, 0), (0, 1), (1, 0), (0, 0, 0)]``. In the terms of rough paths, a channel of finite
+    p-variation has the weight 1/p (Gyurkó 2016, *Differential equations driven by Π-rough paths*).
+
+    :param weights: a positive number for each channel.
+    :param max_weight: the largest weight of a word, >= 0. A word that exceeds it by rounding only is kept.
+    :raises ValueError: where there are no weights, one is not positive or not finite, ``max_weight`` is negative or not
+        finite, and where the words do not fit in memory.
+    :raises TypeError: for weights that are no numbers.
+    """
+    try:
+        weights, most = [float(weight) for weight in weights], float(max_weight)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"weights and max_weight must be a list of numbers and a number, got {weights!r} and {max_weight!r}."
+        ) from error
+    if not weights or not all(0 < weight < math.inf for weight in weights):
+        raise ValueError(f"weights must have a positive number for each channel, got {weights}.")
+    if not 0 <= most < math.inf:
+        raise ValueError(f"max_weight must be a finite number >= 0, got {max_weight!r}.")
+    most *= 1 + 1e-12
+    _check_weighted_words_fit(weights, most, f"max_weight={max_weight} with the weights {weights}")
+    found: list[Word] = [()]
+    level: list[tuple[Word, float]] = [((), 0.0)]
+    while level:
+        level = [
+            ((*word, letter), weight + more)
+            for word, weight in level
+            for letter, more in enumerate(weights)
+            if weight + more <= most
+        ]
+        found += [word for word, _ in level]
+    return found
+
+
+def _check_weighted_words_fit(weights: list[float], most: float, cause: str) -> None:
+    """:raises ValueError: where a list of the words up to a weight does not fit in memory; they are only counted."""
+    total = letters = level = 0
+    numbers = {0.0: 1}  # how many words of the level have this weight, up to rounding
+    while numbers:
+        words_of_level = sum(numbers.values())
+        total, letters, level = total + words_of_level, letters + level * words_of_level, level + 1
+        _check_list_fits(cause, Decimal(total), letters / Decimal(total))
+        longer: dict[float, int] = {}
+        for weight, number in numbers.items():
+            for more in weights:
+                if weight + more <= most:
+                    key = float(f"{weight + more:.12g}")
+                    longer[key] = longer.get(key, 0) + number
+        numbers = longer
+
+
+def word_index(word: Sequence[int], num_channels: int) -> int:
+    """
+    The column of a word in a signature: ``words(num_channels, M)[word_index(word, num_channels)]`` is the word.
+
+    A log signature at all words has no column for the empty word: there subtract 1.
+
+    :param word: channels, counted from 0; ``()`` is the empty word. ``word_index((1, 0), 2)`` is 5.
+    :param num_channels: >= 1.
+    :raises ValueError: for a letter that is no channel, and ``num_channels`` below 1.
+    :raises TypeError: for a word that is no sequence of integers, and where ``num_channels`` is no integer.
+    """
+    num_channels = as_int(num_channels, "num_channels", 1)
+    return columns_of([as_word(word, num_channels, "word")], num_channels)[0]
+
+
+def as_word(value: Any, channels: int, name: str) -> Word:
+    """
+    ``value`` as a word, a tuple of Python's integers from 0 to ``channels`` - 1.
+
+    :param name: of the argument, for the error.
+    :raises TypeError: for what is no sequence of integers.
+    :raises ValueError: for a letter that is no channel.
+    """
+    letters: list[Any] = list(value) if isinstance(value, Iterable) else [None]
+    if any(isinstance(letter, bool) or not isinstance(letter, (int, np.integer)) for letter in letters):
+        raise TypeError(
+            f"{name} must be a tuple of channels, got {value!r}: for instance (0, 1); () is the empty word."
+        )
+    word = tuple(int(letter) for letter in letters)
+    if any(not 0 <= letter < channels for letter in word):
+        raise ValueError(f"{name} must have letters from 0 to {channels - 1}, one for each channel, got {word}.")
+    return word
+
+
+def as_words(value: Any, channels: int) -> tuple[Word, ...]:
+    """
+    ``value`` as words, at least one.
+
+    :raises TypeError: for what is no sequence of words.
+    :raises ValueError: where there are none, and for a letter that is no channel.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"words must be a list of words, each a tuple of channels, got {value!r}: for instance [(0, 1)]."
+        )
+    words = tuple(as_word(word, channels, f"words[{i}]") for i, word in enumerate(value))
+    if not words:
+        raise ValueError("words must have at least one word, got none: [()] asks for the empty word.")
+    return words
+
+
 def num_words_up_to(depth: int, channels: int, bytes_each: int, rows: int = 1) -> int:
     """
     The number of words over ``channels`` channels with at most ``depth`` letters, the empty word among them.
@@ -82,7 +195,7 @@ def level_sizes(num_channels: int, num_words: int) -> list[int]:
     return sizes
 
 
-def lyndon_words(num_channels: int, depth: int) -> list[tuple[int, ...]]:
+def lyndon_words(num_channels: int, depth: int) -> list[Word]:
     """
     The Lyndon words of 1 to ``depth`` letters: what the columns of :func:`log_signature` stand for.
 
@@ -136,17 +249,34 @@ def _check_list_fits(cause: str, count: Decimal, letters_each: int | Decimal = 0
 @functools.lru_cache(maxsize=64)
 def lyndon_columns(channels: int, depth: int) -> np.ndarray:
     """Where the Lyndon words stand among the columns of a signature without level 0."""
-    return np.array(_columns(lyndon_words(channels, depth), channels), np.int32)
+    return np.array(columns_of(lyndon_words(channels, depth), channels), np.int32) - 1
 
 
-def _columns(words: list[tuple[int, ...]], channels: int) -> list[int]:
-    """Where words of at least one letter stand among the columns of a signature without level 0."""
+@functools.lru_cache(maxsize=64)
+def reversed_columns(channels: int, num_words: int) -> tuple[np.ndarray, np.ndarray]:
+    """
+    The antipode: where the first words stand when they are read backwards, and the sign (-1)^k of those of k letters.
+
+    The inverse of a signature has at a word the signature's number at the word read backwards, times the sign.
+    """
+    columns, signs = [], []
+    start, backwards = 0, np.zeros(1, np.int64)  # of each word on the level, read backwards as a number in base D
+    for level, size in enumerate(level_sizes(channels, num_words)):
+        columns.append(start + backwards[:size])
+        signs.append(np.full(size, (-1.0) ** level))
+        start += channels**level
+        backwards = (backwards[:, None] + channels**level * np.arange(channels)).ravel()
+    return np.concatenate(columns), np.concatenate(signs)
+
+
+def columns_of(words: Iterable[Word], channels: int) -> list[int]:
+    """Where words stand among the columns of a signature."""
     places = []
     for word in words:
         place = 0
         for letter in word:  # (D + D^2 + ... before the level) + (the word read as a number in base D)
             place = place * channels + letter + 1
-        places.append(place - 1)
+        places.append(place)
     return places
 
 

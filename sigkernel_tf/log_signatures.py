@@ -1,4 +1,4 @@
-"""The logarithm of the truncated signature: all its coefficients, or those at the Lyndon words, which determine it."""
+"""The logarithm of the truncated signature: all its coefficients, those at the Lyndon words, or those of a basis."""
 
 import functools
 from collections.abc import Callable
@@ -6,15 +6,15 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from . import _checks, _words, tensor_algebra
+from . import _checks, _lyndon_brackets, _words, tensor_algebra
 from ._arguments import as_bool, as_int
 from ._logarithm import logarithm
 from .signatures import num_words_of, signature
 
+Basis = Literal["words", "lyndon_brackets", "expanded"]
 
-def log_signature(
-    X: Any, depth: int, *, basis: Literal["words", "expanded"] = "words", stream: bool = False
-) -> tf.Tensor:
+
+def log_signature(X: Any, depth: int, *, basis: Basis = "words", stream: bool = False) -> tf.Tensor:
     r"""
     The logarithm of the truncated signature of each path, which determines the signature by fewer numbers.
 
@@ -30,8 +30,11 @@ def log_signature(
     :param X: [..., L, D], float32 or float64; there may be any number of leading axes, or none for a single path.
     :param depth: the last level, >= 1.
     :param basis: "words" gives the coefficients of log S at the Lyndon words, which :func:`lyndon_words` lists in the
-        order of the columns; they are not those of a basis of Lie brackets. "expanded" gives the coefficients of all
-        words of 1 to ``depth`` letters, in the order of :func:`words`.
+        order of the columns; they are not those of a basis of Lie brackets. "lyndon_brackets" gives the coefficients
+        in such a basis: column i is that of the bracket of the Lyndon word i, [[u], [v]] for the word uv whose longest
+        proper suffix that is a Lyndon word is v. iisignature's default and signatory's "brackets" are the same. It
+        costs a product with a sparse integer matrix, which is made once for each number of channels and depth.
+        "expanded" gives the coefficients of all words of 1 to ``depth`` letters, in the order of :func:`words`.
     :param stream: whether to return those of all prefixes of a path, beginning with its first point, which has zeros.
     :return: [..., W], or [..., L, W] with ``stream``, for W columns.
     :raises ValueError: where ``depth`` is below 1, where the words of all paths do not fit in memory, for another
@@ -41,17 +44,34 @@ def log_signature(
     """
     X, stream = _checks.as_batches(X, "X"), as_bool(stream, "stream")
     depth = as_int(depth, "depth", 1)
-    if basis not in ("words", "expanded"):
-        raise ValueError(f'basis must be "words" (the Lyndon words\' coefficients) or "expanded" (all), got {basis!r}.')
+    check_basis(basis)
     num_words = num_words_of(X, depth, stream=stream)
-    num_channels = X.shape[-1]
+    if X.shape[-1] == 1:  # the level that is not zero in the result
+        num_words = 2
+    return of_signatures(signature(X, num_words=num_words, stream=stream), X.shape[-1], depth, basis)
+
+
+def check_basis(basis: Any) -> None:
+    """:raises ValueError: where ``basis`` is none of the bases of :func:`log_signature`."""
+    if basis not in ("words", "lyndon_brackets", "expanded"):
+        raise ValueError(
+            'basis must be "words" (the Lyndon words\' coefficients), "lyndon_brackets" (those of their brackets) or '
+            f'"expanded" (all words\'), got {basis!r}.'
+        )
+
+
+def of_signatures(S: tf.Tensor, num_channels: int, depth: int, basis: Basis) -> tf.Tensor:
+    """
+    The logarithms of the signatures of paths.
+
+    :param S: [..., M]: all words up to ``depth``; of one channel, level 1 is enough.
+    :return: [..., W].
+    """
     if num_channels == 1:  # the exact result, where the terms of the series would cancel
-        displacement = signature(X, num_words=2, stream=stream)[..., 1:]
-        padding = [[0, 0]] * (displacement.shape.rank - 1) + [[0, depth - 1]]
-        return displacement if basis == "words" else tf.pad(displacement, padding)
-    columns = num_words - 1 if basis == "expanded" else len(_words.lyndon_columns(num_channels, depth))
-    S = signature(X, num_words=num_words, stream=stream)
-    rows = tf.reshape(S, [tf.reduce_prod(tf.shape(S)[:-1]), num_words])  # written out: there may be no rows
+        padding = [[0, 0]] * (S.shape.rank - 1) + [[0, depth - 1]]
+        return tf.pad(S[..., 1:2], padding) if basis == "expanded" else S[..., 1:2]
+    columns = S.shape[-1] - 1 if basis == "expanded" else len(_words.lyndon_columns(num_channels, depth))
+    rows = tf.reshape(S, [tf.reduce_prod(tf.shape(S)[:-1]), S.shape[-1]])  # written out: there may be no rows
     logarithms = _logarithm(num_channels, depth, basis, S.dtype)(rows)
     return tf.reshape(logarithms, tf.concat([tf.shape(S)[:-1], [columns]], axis=0))
 
@@ -71,7 +91,12 @@ def _logarithm(num_channels: int, depth: int, basis: str, dtype: tf.DType) -> Ca
         if basis == "expanded":
             return log
         # By rows of the transpose: the gradient of a gather along another axis fails in TensorFlow for no paths.
-        return tf.transpose(tf.gather(tf.transpose(log), _words.lyndon_columns(num_channels, depth)))
+        coefficients = tf.gather(tf.transpose(log), _words.lyndon_columns(num_channels, depth))
+        if basis == "lyndon_brackets":
+            places, entries = _lyndon_brackets.from_coefficients(num_channels, depth)
+            matrix = tf.SparseTensor(places, tf.constant(entries, dtype), [coefficients.shape[0]] * 2)
+            coefficients = tf.sparse.sparse_dense_matmul(matrix, coefficients)
+        return tf.transpose(coefficients)
 
     with tf.init_scope():  # a graph of its own, also where it is first asked for while another function is traced
         return tf.function(logarithms, autograph=False).get_concrete_function(tf.TensorSpec([None, sum(sizes)], dtype))

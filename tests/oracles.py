@@ -165,3 +165,12 @@ def slope(function, array: np.ndarray, direction: np.ndarray, step: float = 1e-5
 
     near, far = shifted(step) - shifted(-step), shifted(2 * step) - shifted(-2 * step)
     return (8 * near - far) / (12 * step)
+
+
+def check_gradient(
+    function, array: np.ndarray, gradient: np.ndarray, tolerance: float = 1e-8, step: float = 1e-5
+) -> None:
+    """Compares a gradient with differences along three random directions, where one for each number would take long."""
+    for direction in np.random.default_rng(11).normal(size=(3, *array.shape)):
+        expected, value = slope(function, array, direction, step), float(np.sum(gradient * direction))
+        assert abs(value - expected) <= tolerance * max(1.0, np.abs(gradient).max())

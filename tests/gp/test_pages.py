@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
     [
         "docs/kernels.md",
         "docs/training.md",
+        "docs/signatures.md",
         pytest.param("docs/layers.md", marks=pytest.mark.slow),
         pytest.param("README.md", marks=pytest.mark.slow),
     ],

@@ -84,7 +84,7 @@ def test_one_channel_at_great_depth():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("basis", ["words", "expanded"])
+@pytest.mark.parametrize("basis", ["words", "lyndon_brackets", "expanded"])
 def test_stream_rows_are_those_of_prefixes(channels, basis):
     X = random_paths(4, 6, channels)
     stream = sk.log_signature(X, 3, basis=basis, stream=True).numpy()
@@ -105,6 +105,57 @@ def test_lyndon_words(channels, depth):
 def test_the_number_of_lyndon_words_is_witts():
     levels = [len(list(group)) for _, group in itertools.groupby(sk.lyndon_words(2, 12), key=len)]
     assert levels == [2, 1, 2, 3, 6, 9, 18, 30, 56, 99, 186, 335]  # OEIS A001037
+
+
+# The basis of brackets.
+
+
+def bracket(word: tuple[int, ...], channels: int) -> np.ndarray:
+    """The bracket of a Lyndon word as a tensor of shape (D,) * letters: [u] and [v] for the longest suffix v."""
+    if len(word) == 1:
+        return np.eye(channels)[word[0]]
+    cut = next(cut for cut in range(1, len(word)) if is_lyndon(word[cut:]))
+    u, v = bracket(word[:cut], channels), bracket(word[cut:], channels)
+    return np.multiply.outer(u, v) - np.multiply.outer(v, u)
+
+
+@pytest.mark.parametrize(("channels", "depth"), [(1, 3), (2, 7), (3, 4), (5, 3)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+def test_brackets_add_up_to_the_logarithm(channels, depth, dtype, tolerance):
+    """The oracle's logarithm at all words is the sum of the coefficients times the brackets, written out."""
+    X = random_paths(2, 9, channels).astype(dtype)
+    words = sk.lyndon_words(channels, depth)
+    coefficients = sk.log_signature(X, depth, basis="lyndon_brackets")
+    assert coefficients.dtype == dtype
+    assert coefficients.shape == (2, len(words))
+    for path, row in zip(X.astype(float), coefficients.numpy(), strict=True):
+        log = oracles.tensor_logarithm(oracles.signatures_of_prefixes(path, depth)[-1])
+        for level in range(1, depth + 1):
+            terms = [c * bracket(word, channels) for c, word in zip(row, words, strict=True) if len(word) == level]
+            close(sum(terms, np.zeros((channels,) * level)), log[level], tolerance)
+
+
+def test_brackets_of_two_segments_are_baker_campbell_hausdorffs():
+    """In the basis a, b, [a,b], [a,[a,b]], [[a,b],b], ... of a path along a and then b."""
+    X = np.array([[0.0, 0], [1, 0], [1, 1]])
+    expected = [1, 1, 1 / 2, 1 / 12, 1 / 12, 0, 1 / 24, 0]
+    close(sk.log_signature(X, 4, basis="lyndon_brackets"), expected, 1e-15)
+
+
+@pytest.mark.parametrize(("points", "depth", "peers"), [
+    ([[-2, 0], [-1, -2], [3, -3], [-3, -2], [3, 1], [3, -2]], 5, [
+        1.25, -0.5, -0.375, -0.08854166666666669, 0.0, -0.008463541666666652, 0.04296874999999999, -0.005859375,
+        0.0033311631944444404, 0.004090711805555562, 0.004513888888888892, -0.0007541232638888862,
+        -0.012782118055555559, 0.0,
+    ]),
+    ([[2, -1, 0], [-3, 1, 2], [1, -2, 0], [-2, 3, 3], [-2, 0, 3], [2, 1, 1]], 3, [
+        0.0, 0.5, 0.25, 0.09375, -0.15625, 0.09375, -0.171875, 0.049479166666666685, -0.02604166666666667,
+        -0.19401041666666669, -0.05598958333333335, 0.03515625000000001, 0.03645833333333334, -0.06380208333333334,
+    ]),
+])  # fmt: skip
+def test_brackets_are_those_of_iisignature(points, depth, peers):
+    """What logsig(X, prepare(D, depth)) of iisignature 0.24 gave."""
+    close(sk.log_signature(np.array(points) / 4, depth, basis="lyndon_brackets"), peers, 1e-14)
 
 
 # Chen's product.
@@ -146,7 +197,7 @@ def test_combine_takes_any_leading_axes():
 
 
 @pairwise({
-    "channels,depth": [(1, 3), (2, 4), (3, 3)], "length": [1, 2, 6], "basis": ["words", "expanded"],
+    "channels,depth": [(1, 3), (2, 4), (3, 3)], "length": [1, 2, 6], "basis": ["words", "lyndon_brackets", "expanded"],
     "stream": [False, True],
 })  # fmt: skip
 def test_gradient_of_the_log_signature(channels, depth, basis, stream, length):
@@ -313,7 +364,7 @@ def test_exact_oracle_of_the_logarithm():
     assert [log[word] for word in words] == [0, *step] + [0] * 12
 
 
-@pytest.mark.parametrize("basis", ["words", "expanded"])
+@pytest.mark.parametrize("basis", ["words", "lyndon_brackets", "expanded"])
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("spec", [(0, 5, 2), (None, 5, 2), (None, None, 2)])
 def test_gradient_of_no_paths_in_a_function(spec, stream, basis):
@@ -325,7 +376,7 @@ def test_gradient_of_no_paths_in_a_function(spec, stream, basis):
         return value, tape.gradient(value, X)
 
     value, slope = gradient.get_concrete_function(tf.TensorSpec(spec, tf.float64))(tf.zeros((0, 5, 2), tf.float64))
-    columns = len(sk.lyndon_words(2, 3)) if basis == "words" else 14
+    columns = 14 if basis == "expanded" else len(sk.lyndon_words(2, 3))
     assert value.shape == ((0, 5, columns) if stream else (0, columns))
     assert slope.shape == (0, 5, 2)
 

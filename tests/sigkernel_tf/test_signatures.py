@@ -293,8 +293,8 @@ def test_depth_with_unknown_batch_and_length():
 
 
 @pytest.mark.parametrize(("options", "error", "message"), [
-    ({}, ValueError, "either depth or num_words"),
-    ({"depth": 2, "num_words": 3}, ValueError, "either depth or num_words, got depth=2 and num_words=3"),
+    ({}, ValueError, "either depth, num_words or words, got none of them"),
+    ({"depth": 2, "num_words": 3}, ValueError, "either depth, num_words or words, got depth and num_words"),
     ({"depth": -1}, ValueError, "depth must be at least 0, got -1"),
     ({"num_words": 0}, ValueError, "num_words must be at least 1, got 0"),
     ({"depth": 2.0}, TypeError, r"depth must be an int, got 2.0 of type float: for instance depth=3"),
