@@ -56,7 +56,21 @@ test-backends: $(VENV)/requirements-test $(BUILT) $(VENV)/backends   ## the Kera
 RESULTS ?= results
 EXPERIMENT = $(BIN)/python -m experiments
 results: $(VENV)/requirements-experiments $(BUILT)     ## all of docs/results.md: hours; figures beside the results
+	$(EXPERIMENT) run pendigits --model siggpde,lifted --fit least-squares --out $(RESULTS)
+	$(EXPERIMENT) run pendigits --model siggpde,lifted --fit sites --out $(RESULTS)
+	$(EXPERIMENT) run weather --model siggpde --fit least-squares --out $(RESULTS)
+	$(EXPERIMENT) run weather --model lifted --fit least-squares --seeds 1 --out $(RESULTS)
+	$(EXPERIMENT) run weather --model siggpde --fit sites --out $(RESULTS)
+	$(EXPERIMENT) run weather --model lifted --fit sites --seeds 1 --out $(RESULTS)
+	$(EXPERIMENT) run right_whale_calls_stand_in --model siggpde --fit least-squares --out $(RESULTS)
+	$(EXPERIMENT) run right_whale_calls_stand_in --model siggpde --fit sites --out $(RESULTS)
+	$(EXPERIMENT) run right_whale_calls_stand_in --model lifted --fit least-squares --seeds 1 --out $(RESULTS)
+	$(EXPERIMENT) run crop --model siggpde --num-inducing 511 --fit least-squares --out $(RESULTS)
+	$(EXPERIMENT) run crop --model siggpde --num-inducing 511 --fit sites --out $(RESULTS)
+	$(EXPERIMENT) run crop --model lifted --num-inducing 700 --fit least-squares --out $(RESULTS)
+	$(EXPERIMENT) run crop --model lifted --num-inducing 700 --fit sites --seeds 1 --out $(RESULTS)
 	$(EXPERIMENT) run pendigits --model siggpde --out $(RESULTS)
+	$(EXPERIMENT) run pendigits --model siggpde --fit natural --iterations 500 --seeds 1 --out $(RESULTS)
 	$(EXPERIMENT) run pendigits --model gpsig-it --iterations 2000 --out $(RESULTS)
 	$(EXPERIMENT) run pendigits --model gpsig-is --iterations 1000 --seeds 1 --out $(RESULTS)
 	$(EXPERIMENT) sweep crop --model siggpde,gpsig-it --num-inducing 50,100,200,400 --seeds 1 --out $(RESULTS)
@@ -74,6 +88,7 @@ results: $(VENV)/requirements-experiments $(BUILT)     ## all of docs/results.md
 million: $(VENV)/requirements-experiments $(BUILT)     ## a million series beside 24,000: minutes
 	$(EXPERIMENT) run crop --num-inducing 200 --iterations 400 --seeds 1 --out $(RESULTS)-million
 	$(EXPERIMENT) run satellite_stand_in --num-inducing 200 --iterations 400 --seeds 1 --out $(RESULTS)-million
+	$(EXPERIMENT) run satellite_stand_in --num-inducing 200 --fit least-squares --seeds 1 --out $(RESULTS)-million
 	$(EXPERIMENT) tables $(RESULTS)-million
 
 docs: $(VENV)/requirements-test $(VENV)/site      ## the pages of docs/ in site/, with the figures where there are results

@@ -39,7 +39,7 @@ def draw_all(folder: Path, out: Path) -> list[Path]:
         of_dataset = [result for result in results if result["dataset"]["name"] == name]
         if len({result["options"]["num_inducing"] for result in of_dataset}) > 1:
             drawn += _save(against_num_inducing(of_dataset, read_timings(folder, name)), out / f"{name}-against-M")
-        if len({_labelled(result) for result in of_dataset}) > 1 and all(map(_has_fit_seconds, of_dataset)):
+        if len({_labelled(result) for result in of_dataset}) > 1 and all(map(_has_cpu_seconds, of_dataset)):
             drawn += _save(time_to_accuracy(of_dataset), out / f"{name}-against-seconds")
         for result in of_dataset:
             file = result["folder"] / f"seed-{result['seeds'][0]['seed']}" / PREDICTIONS
@@ -123,10 +123,10 @@ def _seconds(
 
 def time_to_accuracy(results: Sequence[dict[str, Any]]) -> Figure:
     """
-    Draw the NLPP on the test set against the seconds of training, for each model and fit.
+    Draw the NLPP on the test set against the CPU seconds of training, for each model and fit.
 
-    Minibatch steps were scored on the way, and give a line; the other fits give a point. The seconds of steps do not
-    include the scoring.
+    Minibatch steps were scored on the way, and give a line; the other fits give a point. The seconds do not include the
+    scoring.
     """
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     figure.suptitle(_title(results[0]))
@@ -134,19 +134,18 @@ def time_to_accuracy(results: Sequence[dict[str, Any]]) -> Figure:
     for number, result in enumerate(results):
         style: dict[str, Any] = {"color": f"C{number}", "label": f"{_labelled(result)}, M = {_num_inducing(result)}"}
         for seed in result["seeds"]:
-            per_step = seed["seconds_per_iteration"]
             scored = [
-                (per_step * point["iteration"], point["recorded"]["test_nlpp"])
+                (seed["cpu_seconds"] * point["iteration"] / seed["history"][-1]["iteration"], nlpp)
                 for point in seed["history"]
-                if per_step is not None and point.get("recorded", {}).get("test_nlpp") is not None
+                if (nlpp := point.get("recorded", {}).get("test_nlpp")) is not None
             ]
             if scored:
                 axes.plot(*zip(*scored, strict=True), lw=1.1, **style)
             else:
-                axes.plot(seed["fit_seconds"], seed["nlpp"], marker="o", ls="", **style)
+                axes.plot(seed["cpu_seconds"], seed["nlpp"], marker="o", ls="", **style)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlabel("seconds of training")
+    axes.set_xlabel("CPU seconds of training")
     axes.set_ylabel("NLPP on the test set, nats")
     _frame(axes)
     axes.legend(*_once(axes), frameon=False, fontsize=7)
@@ -162,8 +161,8 @@ def _num_inducing(result: dict[str, Any]) -> int:
     return result["options"]["num_inducing"]
 
 
-def _has_fit_seconds(result: dict[str, Any]) -> bool:
-    return all(seed.get("fit_seconds") is not None for seed in result["seeds"])
+def _has_cpu_seconds(result: dict[str, Any]) -> bool:
+    return all(seed.get("cpu_seconds") is not None for seed in result["seeds"])
 
 
 def series_and_predictions(result: dict[str, Any], values: dict[str, np.ndarray]) -> Figure:

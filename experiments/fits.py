@@ -28,6 +28,7 @@ Rows = tuple[np.ndarray, np.ndarray]
 Record = Callable[[], dict[str, float]]
 _ROUNDS = 3  # of hyperparameters in the fit by sites
 _SEARCHED_ROWS, _SEARCH_STEPS = 1000, 20  # by which least squares finds its hyperparameters
+_FARTHEST_BELOW = 6.0  # where they start, as unconstrained numbers: a lengthscale of 2 to 0.02
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,10 @@ def _by_least_squares(model: SVGP, data: Rows, seed: int) -> Fitted:
     def loss() -> tf.Tensor:
         return -leave_one_out_log_density(model, X[rows], y[rows], ridge) / len(rows)
 
-    gpflow.optimizers.Scipy().minimize(loss, variables, options={"maxiter": _SEARCH_STEPS})
+    # A lengthscale that L-BFGS tries far below where it starts would let the signatures overflow.
+    starts = np.concatenate([variable.numpy().ravel() for variable in variables])
+    bounds = [(start - _FARTHEST_BELOW, None) for start in starts]
+    gpflow.optimizers.Scipy().minimize(loss, variables, bounds=bounds, options={"maxiter": _SEARCH_STEPS})
     found = fit_least_squares(model, X, y)
     seconds = time.perf_counter() - start
     point = {"elbo": found.loo_log_density, "seconds": seconds, "what": "leave-one-out log density"}

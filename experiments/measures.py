@@ -13,6 +13,7 @@ HEADINGS = {
     "roc_auc": "area under ROC",
     "elbo": "ELBO, nats",
     "seconds_per_iteration": "seconds per iteration",
+    "cpu_seconds": "CPU seconds of the fit",
 }
 """The measures, in the order of the tables' columns, and what these are called."""
 PAPER_HARDWARE = "The paper measured its seconds on an NVIDIA Tesla P100."
@@ -44,12 +45,12 @@ def shown_measures(summaries: Sequence[Summary], *, elbo: bool = False) -> list[
     """
     The measures that a table shows.
 
-    The area under the ROC curve is shown only if a summary has one.
+    The area under the ROC curve and the CPU seconds are shown only if a summary has them.
 
     :param elbo: whether to show the ELBO.
     """
-    has_area = any(ours["roc_auc"]["mean"] is not None for ours in summaries)
-    return [measure for measure in HEADINGS if {"roc_auc": has_area, "elbo": elbo}.get(measure, True)]
+    shown = {one: any(ours[one]["mean"] is not None for ours in summaries) for one in ("roc_auc", "cpu_seconds")}
+    return [measure for measure in HEADINGS if {**shown, "elbo": elbo}.get(measure, True)]
 
 
 def cells(found: Summary, measures: Sequence[str]) -> list[str]:
@@ -71,6 +72,11 @@ def cell(measure: str, mean: float | None, deviation: float | None) -> str:
     """A number with its deviation, in the measure's unit and digits; "-" for None."""
     if mean is None:
         return "-"
-    scale, digits = {"accuracy": (100.0, 2), "elbo": (1.0, 0), "seconds_per_iteration": (1.0, 4)}.get(measure, (1.0, 3))
+    scale, digits = {
+        "accuracy": (100.0, 2),
+        "elbo": (1.0, 0),
+        "seconds_per_iteration": (1.0, 4),
+        "cpu_seconds": (1.0, 0),
+    }.get(measure, (1.0, 3))
     text = f"{scale * mean:.{digits}f}"
     return text if deviation is None else f"{text} ± {scale * deviation:.{digits}f}"

@@ -102,7 +102,7 @@ def test_other_fits(
     for seed in result["seeds"]:
         assert 0.5 < seed["accuracy"] <= 1.0
         assert 0.0 < seed["nlpp"] < 1.0
-        assert seed["fit_seconds"] > 0.0
+        assert 0.0 < seed["cpu_seconds"] < 600.0
     capsys.readouterr()
     assert main(["tables", str(out)]) == 0
     assert {"sites": "closed form", "natural": "natural gradients"}.get(fit, "least squares") in capsys.readouterr().out

@@ -81,6 +81,23 @@ def test_table_beside_the_paper(results: Path) -> None:
     assert "- `python -m b`: 1.5 minutes" in text
 
 
+def test_cpu_seconds_of_fits(tmp_path: Path) -> None:
+    """They have a column where they were measured, and steps are drawn at their share of them."""
+    steps = seed(0, 0.9, 0.1, "python -m a", cpu_seconds=40.0)
+    steps["history"] = [
+        {"iteration": at, "phase": 1, "elbo": -1.0, "validation_nlpp": None, "recorded": {"test_nlpp": nlpp}}
+        for at, nlpp in ((2, 0.5), (8, 0.25))
+    ]
+    write(tmp_path, "crop", "SigGPDE", 50, [steps])
+    write(tmp_path, "crop", "GPSig-IT", 50, [seed(0, 0.9, 0.1, "python -m b", cpu_seconds=7.25)])
+    heads, _, *lines = rows(tables(tmp_path))
+    assert [line[heads.index("CPU seconds of the fit")] for line in lines] == ["40", "7"]
+    (axes,) = figures.time_to_accuracy(read_results(tmp_path)).axes
+    line, point = axes.lines
+    assert [list(line.get_xdata()), list(line.get_ydata())] == [[10.0, 40.0], [0.5, 0.25]]
+    assert [point.get_xdata()[0], point.get_ydata()[0]] == [7.25, 0.25]
+
+
 def test_a_stand_in_says_so(results: Path) -> None:
     text = tables(results)
     section = text[text.index("### satellite") :]
