@@ -27,12 +27,11 @@ class RandomFeatures:
     def fit(self, X: Series, y: np.ndarray) -> None:
         self.moments = sk.paths.mean_and_deviation(X)
         rows = self._rows(X)
-        targets = y if self.order.task == CLASSIFICATION else y.astype(float)
         fits = {}
         for factor in _LENGTHSCALES:
             lengthscale = factor * np.sqrt(self.num_channels)
             features = sk.RandomSignatureFeatures(self.num_channels, lengthscale=lengthscale, **self.options)
-            fits[factor] = fit_least_squares(features, rows, targets)
+            fits[factor] = fit_least_squares(features, rows, y, task=self.order.task)
         self.factor = max(fits, key=lambda factor: fits[factor].loo_log_density)
         self.fitted: LeastSquaresFit = fits[self.factor]
 
