@@ -8,7 +8,7 @@ from sigkernel_tf import _library
 # Importing covariances and posteriors registers Kuu, Kuf, the posterior and the divergence with GPflow.
 from . import covariances as covariances
 from .inducing_variables import InducingSequences, InducingTensors, OrthogonalSignatureFeatures
-from .kernels import SignatureKernel, TruncatedSignatureKernel, flatten_paths
+from .kernels import DeepSignatureKernel, SignatureKernel, TruncatedSignatureKernel, flatten_paths
 from .models import SigGPDE
 from .posteriors import check_residual, residual_share
 
@@ -48,6 +48,7 @@ _HOME = {
 }
 
 __all__ = [
+    "DeepSignatureKernel",
     "InducingSequences",
     "InducingTensors",
     "OrthogonalSignatureFeatures",

@@ -32,6 +32,21 @@ def positive_parameter(value: TensorData, name: str) -> Parameter:
     return Parameter(value, transform=positive())
 
 
+def one_or_each(value: TensorData, name: str, num_channels: int) -> Parameter:
+    """
+    A trainable parameter of one positive number, or of one for each channel.
+
+    :raises ValueError: for any other shape.
+    """
+    parameter = positive_parameter(value, name)
+    if list(parameter.shape) not in ([], [num_channels]):
+        raise ValueError(
+            f"{name} must be a scalar or have shape [{num_channels}], one for each channel, got shape "
+            f"{parameter.shape}."
+        )
+    return parameter
+
+
 def check_rows(X: Any, name: str) -> None:
     """
     Refuses what is not one set of rows [N, W], where leading batch dimensions have no meaning.

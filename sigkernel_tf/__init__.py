@@ -30,6 +30,12 @@ _HOME = {
     "signature_windows": "windows",
     "SignatureLayer": "layers",
     "LogSignatureLayer": "layers",
+    "RandomSignatureFeatures": "random_features",
+    "mmd": "two_sample",
+    "mmd_test": "two_sample",
+    "TwoSampleTest": "two_sample",
+    "scoring_rule": "two_sample",
+    "expected_scoring_rule": "two_sample",
 }
 _MODULES = ("gp", "paths", "static_kernels")
 

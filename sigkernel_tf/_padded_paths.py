@@ -45,6 +45,30 @@ def add_basepoint(paths: PaddedPaths) -> PaddedPaths:
     return PaddedPaths(tf.pad(paths.values, [[0, 0], [1, 0], [0, 0]]), paths.lengths + 1)
 
 
+def fade(paths: PaddedPaths, half_life: tf.Tensor) -> PaddedPaths:
+    """Each increment times a half for each ``half_life`` steps that are left until the series' end."""
+    return PaddedPaths(faded(paths.values, paths.lengths, half_life), paths.lengths)
+
+
+def faded(paths: tf.Tensor, lengths: tf.Tensor, half_life: tf.Tensor) -> tf.Tensor:
+    """
+    Paths [..., L, D] whose increments fade with their age, and which end where they ended.
+
+    :param lengths: how many points each has, [...], int32; what comes after is padding.
+    :param half_life: in steps, [] or [D].
+    """
+    dx = paths[..., 1:, :] - paths[..., :-1, :]
+    dx *= fading_weights(lengths, tf.shape(dx)[-2], half_life)
+    older = tf.cumsum(dx, axis=-2, reverse=True)
+    return tf.concat([paths[..., -1:, :] - older, paths[..., -1:, :]], axis=-2)
+
+
+def fading_weights(lengths: tf.Tensor, num_increments: Any, half_life: tf.Tensor) -> tf.Tensor:
+    """A half for each ``half_life`` [] or [D] of the steps after an increment: [..., L - 1, 1 or D]."""
+    ages = tf.maximum(lengths[..., None] - 2 - tf.range(num_increments), 0)  # padding does not change, so is not old
+    return tf.exp(-np.log(2.0) * tf.cast(ages, half_life.dtype)[..., None] / half_life)
+
+
 def lead_lag(paths: PaddedPaths) -> PaddedPaths:
     """Each series beside itself one step later: 2D channels, the lead's first, and 2L - 1 steps."""
     twice = tf.repeat(paths.values, 2, axis=1)

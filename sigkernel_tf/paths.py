@@ -1,5 +1,5 @@
 """
-Preparing time series: time, base point, lead-lag, padding, standardizing.
+Preparing time series: time, base point, lead-lag, fading, padding, standardizing.
 
 Every function takes the same four kinds of series and returns what it was given: NumPy in, NumPy out; tensors in,
 tensors out, differentiable, also inside ``tf.function``.
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from . import _checks, _padded_paths
+from . import _checks, _padded_paths, static_kernels
 from ._arguments import check_unmasked, masked_as_nan
 from ._padded_paths import PaddedPaths
 
@@ -58,6 +58,28 @@ def lead_lag(X: Any) -> Any:
     :return: series of 2D channels and 2L - 1 steps, of X's kind.
     """
     return _transform(X, _padded_paths.lead_lag)
+
+
+def fade(X: Any, half_life: Any) -> Any:
+    r"""
+    Lets the past of each series fade, as in a kernel that forgets (Toth, Cucuringu & Oberhauser 2024).
+
+    Each increment is multiplied by a half for every ``half_life`` steps that come after it, up to the series' own end.
+    A series ends where it ended: what is recent stays, and what is long past moves together. In a signature each
+    factor dx_t of an iterated integral so counts 2^(−(T − t) / half_life), and one step more multiplies level m of what
+    has been by 2^(−m / half_life). Put time or a base point beside the series first if they are to fade, too.
+
+    :param X: series of D channels, of any kind this module takes.
+    :param half_life: in time steps, positive: one number, or one for each channel, [D]; a number or a tensor.
+    :return: series of X's kind and shape.
+    :raises ValueError: for a half-life that is not positive, or not one number or one for each channel.
+    """
+
+    def change(paths: PaddedPaths) -> PaddedPaths:
+        like = paths.values
+        return _padded_paths.fade(paths, static_kernels.one_or_each(half_life, like, "half_life"))
+
+    return _transform(X, change)
 
 
 def pad_ragged(X: Any) -> Any:

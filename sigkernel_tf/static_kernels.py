@@ -32,7 +32,7 @@ _TINY = 1e-36  # the least argument of a square root, which keeps its gradient f
 def linear(X: Any, Y: Any, *, variance: Any = 1.0) -> tf.Tensor:
     r"""κ = variance ⟨x, y⟩. For the arguments see :mod:`sigkernel_tf.static_kernels`."""
     X, Y = _points(X, Y)
-    return _number(variance, X, "variance") * tf.matmul(X, Y, transpose_b=True)
+    return number_of(variance, X, "variance") * tf.matmul(X, Y, transpose_b=True)
 
 
 def rbf(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0) -> tf.Tensor:
@@ -64,7 +64,7 @@ def matern52(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0) -> 
 def rational_quadratic(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0, alpha: Any = 1.0) -> tf.Tensor:
     r"""κ = variance (1 + r² / (2 α))^(−α), r = \|x − y\| / lengthscale."""
     squared, variance = _scaled(X, Y, lengthscale, variance)
-    alpha = _number(alpha, squared, "alpha")
+    alpha = number_of(alpha, squared, "alpha")
     return variance * tf.pow(1.0 + squared / (2.0 * alpha), -alpha)
 
 
@@ -158,7 +158,7 @@ def fused_form(kappa: StaticKernel | None, like: tf.Tensor, *, difference: bool 
     if isinstance(kappa, functools.partial) and not kappa.args:
         function, keywords = kappa.func, kappa.keywords
     one = tf.ones([], like.dtype)
-    variance = _number(keywords.get("variance", 1.0), like, "variance")
+    variance = number_of(keywords.get("variance", 1.0), like, "variance")
     if function is None:
         return FusedForm("linear", None, one)
     if function is linear and keywords.keys() <= {"variance"}:
@@ -166,7 +166,7 @@ def fused_form(kappa: StaticKernel | None, like: tf.Tensor, *, difference: bool 
     if function in _MATERN and difference and _library.sees_gpu():
         return None
     if function in (rbf, *_MATERN) and keywords.keys() <= {"lengthscale", "variance"}:
-        scale = 1.0 / _lengthscale(keywords["lengthscale"], like) if "lengthscale" in keywords else None
+        scale = 1.0 / lengthscale_of(keywords["lengthscale"], like) if "lengthscale" in keywords else None
         return FusedForm(function.__name__, scale, variance)
     return None
 
@@ -221,11 +221,11 @@ def _scaled(X: Any, Y: Any, lengthscale: Any, variance: Any) -> tuple[tf.Tensor,
     The differences are taken before they are scaled, as scaling rounds the points of paths far from 0.
     """
     X, Y = _points(X, Y)
-    differences = (X[..., :, None, :] - Y[..., None, :, :]) / _lengthscale(lengthscale, X)
-    return tf.reduce_sum(tf.square(differences), axis=-1), _number(variance, X, "variance")
+    differences = (X[..., :, None, :] - Y[..., None, :, :]) / lengthscale_of(lengthscale, X)
+    return tf.reduce_sum(tf.square(differences), axis=-1), number_of(variance, X, "variance")
 
 
-def _number(value: Any, like: tf.Tensor, name: str) -> tf.Tensor:
+def number_of(value: Any, like: tf.Tensor, name: str) -> tf.Tensor:
     """A parameter in the dtype of the points; a tensor or variable of another dtype is refused, not cast."""
     if not tf.is_tensor(value):  # a number or an array, whose values can be read
         check_unmasked(value, name)
@@ -243,21 +243,26 @@ def _number(value: Any, like: tf.Tensor, name: str) -> tf.Tensor:
         ) from error
 
 
-def _lengthscale(value: Any, like: tf.Tensor) -> tf.Tensor:
+def lengthscale_of(value: Any, like: tf.Tensor) -> tf.Tensor:
+    """The lengthscale in the dtype of the points."""
+    return one_or_each(value, like, "lengthscale")
+
+
+def one_or_each(value: Any, like: tf.Tensor, name: str) -> tf.Tensor:
     """
-    The lengthscale in the dtype of the points.
+    A parameter in the dtype of the points ``like`` [..., D].
 
     :raises ValueError: for what is neither one number nor one for each channel.
     """
-    lengthscale = _number(value, like, "lengthscale")
+    tensor = number_of(value, like, name)
     if like.shape.rank is not None and not any(
-        lengthscale.shape.is_compatible_with(shape) for shape in ([], [like.shape[-1]])
+        tensor.shape.is_compatible_with(shape) for shape in ([], [like.shape[-1]])
     ):
         raise ValueError(
-            f"lengthscale must be one number, or have shape [{like.shape[-1]}], one for each channel, got shape "
-            f"{lengthscale.shape}."
+            f"{name} must be one number, or have shape [{like.shape[-1]}], one for each channel, got shape "
+            f"{tensor.shape}."
         )
-    return lengthscale
+    return tensor
 
 
 def _root(squared: tf.Tensor) -> tf.Tensor:

@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--datasets", type=_names, metavar="NAME,...", help="by default all that are at hand")
     parser.add_argument(
         "--methods", type=_names, metavar="NAME,...",
-        help=f"of {', '.join(METHODS)} (default: all but Frequencies); ours takes options, as in "
+        help=f"of {', '.join(METHODS)} (default: all but Frequencies and RFSF); ours takes options, as in "
         "SignatureGP:max_length=100",
     )  # fmt: skip
     parser.add_argument(

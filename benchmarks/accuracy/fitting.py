@@ -21,6 +21,7 @@ from .exchange import CLASSIFICATION, REGRESSION, read_problem, write_answer
 
 METHODS: dict[str, dict[str, str]] = {
     "SignatureGP": {CLASSIFICATION: "ours:Classifier", REGRESSION: "ours:Regressor"},
+    "RFSF": {CLASSIFICATION: "fourier:RandomFeatures", REGRESSION: "fourier:RandomFeatures"},
     "MiniRocket": {CLASSIFICATION: "peers:MiniRocketClassifier", REGRESSION: "peers:MiniRocketRegressor"},
     "MultiRocket": {CLASSIFICATION: "peers:MultiRocketClassifier", REGRESSION: "peers:MultiRocketRegressor"},
     "DTW": {CLASSIFICATION: "peers:NearestNeighbour"},
@@ -30,6 +31,8 @@ METHODS: dict[str, dict[str, str]] = {
 }
 """Names of methods, and for each task that a method knows, where it is."""
 OURS = "SignatureGP"
+OF_THIS_LIBRARY = (OURS, "RFSF")
+"""Those that run by the Python of this process; the peers may have one of their own."""
 
 
 def make(order: Any, num_channels: int) -> Any:

@@ -20,7 +20,7 @@ from sigkernel_tf.gp.data.checked_files import read_json, write_json
 from . import scores, splits
 from .datasets import Source
 from .exchange import CLASSIFICATION, Order, Problem, read_answer, write_problem
-from .fitting import METHODS, OURS
+from .fitting import METHODS, OF_THIS_LIBRARY
 from .splits import Split
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -157,7 +157,8 @@ def run(
     }
     with tempfile.TemporaryDirectory(prefix="sigkernel-accuracy-") as folder:
         write_problem(Path(folder), Problem(order, split.X, split.y, split.X_test))
-        failure = _fit_in_process(Path(sys.executable) if method.name == OURS else python, Path(folder), limit)
+        ours = method.name in OF_THIS_LIBRARY
+        failure = _fit_in_process(Path(sys.executable) if ours else python, Path(folder), limit)
         if failure is None:
             predicted, measured = read_answer(Path(folder))
             result |= {"scores": _scored(source, split, predicted), "measured": measured}

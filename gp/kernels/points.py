@@ -93,7 +93,7 @@ def _as_function(kernel: PointKernel, by_gpflow: Callable[[Kernel, Any, Any], tf
     The kernel as a function of :mod:`sigkernel_tf.static_kernels`, or ``by_gpflow`` where there is none.
 
     The function reads the parameters when it is called. A tensor made here from a parameter would be a constant to the
-    gradient of :func:`~sigkernel_tf.gp._chunks.in_chunks`.
+    gradient of :func:`~sigkernel_tf._chunks.in_chunks`.
     """
     if not isinstance(kernel, Kernel):
         return kernel

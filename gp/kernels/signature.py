@@ -8,12 +8,13 @@ from check_shapes import check_shapes
 from gpflow.base import Parameter, TensorData, TensorType
 
 from sigkernel_tf._extended_range import Extended, power_of_two
+from sigkernel_tf._padded_paths import faded
 from sigkernel_tf._path_lengths import Paths, points_up_to_last_change
 from sigkernel_tf._words import num_words_up_to
 from sigkernel_tf.goursat import PowerSeries, Solver, solver_attributes
 from sigkernel_tf.signatures import signature
 
-from .._checks import described, positive_parameter
+from .._checks import described, one_or_each, positive_parameter
 from . import tiles
 from .levels import level_variances_parameter, levels_of_words
 from .lifting import Lifting, Time
@@ -73,6 +74,10 @@ class SignatureKernel(PathKernel):
     With w_rest = 0 the kernel is that of truncated signatures, and no Goursat problem is solved. σ² multiplies all of
     them: where that is one parameter too many, hold it with ``gpflow.set_trainable(kernel.variance, False)``.
 
+    **Forgetting.** With ``half_life`` an increment counts half as much for every ``half_life`` steps that come after it
+    (:func:`sigkernel_tf.paths.fade`), up to the last change of its path (Toth, Cucuringu & Oberhauser 2024). It is
+    trained, and the kernel keeps its signature features. It needs the linear static kernel, without windows or time.
+
     Each pair of paths costs one Goursat problem, O(L² (D + K²)); see :class:`sigkernel_tf.PowerSeries`. With
     ``level_variances`` the truncated signatures of all paths, D^n numbers each, and their inner products come on top.
     The kernel can be differentiated once.
@@ -95,6 +100,7 @@ class SignatureKernel(PathKernel):
         scale: bool = False,
         time_scale: TensorData | None = None,
         time: Time = "relative",
+        half_life: TensorData | None = None,
         normalize: bool = False,
         solver: Solver = PowerSeries(),
         active_dims: slice | Sequence[int] | None = None,
@@ -119,6 +125,8 @@ class SignatureKernel(PathKernel):
         :param time_scale: None, or the scale of time as a channel in front of all others, a positive number, which is
             trained.
         :param time: "relative" to the length of the path, or "absolute", per time step.
+        :param half_life: None, or in how many time steps an increment comes to count half as much, positive: a scalar,
+            or a vector [D] with one for each channel.
         :param normalize: whether to divide by sqrt(k(x, x) k(y, y)). Needs w_0 > 0, for a path that stands still has
             nothing beyond level 0. An InvalidArgumentError where a coarse solver makes k(x, x) negative. On the CPU
             k itself may then lie far beyond the largest number of the dtype, as it does for long paths, under the
@@ -150,6 +158,7 @@ class SignatureKernel(PathKernel):
         solver_attributes(solver, tf.float64)  # a wrong solver is refused here, not at the first call
         self.solver = solver
         self.time_scale = None if time_scale is None else _one_positive(time_scale, "time_scale")
+        self.half_life = None if half_life is None else self._half_life(half_life)
         self.level_variances: Parameter | None = None
         self._num_weighed = 0  # words with a variance of their own
         if level_variances is not None:
@@ -174,6 +183,14 @@ class SignatureKernel(PathKernel):
                 f"{' and '.join(self.what_lifts)} not at the default: leave it out, or take inducing points or "
                 "InducingSequences, which need no features."
             )
+
+    def _half_life(self, value: TensorData) -> Parameter:
+        if self.what_lifts:
+            raise ValueError(
+                f"half_life must be None where {' and '.join(self.what_lifts)} is not at the default, got {value!r}: "
+                "leave one of the two out; sk.RandomSignatureFeatures(half_life=...) forgets under an RBF kernel."
+            )
+        return one_or_each(value, "half_life", self.num_channels_seen)
 
     def _set_level_variances(self, values: int | TensorData) -> None:
         if not self.is_linear:
@@ -268,7 +285,10 @@ class SignatureKernel(PathKernel):
 
     def _scaled(self, *paths: tf.Tensor) -> list[tf.Tensor]:
         """As for any kernel of paths; windows are cut first, and so scaled later."""
-        return super()._scaled(*paths) if self.lifting is None else list(paths)
+        scaled = super()._scaled(*paths) if self.lifting is None else list(paths)
+        if self.half_life is None:
+            return scaled
+        return [faded(x, points_up_to_last_change(x), tf.convert_to_tensor(self.half_life)) for x in scaled]
 
     def _pde_gram(self, x: tf.Tensor, y: tf.Tensor | None) -> tf.Tensor:
         """⟨S(x), S(y)⟩, lifted by the static kernel."""

@@ -13,13 +13,13 @@ import tensorflow as tf
 
 from sigkernel_tf import _library
 from sigkernel_tf._batches import merged, on_merged, upper_pairs
+from sigkernel_tf._chunks import in_chunks
 from sigkernel_tf._extended_range import Extended
 from sigkernel_tf._path_lengths import Paths, Windows
 from sigkernel_tf.goursat import Solver, solve_goursat
 from sigkernel_tf.signature_kernels import diag_of_points, extended_diag, extended_gram, gram_of_points
 from sigkernel_tf.static_kernels import StaticKernel, fused_form, increments, values
 
-from .._chunks import in_chunks
 from .points import PointKernel, gram_function, pairs_function
 
 # How many numbers the points of a tile's pairs may take: 32 MB in float64, and about five times that in a gradient.

@@ -10,10 +10,11 @@ from gpflow.base import TensorData, TensorType
 from sigkernel_tf import static_kernels
 from sigkernel_tf._arguments import as_bool, as_int, check_unmasked
 from sigkernel_tf._batches import merged, on_merged, sizes, upper_pairs
+from sigkernel_tf._chunks import in_chunks
+from sigkernel_tf.goursat import size_of
 from sigkernel_tf.signatures import signature
 
 from .._checks import described
-from .._chunks import in_chunks, size_of
 from .index_sums import kernel_of_increments, tensors_on_increments, words_on_increments
 from .levels import level_variances_parameter, levels_of_words
 from .paths import PathKernel

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
         "docs/kernels.md",
         "docs/training.md",
         "docs/signatures.md",
+        "docs/two_sample.md",
         pytest.param("docs/layers.md", marks=pytest.mark.slow),
         pytest.param("README.md", marks=pytest.mark.slow),
     ],
