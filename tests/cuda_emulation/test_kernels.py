@@ -14,7 +14,10 @@ PROGRAMS = {
     "signature": CORE / "signature" / "signature_cuda.cu",
 }
 Programs = Callable[[str, str], Path]
-programs = pytest.mark.parametrize("name", PROGRAMS)
+# The solver's kernels take minutes to compile and to emulate.
+programs = pytest.mark.parametrize(
+    "name", [pytest.param("goursat", marks=[pytest.mark.slow, pytest.mark.ci]), "signature"]
+)
 one_in_ci = pytest.mark.parametrize("name", ["goursat", pytest.param("signature", marks=pytest.mark.ci)])
 
 
