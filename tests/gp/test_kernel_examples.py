@@ -24,7 +24,7 @@ def example(name: str) -> ModuleType:
 @pytest.mark.slow
 @pytest.mark.ci
 def test_the_deep_kernel_is_trained() -> None:
-    assert np.isfinite(list(example("deep_kernel").main(20, 2).values())).all()
+    assert np.isfinite(list(example("deep_kernel").main(80, 2).values())).all()
 
 
 @pytest.mark.skipif(not DATA.is_file(), reason="needs jena_roof_series.npz in SIGKERNEL_TF_DATA")
