@@ -73,7 +73,7 @@ def test_a_copy_of_a_model_that_was_trained_further(tmp_path: Path) -> None:
     with gpflow.config.as_context(gpflow.config.Config(float=np.float64)):
         targets = (Y[:, None] - regressor.y_mean_) / regressor.y_scale_
         options = TrainingOptions(iterations=3, batch_size=8, learning_rate=0.05, progress=False)
-        train(regressor.model_, (regressor.flat_paths(X), targets), options)
+        train(regressor.model_, (regressor.flat_paths(X), targets), options, validation=np.arange(3))
     assert regressor.model_.likelihood.variance.numpy() != before
     for make in COPIES.values():
         copied = make(regressor, tmp_path)

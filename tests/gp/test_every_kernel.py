@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gpflow
+import keras
 import numpy as np
 import oracles
 import pytest
@@ -22,6 +23,7 @@ from gpflow.models import GPR, SGPR, SVGP, VGP
 
 import sigkernel_tf.gp
 from sigkernel_tf.gp import (
+    DeepSignatureKernel,
     InducingSequences,
     InducingTensors,
     OrthogonalSignatureFeatures,
@@ -30,6 +32,15 @@ from sigkernel_tf.gp import (
     flatten_paths,
 )
 from sigkernel_tf.gp.kernels import PathKernel
+
+
+def network() -> keras.Model:
+    """A small recurrent network, the same each time."""
+    inputs, layer = keras.Input([None, 2], dtype="float64"), keras.layers.GRU(2, return_sequences=True, dtype="float64")
+    made = keras.Sequential([inputs, layer])
+    made.set_weights([np.random.default_rng(0).normal(size=part.shape) for part in made.get_weights()])
+    return made
+
 
 # For each public kernel: a name and how to make it, for paths of two channels.
 CONFIGURATIONS: dict[str, dict[str, Callable[[], PathKernel]]] = {
@@ -40,6 +51,7 @@ CONFIGURATIONS: dict[str, dict[str, Callable[[], PathKernel]]] = {
         "rbf": lambda: SignatureKernel(2, static_kernel=gpflow.kernels.RBF(lengthscales=0.9)),
         "matern": lambda: SignatureKernel(2, static_kernel=gpflow.kernels.Matern52() + gpflow.kernels.Linear()),
     },
+    "DeepSignatureKernel": {"plain": lambda: DeepSignatureKernel(network())},
     "TruncatedSignatureKernel": {
         "plain": lambda: TruncatedSignatureKernel(2),
         "normalized": lambda: TruncatedSignatureKernel(2, 3, lengthscales=[0.8, 1.7], variance=0.6, normalize=True),
