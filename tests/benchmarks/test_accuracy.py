@@ -17,6 +17,8 @@ def run(out: Path, *arguments: str) -> int:
     return command_line.main(["--out", str(out), *arguments])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = ("--datasets", "UnitTest,Tecator", "--splits", "0")
     assert run(tmp_path, *chosen, "--methods", "Frequencies") == 0

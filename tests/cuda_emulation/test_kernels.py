@@ -14,10 +14,7 @@ PROGRAMS = {
     "signature": CORE / "signature" / "signature_cuda.cu",
 }
 Programs = Callable[[str, str], Path]
-# The solver's kernels take minutes to compile and to emulate.
-programs = pytest.mark.parametrize(
-    "name", [pytest.param("goursat", marks=[pytest.mark.slow, pytest.mark.ci]), "signature"]
-)
+programs = pytest.mark.parametrize("name", PROGRAMS)
 one_in_ci = pytest.mark.parametrize("name", ["goursat", pytest.param("signature", marks=pytest.mark.ci)])
 
 
@@ -42,6 +39,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     return make
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 @programs
 @pytest.mark.parametrize("dtype", ["double", "float"])
 def test_every_kernel_agrees_with_the_cpu(name: str, dtype: str, program: Programs, tmp_path: Path) -> None:
@@ -53,6 +52,8 @@ def test_every_kernel_agrees_with_the_cpu(name: str, dtype: str, program: Progra
     assert sorted(kernel for address, kernel in compiled.items() if address not in addresses) == []
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 @programs
 def test_kernels_agree_with_the_cpu_in_every_order(name: str, program: Programs) -> None:
     for order in (0, -1, 2, 3):
