@@ -95,6 +95,15 @@ def as_batches(value: Any, name: str, *, sets: bool = False) -> tf.Tensor:
     return paths
 
 
+def check_sizes_known(X: tf.Tensor) -> None:
+    """:raises ValueError: for paths X whose number of steps or channels is unknown while a function is traced."""
+    if X.shape.rank is None or None in X.shape[-2:]:
+        raise ValueError(
+            f"X must have numbers of time steps and channels known while the function is traced, got shape {X.shape}: "
+            "set them with X = tf.ensure_shape(X, [None, L, D])."
+        )
+
+
 def check_same_dtype(first: tf.Tensor, second: tf.Tensor, names: str) -> None:
     """:raises TypeError: where the dtypes differ."""
     if first.dtype != second.dtype:

@@ -214,7 +214,7 @@ def pooled(X: tf.Tensor, Y: tf.Tensor) -> tf.Tensor:
     return tf.concat([tf.concat([each, more], axis=1) for each, more in zip((X, Y), last, strict=True)], axis=0)
 
 
-def checked_finite(paths: tf.Tensor, name: str) -> tf.Tensor:
+def _finite(paths: tf.Tensor, name: str) -> tf.Tensor:
     """Paths [..., L, D], once they are known to be finite: a block's own error would not count through all paths."""
     rows = tf.reduce_all(tf.math.is_finite(paths), axis=-1)
     place = tf.where(tf.logical_not(rows))[:1]
@@ -223,12 +223,12 @@ def checked_finite(paths: tf.Tensor, name: str) -> tf.Tensor:
         return tf.identity(paths)
 
 
-def as_set(value: Any, name: str) -> tf.Tensor:
-    """``value`` as paths [..., N, L, D] of known rank."""
-    paths = _checks.as_batches(value, name, sets=True)
+def as_paths(value: Any, name: str, *, sets: bool) -> tf.Tensor:
+    """``value`` as finite paths of known rank: sets of them, [..., N, L, D], or single ones, [..., L, D]."""
+    paths = _checks.as_batches(value, name, sets=sets)
     if paths.shape.rank is None:
         raise ValueError(f"{name} must have a known rank, got an unknown one: give it by tf.ensure_shape first.")
-    return checked_finite(paths, name)
+    return _finite(paths, name)
 
 
 def _number_of_blocks(count: Any, size: Any) -> Any:

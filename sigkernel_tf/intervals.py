@@ -38,11 +38,7 @@ class Path:
 
     def __init__(self, X: Any) -> None:
         self._points = _finite(_checks.as_batches(X, "X"), "X")
-        if self._points.shape.rank is None or None in self._points.shape[-2:]:
-            raise ValueError(
-                f"X must have numbers of time steps and channels known while the function is traced, got shape "
-                f"{self._points.shape}: set them with X = tf.ensure_shape(X, [None, L, D])."
-            )
+        _checks.check_sizes_known(self._points)
         self._trees: dict[int, list[tf.Tensor]] = {}  # for each depth the levels of the tree, [..., nodes, M]
 
     @property

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from . import _batches, _checks
 from ._arguments import as_bool, as_int
-from ._gram_blocks import GramBlocks, Sample, as_set, checked_finite, pooled
+from ._gram_blocks import GramBlocks, Sample, as_paths, pooled
 from .goursat import PowerSeries, Solver
 from .static_kernels import StaticKernel
 
@@ -150,10 +150,7 @@ def scoring_rule(
     :return: [...].
     :raises ValueError: as in :func:`mmd`.
     """
-    y = _checks.as_batches(y, "y")
-    if y.shape.rank is None:
-        raise ValueError("y must have a known rank, got an unknown one: give it by tf.ensure_shape first.")
-    Y = checked_finite(y, "y")[..., None, :, :]
+    Y = as_paths(y, "y", sets=False)[..., None, :, :]
     return _score(X, Y, "X and y", GramBlocks(static_kernel, difference, normalize, solver, block_size))
 
 
@@ -186,7 +183,7 @@ def _score(X: Any, Y: Any, names: str, blocks: GramBlocks) -> tf.Tensor:
 
 
 def _sets(X: Any, Y: Any, least_of_x: int, least_of_y: int, names: str = "X and Y") -> tuple[tf.Tensor, tf.Tensor]:
-    X, Y = as_set(X, "X"), as_set(Y, "Y")
+    X, Y = as_paths(X, "X", sets=True), as_paths(Y, "Y", sets=True)
     _checks.check_same_dtype(X, Y, names)
     _checks.check_same_size(X, Y, -1, names, "channels")
     _batches.check_same_leading(X, Y, 3, names)

@@ -57,11 +57,7 @@ def signature_windows(
     :raises tf.errors.InvalidArgumentError: as :func:`signature`; paths and steps are counted through the windows.
     """
     X, depth = _checks.as_batches(X, "X"), as_int(depth, "depth", 0)
-    if X.shape.rank is None or None in X.shape[-2:]:
-        raise ValueError(
-            f"X must have numbers of time steps and channels known while the function is traced, got shape {X.shape}: "
-            "set them with X = tf.ensure_shape(X, [None, L, D])."
-        )
+    _checks.check_sizes_known(X)
     if kind == "dyadic":
         if levels is None or length is not None or step is not None:
             raise ValueError(f'kind="dyadic" takes levels only, got levels={levels}, length={length} and step={step}.')

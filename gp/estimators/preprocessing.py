@@ -103,8 +103,7 @@ class Preprocessor:
                 f"X must hold channels with a finite range, got values from {points[:, channel].min():.3g} to "
                 f"{points[:, channel].max():.3g} in channel {channel}: rescale this channel first."
             )
-        # In units of about the largest number, so that squares neither overflow nor vanish.
-        unit = np.ldexp(1.0, np.maximum(np.frexp(np.abs(moved).max(axis=0))[1] - 1, -1000))
+        unit = units_of(moved)
         moved = moved / unit
         return cls(preprocessing, moved.mean(axis=0) * unit + origin, moved.std(axis=0) * unit, max_length)
 
@@ -139,6 +138,15 @@ class Preprocessor:
                 f"{int(np.argmin(finite))} with a path that overflows: rescale the series first."
             )
         return found
+
+
+def units_of(values: np.ndarray) -> np.ndarray:
+    """
+    For each column of numbers [N, D] a power of two of about its largest, [D].
+
+    In these units squares neither overflow nor vanish, and no number is rounded.
+    """
+    return np.ldexp(1.0, np.maximum(np.frexp(np.abs(values).max(axis=0))[1] - 1, -1000))
 
 
 def summed(X: PaddedPaths) -> PaddedPaths:

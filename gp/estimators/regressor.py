@@ -15,6 +15,7 @@ from ..training.grouped_sites import GaussianSites
 from .base import SignatureGP
 from .model import float64
 from .panels import Series
+from .preprocessing import units_of
 from .tasks import Regression
 from .weights import checked_weights
 
@@ -54,8 +55,7 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
         Y = values.reshape(len(values), -1)
         if (Y[0] == Y).all():
             raise ValueError(f"y must vary, got {values[0]} for all of {len(Y)} series: there is nothing to predict.")
-        # In units of about the largest number, so that squares neither overflow nor vanish.
-        unit = np.ldexp(1.0, np.maximum(np.frexp(np.abs(Y).max(axis=0))[1] - 1, -1000))
+        unit = units_of(Y)
         Y = Y / unit
         mean = np.average(Y, axis=0, weights=weights)
         deviation = np.sqrt(np.average(np.square(Y - mean), axis=0, weights=weights))

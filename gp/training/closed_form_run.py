@@ -244,7 +244,7 @@ class Run:
 
     def _move_hyperparameters(self) -> None:
         size = min(self.options.hyperparameter_rows or len(self.data), len(self.data))
-        rows = self.data.subset(self._drawn(size, -1))
+        rows = self.data.subset(self._drawn(size))
         mean, variance = self._passes_over(rows).marginals(self.state)
         X, Y = rows.read(slice(None))
         sites = HeldSites.at(self.model, self.latents, X, Y, mean, variance, len(self.data) / size)
@@ -259,9 +259,9 @@ class Run:
         maximize(self.model, self.by_gradient, some, sites, enough, report)
         self.state = replace(state_at(self.model, self.latents, sites, len(self.state.G)), ratios=self.state.ratios)
 
-    def _drawn(self, size: int, number: int) -> np.ndarray:
+    def _drawn(self, size: int) -> np.ndarray:
         """The numbers of rows that are drawn at random, in increasing order."""
-        generator = np.random.default_rng([self.options.seed, self.progress.round, number + 1])
+        generator = np.random.default_rng([self.options.seed, self.progress.round, 0])
         return np.sort(generator.choice(len(self.data), size, replace=False))
 
     def _in_turn(self, size: int, number: int) -> np.ndarray:
