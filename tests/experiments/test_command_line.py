@@ -40,6 +40,8 @@ def died_in_phase_2(command: list[str]) -> None:
     assert died.returncode == 9, died.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_japanese_vowels_by_default_whole_and_killed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """A run is printed, written and drawn; one that was killed in phase 2 ends with the same result."""
     command = ["run", "--iterations", "2", "--batch-size", "10", "--seeds", "1", "--num-inducing", "3", "--out"]

@@ -80,7 +80,7 @@ IN_CI = ("satellite_stand_in", "gpsig-it")
 @pytest.mark.parametrize(
     ("model", "fit"),
     [
-        ("siggpde", "sites"),
+        pytest.param("siggpde", "sites", marks=[pytest.mark.slow, pytest.mark.ci]),
         pytest.param("lifted", "least-squares", marks=[pytest.mark.slow, pytest.mark.ci]),
         pytest.param("siggpde", "natural", marks=pytest.mark.slow),
     ],

@@ -209,6 +209,8 @@ def test_scikit_learns_tools(panel: tuple[np.ndarray, np.ndarray]) -> None:
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_in_other_processes(panel: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     """joblib pickles estimators to its workers, and fitted ones back: the results are those of one process."""
     X, y = panel
