@@ -6,6 +6,9 @@ The input is what the weather station on the roof of the Max Planck Institute fo
 2020 and scored on windows of 2024 by proper scores: the NLPP, and the CRPS in degrees. The rate at which the kernel
 forgets each channel is trained together with the lengthscales, by the leave-one-out density of 2020.
 
+Then the kernel that forgets forecasts at every hour of the test months from a running signature, which each hour's
+measurement brings up to date: the model sees nothing of the series but these 156 numbers.
+
 Run it with ``SIGKERNEL_TF_DATA=folder python examples/forecast_weather.py``, where the folder holds
 jena_roof_series.npz: `columns`, and for each year `time` (minutes since 1970) and `series`, a row for ten minutes.
 It takes less than two minutes.
@@ -23,6 +26,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import stats
 
+import sigkernel_tf as sk
 from sigkernel_tf.gp import (
     OrthogonalSignatureFeatures,
     SignatureKernel,
@@ -31,7 +35,7 @@ from sigkernel_tf.gp import (
     leave_one_out_log_density,
 )
 
-HOURS, AHEAD, EVERY = 48, 6, 6
+HOURS, AHEAD, EVERY, DEPTH = 48, 6, 6, 3
 CHANNELS = ("T (degC)", "p (mbar)", "rh (%)")
 NUM_WORDS = 156  # all words of five channels with at most three letters
 
@@ -51,9 +55,9 @@ def hourly(file: Path, year: int) -> np.ndarray:
     return np.column_stack([*values, np.cos(angle), np.sin(angle)])
 
 
-def windows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def windows(values: np.ndarray, every: int = EVERY) -> tuple[np.ndarray, np.ndarray]:
     """Paths [N, 48, 5] and the changes of temperature that follow, [N, 1]."""
-    ends = np.arange(HOURS, len(values) - AHEAD, EVERY)
+    ends = np.arange(HOURS, len(values) - AHEAD, every)
     X = np.stack([values[end - HOURS : end] for end in ends])
     return X, values[ends - 1 + AHEAD, :1] - values[ends - 1, :1]
 
@@ -91,6 +95,25 @@ def signature_model(X: np.ndarray, y: np.ndarray, iterations: int, *, forgets: b
     return model
 
 
+def features(kernel: SignatureKernel, S: np.ndarray) -> np.ndarray:
+    """What the kernel is the inner product of, from signatures S [..., 156] of its scaled and faded paths."""
+    levels = [len(word) for word in sk.words(kernel.num_channels, NUM_WORDS)]
+    return S * np.sqrt(kernel.level_variances.numpy()[levels])
+
+
+def of_windows(kernel: SignatureKernel, X: np.ndarray) -> np.ndarray:
+    """The features of whole windows, [N, 156]."""
+    faded = sk.paths.fade(X / kernel.lengthscales.numpy(), kernel.half_life.numpy())
+    return features(kernel, sk.signature(faded, DEPTH).numpy())
+
+
+def hour_by_hour(kernel: SignatureKernel, values: np.ndarray) -> np.ndarray:
+    """The features of the 48 hours up to each hour, from a running signature, [hours - 47, 156]."""
+    running = sk.RunningSignature(DEPTH, window=HOURS, half_life=kernel.half_life.numpy())
+    signatures = [running.update(point[None]).numpy() for point in values / kernel.lengthscales.numpy()]
+    return features(kernel, np.stack(signatures[HOURS - 1 :]))
+
+
 def main(file: Path, iterations: int) -> dict[str, dict[str, float]]:
     """The scores of all models on 2024."""
     train, test = hourly(file, 2020), hourly(file, 2024)
@@ -106,6 +129,10 @@ def main(file: Path, iterations: int) -> dict[str, dict[str, float]]:
         model = signature_model(X, y, iterations, forgets=forgets)
         fit = fit_least_squares(model, flatten_paths(X), y)
         found[name] = scores(y_test, *fit.predict_y(flatten_paths(X_test)))
+    running = fit_least_squares(lambda rows: rows, of_windows(model.kernel, X), y)
+    seen = (test[: -AHEAD - 1] - mean) / deviation
+    y_hourly = windows(test, every=1)[1]
+    found["the same, at every hour"] = scores(y_hourly, *running.predict_y(hour_by_hour(model.kernel, seen)))
     names = ("temperature", "pressure", "humidity", "cosine of the hour", "sine of the hour")
     half_lives = zip(names, model.kernel.half_life.numpy(), strict=True)
     print("half-lives in hours: " + ", ".join(f"{name} {hours:.1f}" for name, hours in half_lives))

@@ -28,6 +28,7 @@ _HOME = {
     "lyndon_words": "_words",
     "Path": "intervals",
     "signature_windows": "windows",
+    "RunningSignature": "running",
     "SignatureLayer": "layers",
     "LogSignatureLayer": "layers",
     "RandomSignatureFeatures": "random_features",

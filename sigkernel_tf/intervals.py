@@ -37,7 +37,7 @@ class Path:
     """
 
     def __init__(self, X: Any) -> None:
-        self._points = _finite(_checks.as_batches(X, "X"), "X")
+        self._points = finite(_checks.as_batches(X, "X"), "X")
         _checks.check_sizes_known(self._points)
         self._trees: dict[int, list[tf.Tensor]] = {}  # for each depth the levels of the tree, [..., nodes, M]
 
@@ -55,7 +55,7 @@ class Path:
         :raises TypeError: for another dtype.
         :raises tf.errors.InvalidArgumentError: for NaN or infinite values.
         """
-        points = _finite(_checks.as_batches(points, "points"), "points")
+        points = finite(_checks.as_batches(points, "points"), "points")
         _checks.check_same_dtype(self._points, points, "X and points")
         known = self._points.shape
         if not points.shape.is_compatible_with([*known[:-2], None, known[-1]]) or points.shape[-2] is None:
@@ -155,7 +155,7 @@ class Path:
         return signature_combine(left, right, self._points.shape[-1])
 
 
-def _finite(tensor: tf.Tensor, name: str) -> tf.Tensor:
+def finite(tensor: tf.Tensor, name: str) -> tf.Tensor:
     """A tensor of its own, which no tape watches that watches the given one later, once it is known to be finite."""
     return tf.identity(tf.debugging.assert_all_finite(tensor, f"{name} must hold finite numbers; it has others"))
 
