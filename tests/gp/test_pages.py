@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     "page",
     [
+        "docs/why.md",
         "docs/kernels.md",
         "docs/training.md",
         "docs/signatures.md",
