@@ -8,7 +8,7 @@ import matplotlib
 import pytest
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
-SCRIPTS = ("draw_why.py",)
+SCRIPTS = ("draw_gallery.py", "draw_why.py")
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,8 @@ def test_pictures_are_small() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_pictures_are_drawn(name: str, tmp_path: Path) -> None:
+def test_the_pictures_are_drawn(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # and back
     drawing = script(name)
     drawing["main"](tmp_path)
     assert {file.stem for file in tmp_path.glob("*.png")} == set(drawing["PICTURES"])

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
     "page",
     [
         "docs/why.md",
+        "docs/gallery.md",
         "docs/kernels.md",
         "docs/training.md",
         "docs/signatures.md",
