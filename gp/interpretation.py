@@ -11,6 +11,7 @@ from gpflow.kernels import MultioutputKernel
 from gpflow.models import SVGP
 
 from sigkernel_tf._words import words
+from sigkernel_tf.plots import plot_relevance
 
 from ._checks import check_num_latents
 from ._chunks import row_parts
@@ -92,28 +93,13 @@ class WordRelevance:
 
     def plot(self, top: int = 10, ax: "Axes | None" = None) -> "Axes":
         """
-        Bars of the most relevant words, as in figure 4: blue where more of a pattern raises f, orange where less.
+        :func:`sigkernel_tf.plot_relevance` of these words.
 
         :param top: how many words to draw.
         :param ax: matplotlib's axes to draw on; None: new ones.
         :raises ImportError: without matplotlib.
         """
-        try:
-            from matplotlib import pyplot
-        except ImportError as error:
-            raise ImportError("plot needs matplotlib: pip install matplotlib.") from error
-        shown = self.rows[:top]
-        if ax is None:
-            _, ax = pyplot.subplots(figsize=(7.0, 0.35 * len(shown) + 1.0), layout="constrained")
-        several = len({row.process for row in self.rows}) > 1
-        names = [f"{row.name} ({row.process})" if several else row.name for row in shown]
-        places = np.arange(len(shown))
-        colours = ["#c0632c" if row.sign < 0 else "#1f5fa8" for row in shown]
-        ax.barh(places, [row.relevance for row in shown], color=colours)
-        ax.set_yticks(places, names)
-        ax.invert_yaxis()
-        ax.set_xlabel("relevance")
-        return ax
+        return plot_relevance(self, top=top, ax=ax)
 
 
 def word_relevance(model: SVGP, channel_names: Sequence[str] | None = None, *, X: Any = None) -> WordRelevance:

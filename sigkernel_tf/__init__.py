@@ -15,6 +15,7 @@ _HOME = {
     "signature_kernel_gram": "signature_kernels",
     "signature_kernel_diag": "signature_kernels",
     "directional_derivative": "signature_kernels",
+    "signature_kernel_surface": "surfaces",
     "signature": "signatures",
     "words": "_words",
     "word_index": "_words",
@@ -37,6 +38,10 @@ _HOME = {
     "TwoSampleTest": "two_sample",
     "scoring_rule": "two_sample",
     "expected_scoring_rule": "two_sample",
+    "plot_gram": "plots",
+    "plot_surface": "plots",
+    "plot_relevance": "plots",
+    "plot_predictions": "plots",
 }
 _MODULES = ("gp", "paths", "static_kernels")
 

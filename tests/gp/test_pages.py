@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     "page",
     [
+        "docs/why.md",
+        "docs/gallery.md",
         "docs/kernels.md",
         "docs/training.md",
         "docs/signatures.md",
