@@ -6,9 +6,10 @@ The inducing variables are fixed. Each pass gives q(u) the sum of one Gaussian s
 on the bound (``held_sites.py``). There are no learning rates.
 """
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Any
 
+import tensorflow as tf
 from gpflow.models import SVGP
 
 from .._checks import check_outputs_fit
@@ -17,10 +18,15 @@ from .closed_form_options import ClosedFormOptions, ClosedFormResult
 from .closed_form_run import Run
 from .expectations import check_likelihood
 from .latents import check_widths, latents_of
+from .workers import as_workers
 
 
 def fit_closed_form(
-    model: SVGP, data: tuple[Any, Any], options: ClosedFormOptions = ClosedFormOptions()
+    model: SVGP,
+    data: tuple[Any, Any],
+    options: ClosedFormOptions = ClosedFormOptions(),
+    *,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> ClosedFormResult:
     r"""
     Fit q(u) of a sparse variational Gaussian process in closed form, and its hyperparameters between passes.
@@ -54,18 +60,28 @@ def fit_closed_form(
     numbers (the matrices of the last state and the next, and GPflow's own where q(u) is set), a block of rows, and up
     to 1 GB of features for each kernel; features beyond that are computed in every pass.
 
+    With a ``strategy``, several processes share the rows: each runs the same script, is given all rows, as files for
+    instance, and passes over its own part. What they send in a pass is one sum of C M² / 2 numbers and a few more. All
+    end with the same model, which is that of a single process up to rounding. The first process alone writes
+    checkpoints and shows the progress. An interrupt of any of them, by Ctrl-C or SIGTERM, stops all. Where one is lost,
+    the others stop with an error; start all of them again.
+
     :param model: a ``gpflow.models.SVGP`` such as :class:`~sigkernel_tf.gp.SigGPDE`, fitted in place. Its kernel may be
         a plain one, ``SharedIndependent`` or ``SeparateIndependent``, its inducing variables and its mean function any.
         u may be whitened or not.
     :param data: X [N, W] and Y [N, P] as :func:`~sigkernel_tf.gp.train` takes them: arrays, or files larger than
         memory, which are read a block at a time.
     :param options: see :class:`ClosedFormOptions`.
+    :param strategy: what :func:`~sigkernel_tf.gp.connect_workers` returns, or another
+        ``tf.distribute.MultiWorkerMirroredStrategy`` with one device in each process. None: this process fits alone.
     :raises ValueError: for a model with a diagonal q(u) (``q_diag=True``), a Kuu that is not positive definite with
         ``gpflow.default_jitter()``, data that the model cannot take, and a ``checkpoint_dir`` that is damaged or
-        another fit's.
-    :raises TypeError: for another model, ``LinearCoregionalization``, and a likelihood whose expectations GPflow finds
-        by random draws.
+        another fit's; for workers whose data, options, models or versions differ, more workers than rows in a pass, and
+        no strategy where TF_CONFIG names several.
+    :raises TypeError: for another model, ``LinearCoregionalization``, a likelihood whose expectations GPflow finds by
+        random draws, and another kind of strategy.
     :raises FloatingPointError: where the bound is not a number.
+    :raises RuntimeError: where another worker has failed or was lost.
     """
     if not isinstance(model, SVGP):
         raise TypeError(f"model must be a gpflow.models.SVGP, as SigGPDE is, got {type(model).__name__}.")
@@ -81,11 +97,18 @@ def fit_closed_form(
             "shared_covariance=True needs latent processes that share their features, got kernels or inducing "
             "variables of their own: take shared_covariance=False."
         )
-    rows = as_rows(data, model.likelihood)
-    check_outputs_fit(model.likelihood, model.q_mu.shape[1], rows.specs()[1].shape[-1])
-    check_widths(latents, rows)
-    run = Run(model, latents, rows, options)
-    with nullcontext() if run.checkpoints is None else run.checkpoints.locked():
+    workers = as_workers(strategy)
+    with ExitStack() as held:
+        held.enter_context(workers.lost_workers())
+        with workers.together():
+            rows = as_rows(data, model.likelihood)
+            check_outputs_fit(model.likelihood, model.q_mu.shape[1], rows.specs()[1].shape[-1])
+            check_widths(latents, rows)
+            run = Run(model, latents, rows, options, workers)
+        run.check_same()
+        with workers.together():
+            held.enter_context(run.alone())
+        held.enter_context(workers.asked_to_stop())
         run.begin()
         try:
             return run.to_the_end()

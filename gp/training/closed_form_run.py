@@ -2,8 +2,10 @@
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,10 @@ from tqdm.auto import tqdm
 from ..data import Rows
 from .checkpoints import Checkpoints
 from .closed_form_options import ClosedFormOptions, ClosedFormResult, FitPass
+from .closed_form_progress import Progress, next_step
 from .expectations import compiled_expectations
 from .feature_maps import Blocks
-from .fingerprint import settings, values_digest
+from .fingerprint import settings, values_digest, versions
 from .held_sites import HeldSites, maximize, state_at
 from .latents import Latents, WhitenedFeatures
 from .level_variances import LevelVariances
@@ -25,6 +28,7 @@ from .natural_passes import Passes
 from .natural_state import Look, NaturalState, moved
 from .parameter_sets import parameter_sets
 from .triangular import lower_root
+from .workers import Alone
 
 _SMALLEST_STEP = 1e-9
 _ROUNDING = 1e-12  # of a bound
@@ -35,37 +39,20 @@ _LOOSER_BETWEEN = 30.0  # the tolerance where hyperparameters are still to move
 _NOTHING = 1e-2  # nats
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a fit has come, as JSON values."""
-
-    round: int = 0
-    moves_left: int = 0
-    """How often hyperparameters are still to move."""
-    by_softmax: bool = False
-    """Whether ``Softmax`` takes the place of the likelihood, to begin with."""
-    elbo_before: float | None = None
-    """The bound before the hyperparameters' last move, with the log prior of those that have one."""
-    attempts: int = 0
-    """Steps that were tried in this round."""
-    successes: int = 0
-    """Steps in a row that raised the bound."""
-    step: float = 1.0
-    rough: bool = True
-    """Whether products in float32 and clipped curvatures will do."""
-    converged: bool = False
-    passes: tuple[FitPass, ...] = ()
-
-    @classmethod
-    def from_json(cls, saved: dict[str, Any]) -> "Progress":
-        return cls(**{**saved, "passes": tuple(FitPass(**each) for each in saved["passes"])})
-
-
 class Run:
     """One fit, from its beginning, or its checkpoint, to its end."""
 
-    def __init__(self, model: SVGP, latents: list[Latents], data: Rows, options: ClosedFormOptions) -> None:
-        self.model, self.latents, self.data, self.options = model, latents, data, options
+    def __init__(
+        self, model: SVGP, latents: list[Latents], data: Rows, options: ClosedFormOptions, workers: Alone = Alone()
+    ) -> None:
+        """:raises ValueError: for fewer rows in a pass, or a search, than workers."""
+        self.model, self.latents, self.data, self.options, self.workers = model, latents, data, options, workers
+        for name in ("hyperparameter_rows", "rows_per_step"):
+            if min(getattr(options, name) or len(data), len(data)) < workers.size:
+                raise ValueError(
+                    f"the data, and {name}, must have at least a row for each of the {workers.size} workers, got "
+                    f"{len(data)} rows and {name}={getattr(options, name)}: take more rows, or fewer workers."
+                )
         num_features, num_latents = model.q_mu.shape
         num_covariances = 1 if options.shared_covariance else num_latents
         self.hyperparameters = parameter_sets(model)[1] if options.hyperparameter_rounds else []
@@ -84,22 +71,41 @@ class Run:
         # RobustMax has no slope where a class is far behind: from the prior its bound would end at a poor maximum.
         self.softmax_expected = compiled_expectations(Softmax(num_latents))
         self._in_single = num_covariances * len(data) * float(num_features) ** 2 > _WORK_IN_SINGLE
+        self.saved = [tf.Variable(part, trainable=False) for part in self._parts_of_state()]
         self.checkpoints: Checkpoints | None = None
-        if options.checkpoint_dir is not None:
-            self.saved = [tf.Variable(part, trainable=False) for part in self._parts_of_state()]
-            fingerprint = {**options.as_fingerprint(), **settings(model), "data": data.digest(), "fit": "closed form"}
+        if options.checkpoint_dir is not None and workers.is_chief:
             self.checkpoints = Checkpoints(
                 options.checkpoint_dir,
                 {"state": self.saved, "hyperparameters": self.hyperparameters, "before": self.before},
-                fingerprint,
+                self.fingerprint,
                 lambda: values_digest(model, without=(model.q_mu, model.q_sqrt)),  # from which no fit starts
             )
 
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to be resumed, and on all workers."""
+        described = {**self.options.as_fingerprint(), **settings(self.model)}
+        return {**described, "data": self.data.digest(), "fit": "closed form"}
+
+    def check_same(self) -> None:
+        """:raises ValueError: where another worker has other data, options or versions, or another model."""
+        if self.workers.size > 1:
+            shapes = [variable.shape.as_list() for variable in self.model.variables]
+            self.workers.check_same({**self.fingerprint, **versions(), "parameter_shapes": shapes})
+
+    def alone(self) -> AbstractContextManager[None]:
+        """While it lasts, no other fit can use the same ``checkpoint_dir``."""
+        return nullcontext() if self.checkpoints is None else self.checkpoints.locked()
+
     def begin(self) -> None:
-        """Go back to the last checkpoint, where there is one."""
-        found = None if self.checkpoints is None else self.checkpoints.restore(Progress.from_json)
-        if found is not None:
-            self.progress = found
+        """Go back to the last checkpoint, where there is one, and else to the values of the first worker."""
+        with self.workers.together():
+            found = None if self.checkpoints is None else self.checkpoints.restore(Progress.from_json)
+        saved = self.workers.from_chief(None if found is None else asdict(found))
+        self.workers.copy_from_chief([*self.model.variables, *self.before])
+        if saved is not None:
+            self.workers.copy_from_chief(self.saved)
+            self.progress = Progress.from_json(saved)
             self.state = NaturalState(*(part.numpy() for part in self.saved))
         self._keep_hyperparameters()
 
@@ -116,7 +122,8 @@ class Run:
         start = time.perf_counter() - (self.progress.passes[-1].seconds if self.progress.passes else 0.0)
         self.clock: Callable[[], float] = lambda: time.perf_counter() - start
         done = len(self.progress.passes)
-        with tqdm(unit=" passes", initial=done, disable=not self.options.progress) as self.bar:
+        hidden = not (self.options.progress and self.workers.is_chief)
+        with tqdm(unit=" passes", initial=done, disable=hidden) as self.bar:
             while True:
                 self._describe("passes")
                 self._read_model()
@@ -167,13 +174,14 @@ class Run:
         """Give the model the variances of levels that the passes have found."""
         if self.levels.variables:
             self.levels.multiply(self.state.ratios)
+            self.workers.copy_from_chief(self.levels.variables)
             self.state = replace(self.state, ratios=self.levels.unchanged())
             self._read_model()
 
     def _passes_over(self, rows: Rows) -> Passes:
         num_features = self.state.m.shape[0]
         blocks = [
-            Blocks(of_rows, rows, batch_size=self.options.batch_size, num_features=num_features)
+            Blocks(of_rows, rows, batch_size=self.options.batch_size, num_features=num_features, workers=self.workers)
             for of_rows in self.features
         ]
         shared = self.options.shared_covariance
@@ -217,9 +225,11 @@ class Run:
 
     def _stepped(self, passes: Passes, look: Look, step: float, scale: float = 1.0) -> tuple[NaturalState, Look] | None:
         """Where a step leads, and what a pass sees there; None: there is no covariance, or no bound."""
-        try:
+        state = None
+        with suppress(np.linalg.LinAlgError):
             state = self.levels.moved(self.state, look, moved(self.state, look, step), step)
-        except np.linalg.LinAlgError:
+            _ = state.factors
+        if self.workers.any(state is None):
             return None
         seen = self._look(passes, state, scale)
         return None if seen is None else (state, seen)
@@ -232,7 +242,7 @@ class Run:
             passes = self._passes_over(self.data.subset(self._in_turn(size, number)))
             scale = len(self.data) / size
             look = self._check_finite(self._look(passes, self.state, scale))
-            step = _next_step(steps)
+            step = next_step(steps)
             found = self._stepped(passes, look, step, scale)
             while step > _SMALLEST_STEP and (found is None or found[1].elbo < look.elbo):
                 step /= 2.0
@@ -245,19 +255,22 @@ class Run:
     def _move_hyperparameters(self) -> None:
         size = min(self.options.hyperparameter_rows or len(self.data), len(self.data))
         rows = self.data.subset(self._drawn(size))
-        mean, variance = self._passes_over(rows).marginals(self.state)
-        X, Y = rows.read(slice(None))
-        sites = HeldSites.at(self.model, self.latents, X, Y, mean, variance, len(self.data) / size)
+        with self.workers.together():
+            mean, variance = self._passes_over(rows).marginals(self.state)
+            X, Y = rows.read(self.workers.share(size))
+            sites = HeldSites.at(self.model, self.latents, X, Y, mean, variance, len(self.data) / size)
         enough = self.options.hyperparameter_evaluations
 
         def report(number: int, elbo: float) -> None:
+            self._now()
             self._describe(f"hyperparameters, evaluation {number} of {enough}")
             self.bar.set_postfix({"ELBO": f"{elbo:.6g}"})
 
         number, seed = self.options.hyperparameter_inducing, [self.options.seed, self.progress.round]
         some = [each if number is None else each.with_some_inducing(number, seed) for each in self.latents]
-        maximize(self.model, self.by_gradient, some, sites, enough, report)
-        self.state = replace(state_at(self.model, self.latents, sites, len(self.state.G)), ratios=self.state.ratios)
+        maximize(self.model, self.by_gradient, some, sites, enough, self.workers, report)
+        state = state_at(self.model, self.latents, sites, len(self.state.G), self.workers)
+        self.state = replace(state, ratios=self.state.ratios)
 
     def _drawn(self, size: int) -> np.ndarray:
         """The numbers of rows that are drawn at random, in increasing order."""
@@ -273,6 +286,7 @@ class Run:
     def _look(self, passes: Passes, state: NaturalState, scale: float = 1.0) -> Look | None:
         """A pass; None: the bound at this state is not a number."""
         rough = self.progress.rough
+        self._now()
         try:
             with np.errstate(all="ignore"):
                 look = passes(state, scale=scale, single=rough and self._in_single, clip=rough)
@@ -293,11 +307,22 @@ class Run:
         return bool(self.progress.passes) and self.progress.passes[-1].round == self.progress.round
 
     def _record(self, elbo: float, step: float) -> None:
-        point = FitPass(elbo, step, self.progress.round, self.clock())
+        point = FitPass(elbo, step, self.progress.round, self._now())
         self.progress = replace(self.progress, passes=(*self.progress.passes, point))
         self.bar.update()
         self.bar.set_postfix({"ELBO": f"{elbo:.6g}"})
         self._save()
+
+    def _now(self) -> float:
+        """
+        The seconds since the fit began, the same for all workers.
+
+        :raises KeyboardInterrupt: where one of the workers is asked to stop.
+        """
+        seconds, is_to_stop = self.workers.check_stop(self.clock())
+        if is_to_stop:
+            raise KeyboardInterrupt
+        return seconds
 
     def _describe(self, what: str) -> None:
         """Say on the progress bar what is being done."""
@@ -310,10 +335,11 @@ class Run:
         self._kept = [variable.numpy() for variable in self.hyperparameters]
 
     def _save(self) -> None:
-        if self.checkpoints is not None:
-            for variable, part in zip(self.saved, self._parts_of_state(), strict=True):
-                variable.assign(part)
-            self.checkpoints.save(asdict(self.progress))
+        with self.workers.together():
+            if self.checkpoints is not None:
+                for variable, part in zip(self.saved, self._parts_of_state(), strict=True):
+                    variable.assign(part)
+                self.checkpoints.save(asdict(self.progress))
         self._keep_hyperparameters()
 
     def _write(self) -> None:
@@ -328,6 +354,8 @@ class Run:
                     root[:] = of_rows.unwhitened(root)
         model.q_mu.assign(q_mu)
         model.q_sqrt.assign(q_sqrt)
+        # All see the same sums, but processors of another kind factorise them with other bits.
+        self.workers.copy_from_chief([model.q_mu.unconstrained_variable, model.q_sqrt.unconstrained_variable])
         model.num_data = len(self.data)
 
     def _warn_of_the_prior(self) -> None:
@@ -345,23 +373,11 @@ class Run:
     def how_to_go_on(self) -> str:
         """What an interrupt says."""
         done = f"the fit stopped after {len(self.progress.passes)} passes"
+        if not self.workers.is_chief:
+            return f"{done}, as all workers have; the message of worker 0 says whether they can go on."
         if self.checkpoints is None:
             return f"{done}; nothing is saved: give a checkpoint_dir to be able to go on."
         return (
             f"{done}, saved in {self.checkpoints.folder}: go on by fitting again, with the model built as it was "
             "and the same data and options."
         )
-
-
-def _next_step(steps: Sequence[float]) -> float:
-    """
-    The length of the next step on some of the rows, after steps of these lengths: 2 / (n + 2).
-
-    n is the number of steps that had the full length; one that was halved does not count, and at most twice its length
-    is tried next. q(u) is thus a mean over the sites of all steps, in which each weighs as much as its number: the
-    sites of the first steps, which were found far from the end, are soon forgotten.
-    """
-    n = 0
-    for step in steps:
-        n += step >= 2.0 / (n + 2.0)
-    return min(2.0 / (n + 2.0), 2.0 * steps[-1] if steps else 1.0)

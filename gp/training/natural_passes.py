@@ -8,6 +8,9 @@ k(x, x) − \|φ\|² + φᵀ Λ⁻¹ φ. Let s_i = E[∇ log p(y_i | f_i)] and �
 
 with the new Λ: the sites of Khan & Lin (2017), summed over the rows, so that their memory does not grow with them. A
 pass gives the bound and both sums, and from these a step of any length follows.
+
+Where several processes share the rows, each passes over its own, and one sum over the processes, of C M² / 2 numbers
+and a few more, gives all of them what a single process sees.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +27,7 @@ from .feature_maps import Block, Blocks
 from .latents import Latents
 from .level_variances import LevelVariances
 from .natural_state import Look, NaturalState, divergence
+from .workers import Alone
 
 
 class Passes:
@@ -43,22 +47,33 @@ class Passes:
         :param model: its mean function is used.
         :param expected: gives the likelihood's expectations for X, mean, variance and Y.
         :param latents: its latent processes.
-        :param blocks: the features of all rows, for each of ``latents``.
+        :param blocks: the features of all rows, for each of ``latents``, and the processes that share the rows.
         :param levels: its variances of levels that move.
         :param shared_covariance: whether all latent processes have one covariance. They must then share features.
         """
         self._model, self._latents, self._blocks, self._levels = model, latents, blocks, levels
-        self._expected, self._is_shared = expected, shared_covariance
+        self._expected, self._is_shared, self._workers = expected, shared_covariance, blocks[0].workers
 
     def __call__(self, state: NaturalState, *, scale: float = 1.0, single: bool = False, clip: bool = True) -> Look:
         """
-        One pass.
+        One pass over all rows.
 
         :param scale: what each row counts for.
         :param single: whether to multiply matrices in float32, which takes half the time.
         :param clip: whether to take a negative β for 0, so that every step leads to a covariance.
         """
-        dtype = np.float32 if single else np.float64
+        with self._workers.together():
+            look = self._own_look(state, scale, np.float32 if single else np.float64, clip)
+        look = _total(look, self._workers)
+        scales = self._levels.scales(state.ratios)
+        return look if scales is None else _scaled(look, scales)
+
+    def _own_look(self, state: NaturalState, scale: float, dtype: type, clip: bool) -> Look:
+        """
+        What a pass over the rows of this process sees, with the features as they are kept.
+
+        The first process counts the divergence, so that all of them have the same bound to the last bit.
+        """
         scales = self._levels.scales(state.ratios)
         m, factors = self._as_kept(state, scales)
         factors = [np.asarray(factor, dtype) for factor in factors]
@@ -91,11 +106,11 @@ class Passes:
                         _add_squares(curvatures[c], phi, scale * curvature[:, c])
         summed = np.stack(curvatures).astype(float, copy=False)
         steepest = None if steepest is None else steepest.astype(float)
-        found = Look(elbo - divergence(state), slopes, summed, steepest, beyond, was_clipped)
-        return found if scales is None else _scaled(found, scales)
+        elbo -= divergence(state) if self._workers.is_chief else 0.0
+        return Look(elbo, slopes, summed, steepest, beyond, was_clipped)
 
     def marginals(self, state: NaturalState) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of f at all rows, [N, C] each."""
+        """Mean and variance of f at the rows of this process, [n, C] each."""
         m, factors = self._as_kept(state, self._levels.scales(state.ratios))
         found = [
             self._marginals(m, factors, parts, [part.phi.T for part in parts], self._left_out(parts, state.ratios))
@@ -147,6 +162,21 @@ class Passes:
                 explained = np.sum(np.square(_lower_times(factors[c], of_columns)), axis=0)
                 variance[:, columns if self._is_shared else slice(c, c + 1)] = (rest + explained)[:, None]
         return mean + self._model.mean_function(tf.constant(X)).numpy(), variance
+
+
+def _total(look: Look, workers: Alone) -> Look:
+    """What all processes see together, of the lower triangles only."""
+    if workers.size == 1:
+        return look
+    lower = np.tril_indices(len(look.slopes))
+    squares = [*look.curvatures, *([] if look.steepest is None else [look.steepest])]
+    numbers = np.array([look.elbo, float(look.was_clipped)])
+    numbers, slopes, left_out, *parts = workers.totals(
+        [numbers, look.slopes, look.left_out, *(square[lower] for square in squares)]
+    )
+    for square, part in zip(squares, parts, strict=True):
+        square[lower] = part
+    return replace(look, elbo=float(numbers[0]), slopes=slopes, left_out=left_out, was_clipped=bool(numbers[1]))
 
 
 def _scaled(look: Look, scales: np.ndarray) -> Look:

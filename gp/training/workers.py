@@ -43,6 +43,18 @@ class Alone:
         """The sum over the processes of an array, which is below 2^53 where it holds integers."""
         return np.asarray(numbers)
 
+    def totals(self, arrays: Sequence[Any]) -> Sequence[Any]:
+        """The sums over the processes of several arrays or tensors of floats, which are sent together."""
+        return arrays
+
+    def differentiable_totals(self, tensors: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        """:meth:`totals` for a gradient tape outside graphs, which adds up the gradients of all processes, too."""
+        return tensors
+
+    def any(self, flag: bool) -> bool:
+        """Whether a flag is set in one of the processes."""
+        return flag
+
     def joined(self, part: np.ndarray, count: int) -> np.ndarray:
         """The numbers of all ``count`` rows, of which each process has those of its :meth:`share`."""
         return part
@@ -116,6 +128,25 @@ class Workers(Alone):
         floats = numbers if numbers.dtype.kind == "f" else numbers.astype(np.float64)
         total = self._strategy.reduce(tf.distribute.ReduceOp.SUM, tf.constant(floats), axis=None)
         return total.numpy().astype(numbers.dtype)
+
+    def totals(self, arrays: Sequence[Any]) -> Sequence[Any]:
+        parts = [np.asarray(array, np.float64) for array in arrays]
+        total = self.total(np.concatenate([part.ravel() for part in parts]))
+        ends = np.cumsum([part.size for part in parts])
+        return [flat.reshape(part.shape) for flat, part in zip(np.split(total, ends[:-1]), parts, strict=True)]
+
+    def differentiable_totals(self, tensors: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        @tf.custom_gradient
+        def summed(*parts: tf.Tensor) -> tuple[list[tf.Tensor], Any]:
+            def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
+                return [tf.constant(total) for total in self.totals(upstream)]
+
+            return [tf.constant(total) for total in self.totals(parts)], gradient
+
+        return summed(*tensors)
+
+    def any(self, flag: bool) -> bool:
+        return bool(self.total(np.int32(flag)))
 
     def joined(self, part: np.ndarray, count: int) -> np.ndarray:
         everything = np.zeros((count, *part.shape[1:]), part.dtype)
@@ -202,7 +233,7 @@ def as_workers(strategy: tf.distribute.Strategy | None) -> Alone:
     if count > 1:
         raise ValueError(
             f"strategy must be given where TF_CONFIG names {count} workers, got None: each of them would train by "
-            "itself. Take train(..., strategy=connect_workers()), or unset TF_CONFIG."
+            "itself. Take strategy=connect_workers(), or unset TF_CONFIG."
         )
     return Alone()
 

@@ -5,29 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from closed_form_toys import CLASSES, F, X, model
-from gpflow.likelihoods import Bernoulli, Gaussian, MultiClass
+from closed_form_toys import CLASSES, YES_OR_NO, F, X, model, with_levels
+from gpflow.likelihoods import Bernoulli, MultiClass
 from gpflow.models import SVGP
 from training_toys import parameters
 
-from sigkernel_tf.gp import (
-    ClosedFormOptions,
-    ClosedFormResult,
-    OrthogonalSignatureFeatures,
-    SignatureKernel,
-    fit_closed_form,
-)
+from sigkernel_tf.gp import ClosedFormOptions, ClosedFormResult, fit_closed_form
 from sigkernel_tf.gp.training import closed_form_run
 from sigkernel_tf.gp.training.closed_form_run import Run
 from sigkernel_tf.gp.training.natural_passes import Passes
-
-YES_OR_NO = (F > 0.6).astype(float)
-
-
-def with_levels() -> SVGP:
-    kernel = SignatureKernel(1, level_variances=[1.0, 1.0, 1.0, 0.5])
-    return SVGP(kernel, Gaussian(0.1), OrthogonalSignatureFeatures(4))
-
 
 FITS: dict[str, tuple[Callable[[], SVGP], np.ndarray, dict]] = {
     "MultiClass": (lambda: model(MultiClass(3), 3), CLASSES, {"hyperparameter_rounds": 2, "max_passes": 12}),
