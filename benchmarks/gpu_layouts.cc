@@ -47,7 +47,7 @@ void print_rule(const char* rule, int degree, int argc, char** argv) {
     using Strip = ForwardStrip<Rule, T, R>;
     print_tile("forward", rule, degree, dtype, R, Strip::tile_bytes(kWarp));
   });
-  visit_each_rows<kBackwardRows<Backward>>([&](auto rows) {
+  visit_each_rows<kBackwardRows<Backward, 0>>([&](auto rows) {
     constexpr int R = decltype(rows)::value;
     print_tile("backward", rule, degree, dtype, R, BackwardTask<Backward, T, R>::tile_bytes(kWarp));
   });

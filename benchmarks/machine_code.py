@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHANNELS_AT_ONCE = 4  # kChunk of csrc/core/goursat/cuda/tile.cuh
+STEPS_AT_ONCE = 4  # kAtOnce of form_linear there
 STEPS_TO_LOOK = 8  # kStepsToLook of csrc/core/goursat/inspection.h
 FLOATING = ("DFMA", "DMUL", "DADD", "FFMA", "FMUL", "FADD")
 TOOLS = ("cuobjdump", "nvdisasm")
@@ -19,17 +20,22 @@ class Loop:
     """
     The number of instructions of each kind in a loop that has no other loop inside.
 
-    ``rare`` are those among them of blocks that are jumped over and touch no shared memory: a power series' look at its
-    edges, which is taken once in some steps.
+    ``around`` are those of the next loop around it, without what is inside of this one and its neighbours: of a forward
+    kernel's sweep, the look that a power series takes at its edges once in some steps.
     """
 
     kinds: Counter
-    rare: Counter
+    around: Counter
 
     @property
     def instructions(self) -> float:
         """How many are executed in a step."""
-        return sum(self.kinds.values()) - sum(self.rare.values()) * (1 - 1 / STEPS_TO_LOOK)
+        return sum(self.kinds.values())
+
+    @property
+    def looked(self) -> float:
+        """The same with those of the loop around it, which is taken once in some steps."""
+        return self.instructions + sum(self.around.values()) / STEPS_TO_LOOK
 
     @property
     def floating(self) -> int:
@@ -60,18 +66,38 @@ class Kernel:
         """The loops over a tile's steps: forward one, backward edges between strips, edges, tape and the way back."""
         # Others wait, if ever.
         found = tuple(x for x in self.loops if x.kinds["SHFL"] and 8 * x.floating > sum(x.kinds.values()))
-        expected = 1 if self.direction == "forward" else 4
+        # Forward kernels have a loop for half a grid, too, which takes some more.
+        expected = 2 if self.direction == "forward" else 4
         assert len(found) == expected, f"{self.name}: {len(found)} loops with shuffles, not {expected}"
-        return found
+        return found if self.direction == "backward" else (min(found, key=lambda x: x.instructions),)
 
-    def _linear(self, has_store: bool) -> list[Loop]:
-        """The loops over a tile's steps that handle four channels of the linear static kernel."""
+    def _linear(self, is_forming: bool) -> list[float]:
+        """The instructions of a step in each loop over a tile's steps that handles four channels of the linear static kernel."""
+        at_once = STEPS_AT_ONCE if is_forming else 1
         return [
-            loop
+            loop.instructions / at_once
             for loop in self.loops
             if loop.kinds["LDS"] and not loop.kinds["SHFL"] and not loop.kinds["LDG"]
-            if loop.floating == CHANNELS_AT_ONCE * self.rows_per_lane and bool(loop.kinds["STS"]) == has_store
+            if loop.floating == at_once * CHANNELS_AT_ONCE * self.rows_per_lane and bool(loop.kinds["STS"]) == is_forming
         ]
+
+    def _turns(self, is_kept: bool) -> list[tuple[float, float]]:
+        """
+        Of a kernel for few channels the loops over a tile's steps: the instructions of a step, and the floating-point ones.
+
+        Several steps are written out. Between lanes one number passes at each step, and on the way back also U and the
+        gradient by the column's segment. Loops of single steps do what is left over, and others wait.
+        """
+        words = 1 if self.dtype == "float" else 2
+        written_out = [x for x in self.loops if not x.kinds["BSSY"] and x.kinds["SHFL"] > words and x.floating > x.kinds["SHFL"]]
+        back = min(written_out, key=lambda x: x.floating / x.kinds["SHFL"]) if self.direction == "backward" else None
+        expected = 1 if self.direction == "forward" else 4
+        assert len(written_out) == expected, f"{self.name}: {len(written_out)} loops of several steps, not {expected}"
+        turns = []
+        for loop in written_out if is_kept or self.direction == "forward" else written_out[1:]:
+            steps = loop.kinds["SHFL"] / words / (2 + self.channels if loop is back else 1)
+            turns.append((loop.instructions / steps, loop.floating / steps))
+        return turns
 
     def step(self, channels: int, is_kept: bool) -> tuple[float, float]:
         """
@@ -80,17 +106,15 @@ class Kernel:
         :param is_kept: whether a backward kernel must first compute the rows of several strips, in one more sweep.
         """
         if self.channels > 0:
-            # One number passes between lanes at each step, of several in a turn. Loops that wait are more than steps.
-            turn = max((x for x in self.loops if not x.kinds["BSSY"]), key=lambda x: x.kinds["SHFL"])
-            steps = turn.kinds["SHFL"] / (1 if self.dtype == "float" else 2)
-            return turn.instructions / steps, turn.floating / steps
+            turns = self._turns(is_kept)
+            return sum(instructions for instructions, _ in turns), sum(floating for _, floating in turns)
         sweeps = self.sweeps if is_kept or self.direction == "forward" else self.sweeps[1:]
-        forming = self._linear(has_store=True)[: len(sweeps) if self.direction == "forward" else len(sweeps) - 1]
+        forming = self._linear(is_forming=True)[: len(sweeps) if self.direction == "forward" else len(sweeps) - 1]
         chunks = math.ceil(channels / CHANNELS_AT_ONCE)
-        linear = [*forming, *(self._linear(has_store=False) if self.direction == "backward" else [])]
+        linear = [*forming, *(self._linear(is_forming=False) if self.direction == "backward" else [])]
         return (
-            sum(loop.instructions for loop in sweeps) + chunks * sum(loop.instructions for loop in linear),
-            sum(loop.floating for loop in sweeps) + chunks * sum(loop.floating for loop in linear),
+            sum(loop.looked if self.direction == "forward" else loop.instructions for loop in sweeps) + chunks * sum(linear),
+            sum(loop.floating for loop in sweeps) + chunks * len(linear) * CHANNELS_AT_ONCE * self.rows_per_lane,
         )
 
 
@@ -151,21 +175,13 @@ def innermost_loops(machine_code: str) -> tuple[Loop, ...]:
             jumps.append((place[int(to[1], 16)], n))
     inner = [j for j in jumps if not any(j[0] <= a and b <= j[1] and (a, b) != j for a, b in jumps)]
     names = [re.sub(r"^@!?U?P\w+\s+", "", text).split()[0].split(".")[0] for _, text in lines]
-    return tuple(
-        Loop(Counter(names[first : last + 1]), _rare(lines, names, place, first, last)) for first, last in sorted(inner)
-    )
+    return tuple(Loop(Counter(names[first : last + 1]), _around(names, jumps, inner, first, last)) for first, last in sorted(inner))
 
 
-def _rare(lines: list[tuple[int, str]], names: list[str], place: dict[int, int], first: int, last: int) -> Counter:
-    """Of a loop's instructions those in blocks that a jump inside it passes over, and that touch no shared memory."""
-    rare: Counter = Counter()
-    end = first
-    for n in range(first, last):
-        to = re.search(r"\bBRA\b.*?0x([0-9a-f]+)", lines[n][1])
-        target = place.get(int(to[1], 16), n) if to else n
-        if n >= end and n < target <= last:
-            block = Counter(names[n + 1 : target])
-            if not block["LDS"] and not block["STS"] and not block["SHFL"]:
-                rare += block
-                end = target
-    return rare
+def _around(names: list[str], jumps: list[tuple[int, int]], inner: list[tuple[int, int]], first: int, last: int) -> Counter:
+    """The instructions of the smallest loop around another, without those of all innermost loops."""
+    outer = [(a, b) for a, b in jumps if a <= first and last <= b and (a, b) != (first, last)]
+    if not outer:
+        return Counter()
+    begin, end = min(outer, key=lambda j: j[1] - j[0])
+    return Counter(names[n] for n in range(begin, end + 1) if not any(a <= n <= b for a, b in inner))

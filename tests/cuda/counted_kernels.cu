@@ -6,7 +6,7 @@ namespace sigkernel {
 #define SIGKERNEL_COUNT(T)                                                                               \
   template __global__ void forward_kernel<FiniteDifference, T, 4, 2>(ForwardArguments<T>);               \
   template __global__ void forward_kernel<FiniteDifference, T, 4, 8>(ForwardArguments<T>);               \
-  template __global__ void backward_kernel<Adjoint<FiniteDifference>, T, 2>(BackwardArguments<T>);       \
+  template __global__ void backward_kernel<Adjoint<FiniteDifference>, T, 4, 2>(BackwardArguments<T>);    \
   template __global__ void forward_kernel<PowerSeries<8>, T, 1, 0>(ForwardArguments<T>);                 \
   template __global__ void reach_kernel<T>(ReachArguments<T>);
 SIGKERNEL_GPU_NUMBERS(SIGKERNEL_COUNT)

@@ -37,7 +37,11 @@ class SharedArena {
     static_assert(alignof(V) <= kAlignment);
     const int first = aligned(used_, alignof(V));
     used_ = first + count * static_cast<int>(sizeof(V));
+#if defined(__CUDA_ARCH__)  // no choice, after which the compiler would not know that the memory is shared
+    return reinterpret_cast<V*>(memory_ + first);
+#else
     return memory_ == nullptr ? nullptr : reinterpret_cast<V*>(memory_ + first);
+#endif
   }
   __host__ __device__ int used() const { return aligned(used_, kAlignment); }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/goursat/cuda/forward.cuh"
-#include "core/goursat/cuda/sweep_back.cuh"
+#include "core/goursat/cuda/linear_differences_back.cuh"
 
 namespace sigkernel {
 
@@ -41,13 +41,24 @@ struct BackwardArguments {
   bool* is_taken;       // [pairs], false before the launches: whether the pair's gradient is there
 };
 
-// Takes strips of pairs backward.
+// D: see ForwardStrip.
+template <class Backward, class T, int R, int D>
+struct BackwardStripOf {
+  using type = LinearBackwardStrip<T, R, D>;
+  static_assert(std::is_same_v<Backward, Adjoint<FiniteDifference>>);
+};
 template <class Backward, class T, int R>
+struct BackwardStripOf<Backward, T, R, 0> {
+  using type = BackwardStrip<Backward, T, R>;
+};
+
+// Takes strips of pairs backward.
+template <class Backward, class T, int R, int D = 0>
 class BackwardTask {
   using Rule = typename Backward::Rule;
-  using Strip = BackwardStrip<Backward, T, R>;
 
  public:
+  using Strip = typename BackwardStripOf<Backward, T, R, D>::type;
   static int tile_bytes(int lanes) { return std::max(Strip::tile_bytes(lanes), ForwardStrip<Rule, T, R>::tile_bytes(lanes)); }
 
   // memory: the warp's, shared. saved: of the strip's saved_numbers(), the warp's.
@@ -135,15 +146,15 @@ class BackwardTask {
   unsigned char* memory_;
   T* saved_;
   const StripCutter cutter_;
-  const ForwardTask<Rule, T, R> forward_;
+  const ForwardTask<Rule, T, R, D> forward_;
 };
 
-template <class Backward, class T, int R>
+template <class Backward, class T, int R, int D>
 __global__ void __launch_bounds__(kWarp, 1) backward_kernel(BackwardArguments<T> arguments) {
   SIGKERNEL_SHARED_MEMORY(memory);
   const ForwardArguments<T>& forward = arguments.forward;
   const Lanes lanes = Lanes::of(threadIdx.x, forward.layout.lanes);
-  const BackwardTask<Backward, T, R> task(arguments, lanes, forward.refinement, memory, arguments.saved + blockIdx.x * arguments.saved_numbers);
+  const BackwardTask<Backward, T, R, D> task(arguments, lanes, forward.refinement, memory, arguments.saved + blockIdx.x * arguments.saved_numbers);
   const int strips = task.strips();
   const int64_t row_numbers = (int64_t{forward.problem.columns} << forward.refinement) * Backward::Rule::kCoefficients;
   const bool is_group = forward.layout.sharing == Sharing::kGroup;

@@ -6,6 +6,18 @@
 
 namespace sigkernel {
 
+// Calls visitor(R, D) for the backward kernel of so many rows a lane and so many channels, see linear_channels.
+template <class Backward, class Visitor>
+void visit_backward_kernel(int rows_per_lane, int channels, const Visitor& visitor) {
+  const auto of_channels = [&](auto D) {
+    visit_rows<kBackwardRows<Backward, decltype(D)::value>>(rows_per_lane, [&](auto R) { visitor(R, D); });
+  };
+  if constexpr (std::is_same_v<Backward, Adjoint<FiniteDifference>>) {
+    if (channels > 0) return visit_number(channels, GpuLinearChannels(), of_channels);
+  }
+  of_channels(std::integral_constant<int, 0>());
+}
+
 // How one rule takes a portion of pairs backward.
 template <class Backward, class T>
 class BackwardLaunch {
@@ -13,14 +25,14 @@ class BackwardLaunch {
 
  public:
   BackwardLaunch(const GpuProblem<T>& problem, int degree, int refinement, const CudaDevice& device)
-      : device_(device), degree_(degree), refinement_(refinement),
+      : device_(device), degree_(degree), refinement_(refinement), channels_(linear_channels(problem)),
         rows_(int64_t{problem.rows} << refinement), columns_(int64_t{problem.columns} << refinement),
         row_numbers_(columns_ * Rule::kCoefficients),
-        layout_(layout_of<Rule>(problem, degree, refinement, kBackwardRows<Backward>, false,
+        layout_(layout_of<Rule>(problem, degree, refinement, most_rows(channels_), false,
                                 [this](const GpuLayout& of) { return warp_numbers(of) * static_cast<int64_t>(sizeof(T)); }, device)),
         strips_(layout_.strips(rows_)), saved_numbers_(saved_numbers(layout_)) {
-    visit_rows<kBackwardRows<Backward>>(layout_.rows_per_lane, [&](auto rows) {
-      shared_ = BackwardTask<Backward, T, decltype(rows)::value>::tile_bytes(layout_.lanes);
+    visit_backward_kernel<Backward>(layout_.rows_per_lane, channels_, [&](auto R, auto D) {
+      shared_ = BackwardTask<Backward, T, decltype(R)::value, decltype(D)::value>::tile_bytes(layout_.lanes);
     });
   }
 
@@ -57,8 +69,9 @@ class BackwardLaunch {
       launch_forward<Rule, T>(forward, resident_blocks(wanted_blocks(layout_, forward.pairs, strips_), 0, 0, device_), device_);
       chain_.start_over(forward, device_);
     }
-    visit_rows<kBackwardRows<Backward>>(layout_.rows_per_lane, [&](auto rows) {
-      launch("backward_kernel", backward_kernel<Backward, T, decltype(rows)::value>, blocks_, kWarp, shared_, device_, arguments);
+    visit_backward_kernel<Backward>(layout_.rows_per_lane, channels_, [&](auto R, auto D) {
+      launch("backward_kernel", backward_kernel<Backward, T, decltype(R)::value, decltype(D)::value>, blocks_, kWarp, shared_, device_,
+             arguments);
     });
   }
 
@@ -66,10 +79,16 @@ class BackwardLaunch {
   // What a warp keeps: the starts of its tiles, and where it takes whole pairs the rows between their strips.
   int64_t saved_numbers(const GpuLayout& of) const {
     int64_t numbers = 0;
-    visit_rows<kBackwardRows<Backward>>(of.rows_per_lane, [&](auto rows) {
-      numbers = BackwardStrip<Backward, T, decltype(rows)::value>::saved_numbers(columns_, of.lanes);
+    visit_backward_kernel<Backward>(of.rows_per_lane, channels_, [&](auto R, auto D) {
+      numbers = BackwardTask<Backward, T, decltype(R)::value, decltype(D)::value>::Strip::saved_numbers(columns_, of.lanes);
     });
     return numbers;
+  }
+  static int most_rows(int channels) {
+    int rows = kBackwardRows<Backward, 0>;
+    if constexpr (std::is_same_v<Backward, Adjoint<FiniteDifference>>)
+      visit_number(channels, GpuLinearChannels(), [&](auto D) { rows = kBackwardRows<Backward, decltype(D)::value>; });
+    return rows;
   }
   int64_t warp_numbers(const GpuLayout& of) const {
     const int64_t strips = of.strips(rows_), groups = kWarp / of.lanes;
@@ -77,7 +96,7 @@ class BackwardLaunch {
   }
 
   const CudaDevice& device_;
-  const int degree_, refinement_;
+  const int degree_, refinement_, channels_;
   const int64_t rows_, columns_, row_numbers_;  // of the refined grid
   const GpuLayout layout_;
   const int64_t strips_, saved_numbers_;

@@ -35,8 +35,10 @@ constexpr int kLastGpuDegree = gpu_degree_from(1 << 20);
 // Rows that a lane may have: 1, 2 .. these. Power series have 1.
 constexpr int kMostForwardRows = 4, kMostBackwardRows = 2;  // of finite differences
 
-// The channels up to which finite differences of whole grids have forward kernels of their own, under the linear static kernel.
+// The channels up to which finite differences of whole grids have kernels of their own, under the linear static kernel, and how many rows
+// a lane may have in them on the way back.
 using GpuLinearChannels = std::integer_sequence<int, 2, 4, 8>;
+constexpr int linear_backward_rows(int channels) { return channels <= 4 ? 4 : 2; }
 
 // One line of the table.
 struct GpuInstantiation {

@@ -36,8 +36,8 @@ int largest_refinement(const GpuProblem<T>& problem) {
 
 template <class Rule>
 constexpr int kForwardRows = std::is_same_v<Rule, FiniteDifference> ? kMostForwardRows : 1;
-template <class Backward>
-constexpr int kBackwardRows = std::is_same_v<Backward, Adjoint<FiniteDifference>> ? kMostBackwardRows : 1;
+template <class Backward, int D>
+constexpr int kBackwardRows = D > 0 ? linear_backward_rows(D) : std::is_same_v<Backward, Adjoint<FiniteDifference>> ? kMostBackwardRows : 1;
 
 // How the grids of one launch are dealt.
 template <class Rule, class T>
@@ -106,6 +106,13 @@ void visit_number(int number, std::integer_sequence<int, kNumbers...>, const Vis
   ((number == kNumbers ? visitor(std::integral_constant<int, kNumbers>()) : void()), ...);
 }
 
+// The channels that the kernels of linear_differences.cuh have which take a problem; 0: there are none.
+template <class T>
+int linear_channels(const GpuProblem<T>& problem) {
+  const int most = first_from(problem.channels, GpuLinearChannels());
+  return problem.increments == GpuIncrements::kLinear && !problem.is_half_grid() && problem.channels <= most ? most : 0;
+}
+
 // What the strips of a chain are kept in step by.
 template <class T>
 struct ChainMemory {
@@ -144,10 +151,8 @@ void launch_forward(const ForwardArguments<T>& arguments, int64_t blocks, const 
       launch("forward_kernel", kernel, blocks, layout.warps * kWarp, counted.used(), device, arguments);
     };
     if constexpr (std::is_same_v<Rule, FiniteDifference>) {
-      const GpuProblem<T>& problem = arguments.problem;
-      const int channels = problem.channels, most = first_from(channels, GpuLinearChannels());
-      if (problem.increments == GpuIncrements::kLinear && !problem.is_half_grid() && channels <= most)
-        return visit_number(most, GpuLinearChannels(), [&](auto D) { start(forward_kernel<Rule, T, R, decltype(D)::value>); });
+      if (const int channels = linear_channels(arguments.problem); channels > 0)
+        return visit_number(channels, GpuLinearChannels(), [&](auto D) { start(forward_kernel<Rule, T, R, decltype(D)::value>); });
     }
     start(forward_kernel<Rule, T, R, 0>);
   });

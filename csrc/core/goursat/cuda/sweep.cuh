@@ -42,7 +42,7 @@ struct Seen {
 // For a rule that is not looked at.
 template <class Rule, class T>
 struct LaneInspection {
-  __device__ void look(int, const T*, const T*, T) {}
+  __device__ void look(const T*, const T*, T) {}
   __device__ Seen<T> seen(const Lanes&) const { return {}; }
 };
 template <int K, class T>
@@ -50,8 +50,8 @@ struct LaneInspection<PowerSeries<K>, T> {
   Inspection<PowerSeries<K>, T> inspection;
   T along = 0, across = 0;
 
-  __device__ void look(int step, const T* top, const T* right, T reach) {
-    if (step % kStepsToLook != 0) return;
+  // Once in kStepsToLook steps.
+  __device__ void look(const T* top, const T* right, T reach) {
     inspection.look_at(top, reach, &along);
     T dropped = 0;
     inspection.look_at(right, reach, &dropped);
@@ -80,7 +80,21 @@ struct SharedRow {
   int32_t* progress = nullptr;    // columns done
 };
 
-// The state of one lane: the top edge of its last row at the column it is at, and the left edge of each row.
+// How an edge stands in shared memory: U at its first corner last, so that the others can be moved together.
+template <class Rule, class T>
+struct SharedEdge {
+  static constexpr int kSize = Rule::kCoefficients, kOthers = kSize - 1;
+  static constexpr int kAtOnce = 16 / static_cast<int>(sizeof(T)), kStride = kSize == 2 ? 2 : (kSize + kAtOnce - 1) / kAtOnce * kAtOnce;
+  using Numbers = RowNumbers<T, kStride>;
+  using Others = RowNumbers<T, kOthers>;
+  static_assert(sizeof(Others) <= sizeof(Numbers));
+
+  static constexpr __host__ __device__ int place(int k) { return k == 0 ? kOthers : k - 1; }
+};
+
+// The state of one lane: the top edge of its last row at the column it is at, and the left edge of each row. In a whole grid a row keeps
+// U at its own first corner, left[0], and nothing else is told of it: neither what enters the row below nor what leaves the one above.
+// Half a grid takes its left edges from below at the diagonal, and so U as well.
 template <class Rule, class T, int R>
 struct LaneEdges {
   static constexpr int kSize = Rule::kCoefficients;
@@ -95,21 +109,33 @@ struct LaneEdges {
     diagonal = strip.is_half ? strip.first_row + lanes.lane * R : kNone;
   }
 
+  using Shared = SharedEdge<Rule, T>;
+
   // The bottom edge of a lane's first row: what the lane before left one step ago, or for the first lane `given`.
-  __device__ void receive(const Lanes& lanes, const T* given) {
-    SIGKERNEL_UNROLL for (int k = 0; k < kSize; ++k) {
-      const T passed = __shfl_up_sync(kAllLanes, top[k], 1, lanes.count);
-      top[k] = lanes.is_first() ? given[k] : passed;
-    }
+  __device__ void receive(const Lanes& lanes, bool is_half, const T* given) {
+    SIGKERNEL_UNROLL for (int k = is_half ? 0 : 1; k < kSize; ++k) top[k] = __shfl_up_sync(kAllLanes, top[k], 1, lanes.count);
+    if (!lanes.is_first()) return;
+    const auto others = *reinterpret_cast<const typename Shared::Others*>(given);
+    SIGKERNEL_UNROLL for (int k = 1; k < kSize; ++k) top[k] = others.of[k - 1];
+    if (is_half) top[0] = given[Shared::place(0)];
+  }
+
+  // Leaves the top edge of its last row. In a whole grid the place of U is not written.
+  __device__ void leave(bool is_half, T* to) const {
+    typename Shared::Others others;
+    SIGKERNEL_UNROLL for (int k = 1; k < kSize; ++k) others.of[k - 1] = top[k];
+    *reinterpret_cast<typename Shared::Others*>(to) = others;
+    if (is_half) to[Shared::place(0)] = top[0];
   }
 
   // One cell in each row at `column`: cell(row of the lane, bottom, left) sweeps it. On the diagonal of half a grid U is
   // symmetric, so that the left edge is the bottom one; what lanes make of the cells left of it is never used.
   template <class Cell>
-  __device__ void step(int column, const Cell& cell) {
+  __device__ void step(int column, bool is_half, const Cell& cell) {
     SIGKERNEL_UNROLL for (int a = 0; a < R; ++a) {
-      const bool is_diagonal = column == diagonal + a;
+      const bool is_diagonal = is_half && column == diagonal + a;
       SIGKERNEL_UNROLL for (int k = 0; k < kSize; ++k) left[a][k] = is_diagonal ? top[k] : left[a][k];
+      top[0] = is_half ? top[0] : left[a][0];
       cell(a, top, left[a]);
     }
   }
@@ -135,16 +161,17 @@ struct LaneEdges {
 // the edges that enter and leave a strip at its first and last lane.
 template <class Rule, class T, int R, int kTileSteps>
 struct Tile {
-  static constexpr int kSteps = kTileSteps, kSize = Rule::kCoefficients;
+  using Shared = SharedEdge<Rule, T>;
+  static constexpr int kSteps = kTileSteps, kSize = Rule::kCoefficients, kStride = Shared::kStride;
   RowNumbers<T, R>* p;        // [steps][warp]
   StagedSegments<T> staged;   // the group's, as are
-  T *entering, *leaving;      // [steps][kSize]
+  T *entering, *leaving;      // [steps][kStride]
 
   __host__ __device__ Tile(SharedArena& memory, const Lanes& lanes) : p(memory.take<RowNumbers<T, R>>(kSteps * kWarp)), staged() {
     const int columns = kSteps + lanes.count - 1;
     staged.columns = memory.take<Chunk<T>>(lanes.groups * columns) + lanes.group * columns;
-    entering = memory.take<T>(lanes.groups * kSteps * kSize) + lanes.group * kSteps * kSize;
-    leaving = memory.take<T>(lanes.groups * kSteps * kSize) + lanes.group * kSteps * kSize;
+    entering = take_edges(memory, lanes);
+    leaving = take_edges(memory, lanes);
   }
 
   // What enters a strip in `steps` steps from `first`: of `row`, or where there is none or it has ended the axis.
@@ -152,8 +179,16 @@ struct Tile {
     for (int n = lanes.lane; n < steps * kSize; n += lanes.count) {
       const int column = first + n / kSize;
       const bool is_axis = row == nullptr || column >= strip.columns;
-      entering[n] = is_axis ? T(n % kSize == 0 ? 1 : 0) : row[int64_t{first} * kSize + n];
+      entering[place(n)] = is_axis ? T(n % kSize == 0 ? 1 : 0) : row[int64_t{first} * kSize + n];
     }
+  }
+
+  // Where the n-th number of a row's edges stands.
+  static __device__ int place(int n) { return n / kSize * kStride + Shared::place(n % kSize); }
+
+ private:
+  static __host__ __device__ T* take_edges(SharedArena& memory, const Lanes& lanes) {
+    return reinterpret_cast<T*>(memory.take<typename Shared::Numbers>(lanes.groups * kSteps) + lanes.group * kSteps);
   }
 };
 
@@ -188,15 +223,10 @@ struct ForwardStrip {
       receive(strip, lanes, row, first, steps, tile);
       form_increments<R>(increments, problem, strip, lanes, first, steps, factor, tile.staged, tile.p);
       __syncwarp();
-      SIGKERNEL_ROLLED for (int c = 0; c < steps; ++c) {
-        const int column = first + c - lanes.lane;
-        const RowNumbers<T, R> p = tile.p[c * kWarp + lanes.thread];
-        edges.receive(lanes, tile.entering + c * kSize);
-        edges.step(column, [&](int a, T* bottom, T* left) { Rule::forward(p.of[a], bottom, left); });
-        if (edges.is_in_use(column)) inspection.look(first + c, edges.top, edges.left[R - 1], reach);
-        if (lanes.is_last()) {
-          SIGKERNEL_UNROLL for (int k = 0; k < kSize; ++k) tile.leaving[c * kSize + k] = edges.top[k];
-        }
+      if (strip.is_half) {
+        sweep<true>(lanes, first, steps, reach, tile, edges, inspection);
+      } else {
+        sweep<false>(lanes, first, steps, reach, tile, edges, inspection);
       }
       hand_on(strip, lanes, row, first, steps, tile);
     }
@@ -207,10 +237,28 @@ struct ForwardStrip {
       if (lanes.is_first()) *shared_seen = seen;
     }
     if (row.progress != nullptr) raise_counter(row.progress, strip.columns, lanes.lane);
-    return Rule::end(edges.top);
+    if (strip.is_half) return Rule::end(edges.top);
+    return Rule::end(edges.left[R - 1]);
   }
 
  private:
+  template <bool kIsHalf>
+  static __device__ void sweep(const Lanes& lanes, int first, int steps, T reach, const WarpTile& tile, LaneEdges<Rule, T, R>& edges,
+                               LaneInspection<Rule, T>& inspection) {
+    SIGKERNEL_ROLLED for (int start = 0; start < steps; start += kStepsToLook) {
+      const int end = steps < start + kStepsToLook ? steps : start + kStepsToLook;
+      SIGKERNEL_ROLLED for (int c = start; c < end; ++c) {
+        const RowNumbers<T, R> p = tile.p[c * kWarp + lanes.thread];
+        edges.receive(lanes, kIsHalf, tile.entering + c * WarpTile::kStride);
+        edges.step(first + c - lanes.lane, kIsHalf, [&](int a, T* bottom, T* left) { Rule::forward(p.of[a], bottom, left); });
+        if (lanes.is_last()) edges.leave(kIsHalf, tile.leaving + c * WarpTile::kStride);
+      }
+      // Of a whole grid U is known at the last corner of the top edge only, which serves as well.
+      if (!kIsHalf) edges.top[0] = edges.left[R - 1][0];
+      if (end == start + kStepsToLook && edges.is_in_use(first + end - 1 - lanes.lane)) inspection.look(edges.top, edges.left[R - 1], reach);
+    }
+  }
+
   // Waits for what enters a tile, and gets it.
   static __device__ void receive(const GpuStrip& strip, const Lanes& lanes, const SharedRow<T>& row, int first, int steps,
                                  const WarpTile& tile) {
@@ -225,7 +273,7 @@ struct ForwardStrip {
     const int column = first - (lanes.count - 1);
     if (row.write != nullptr) {
       for (int n = lanes.lane; n < steps * kSize; n += lanes.count)
-        if (column + n / kSize >= strip.first_column) row.write[int64_t{column} * kSize + n] = tile.leaving[n];
+        if (column + n / kSize >= strip.first_column) row.write[int64_t{column} * kSize + n] = tile.leaving[WarpTile::place(n)];
     }
     __syncwarp();
     if (row.progress != nullptr && first + steps < strip.end_step(lanes)) raise_counter(row.progress, column + steps, lanes.lane);
@@ -236,7 +284,8 @@ struct ForwardStrip {
     static_assert(std::is_same_v<Rule, FiniteDifference>);
     LinearRows<T, R, D> rows;
     rows.start(increments, strip, lanes, problem.channels, factor);
-    const LinearDifferences<T, R, D, WarpTile> sweep(tile, lanes);
+    using Linear = LinearDifferences<T, R, D, WarpTile>;
+    const Linear sweep(tile, Linear::in_place_of_increments(tile, lanes), lanes);
     T along = 0;
     const int end = strip.end_step(lanes);
     SIGKERNEL_ROLLED for (int first = 0; first < end; first += kSteps) {
@@ -244,7 +293,7 @@ struct ForwardStrip {
       receive(strip, lanes, row, first, steps, tile);
       sweep.stage(increments, strip, first, steps, problem.channels);
       __syncwarp();
-      sweep.sweep(rows, along, steps);
+      sweep.sweep(rows, along, steps, [](int) {});
       hand_on(strip, lanes, row, first, steps, tile);
     }
     if (row.progress != nullptr) raise_counter(row.progress, strip.columns, lanes.lane);

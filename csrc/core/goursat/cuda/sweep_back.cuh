@@ -99,8 +99,8 @@ class BackwardStrip {
       read_tile(entered, first, kSteps);
       SIGKERNEL_ROLLED for (int c = 0; c < kSteps; ++c) {
         const RowNumbers<T, R> p = tile_.p[c * kWarp + lanes_.thread];
-        edges.receive(lanes_, tile_.entering + c * kSize);
-        edges.step(first + c - lanes_.lane, [&](int a, T* bottom, T* left) { Rule::forward(factor_ * p.of[a], bottom, left); });
+        edges.receive(lanes_, true, tile_.entering + c * WarpTile::kStride);
+        edges.step(first + c - lanes_.lane, strip_.is_half, [&](int a, T* bottom, T* left) { Rule::forward(factor_ * p.of[a], bottom, left); });
       }
       __syncwarp();
     }
@@ -115,8 +115,8 @@ class BackwardStrip {
     read_tile(entered, first, steps);
     SIGKERNEL_ROLLED for (int c = 0; c < steps; ++c) {
       const RowNumbers<T, R> p = tile_.p[c * kWarp + lanes_.thread];
-      edges.receive(lanes_, tile_.entering + c * kSize);
-      edges.step(first + c - lanes_.lane, [&](int a, T* bottom, T* left) {
+      edges.receive(lanes_, true, tile_.entering + c * WarpTile::kStride);
+      edges.step(first + c - lanes_.lane, strip_.is_half, [&](int a, T* bottom, T* left) {
         T kept[Backward::kTape];
         Backward::forward_keeping(factor_ * p.of[a], bottom, left, kept);
         SIGKERNEL_UNROLL for (int k = 0; k < Backward::kTape; ++k) tape(c, a)[k * kWarp] = kept[k];

@@ -98,14 +98,19 @@ __device__ void form_linear(const PairIncrements<T>& increments, const GpuProble
     }
     __syncwarp();
     const Chunk<T>* dy = staged.columns + (lanes.count - 1 - lanes.lane);
-    SIGKERNEL_ROLLED for (int c = 0; c < steps; ++c) {
+    const auto add = [&](int c) {
       RowNumbers<T, R> sum = {};
       if (d0 > 0) sum = p[c * kWarp];
       const Chunk<T> here = dy[c];
       SIGKERNEL_UNROLL for (int d = 0; d < kChunk; ++d)
         SIGKERNEL_UNROLL for (int a = 0; a < R; ++a) sum.of[a] += dx[a].of[d] * here.of[d];
       p[c * kWarp] = sum;
-    }
+    };
+    constexpr int kAtOnce = 4;
+    int c = 0;
+    SIGKERNEL_ROLLED for (; c + kAtOnce <= steps; c += kAtOnce)
+      SIGKERNEL_UNROLL for (int k = 0; k < kAtOnce; ++k) add(c + k);
+    SIGKERNEL_ROLLED for (; c < steps; ++c) add(c);
     if (d0 + kChunk < problem.channels) __syncwarp();
   }
 }
