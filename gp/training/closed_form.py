@@ -54,6 +54,11 @@ def fit_closed_form(
     numbers (the matrices of the last state and the next, and GPflow's own where q(u) is set), a block of rows, and up
     to 1 GB of features for each kernel; features beyond that are computed in every pass.
 
+    >>> gpde = SigGPDE(2, 15, likelihood=gpflow.likelihoods.Bernoulli())
+    >>> result = fit_closed_form(gpde, (rows, Y), ClosedFormOptions(progress=False))
+    >>> result.elbo > 20 * np.log(0.5)  # better than guessing
+    True
+
     :param model: a ``gpflow.models.SVGP`` such as :class:`~sigkernel_tf.gp.SigGPDE`, fitted in place. Its kernel may be
         a plain one, ``SharedIndependent`` or ``SeparateIndependent``, its inducing variables and its mean function any.
         u may be whitened or not.
