@@ -5,7 +5,6 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAGE = $(PYTHON) build_backend/stage.py
 PIP = $(BIN)/python -m pip $(if $(VERBOSE),--verbose)
-SITE ?= "mkdocs-material>=9.5"
 BACKENDS ?= "jax>=0.7,<0.7.2" torch==2.13.0
 PLATFORM = manylinux_2_34_x86_64
 # The slowest tests are listed at the end of each run.
@@ -91,7 +90,7 @@ million: $(VENV)/requirements-experiments $(BUILT)     ## a million series besid
 	$(EXPERIMENT) run satellite_stand_in --num-inducing 200 --fit least-squares --seeds 1 --out $(RESULTS)-million
 	$(EXPERIMENT) tables $(RESULTS)-million
 
-docs: $(VENV)/requirements-test $(VENV)/site      ## the pages of docs/ in site/, with the figures where there are results
+docs: $(VENV)/requirements-test $(VENV)/requirements-docs  ## the pages of docs/ in site/, with the figures where there are results
 	@NO_MKDOCS_2_WARNING=1 $(STAGE) "site" $(BIN)/mkdocs build --strict --quiet
 	@test ! -d $(RESULTS) || $(STAGE) "figures" $(EXPERIMENT) figures $(RESULTS) --out site/figures || true  # or too few results
 
@@ -138,6 +137,7 @@ check-sdist: sdist                                ## a wheel for the CPU from th
 
 # With SIGKERNEL_TF_CUDA=1 everything below is built and tested with CUDA for every GPU; nothing is pushed or uploaded.
 release: export SIGKERNEL_TF_CUDA = 1
+release: export SIGKERNEL_TF_RUN_TUTORIALS = true   # the site shows what they print and draw
 release:                                          ## all tests, wheel and sources in dist/, and a tag on this machine
 	@$(PYTHON) build_backend/release.py check
 	@$(MAKE) --no-print-directory lint types test test-slow docs check-sdist check-wheel test-backends
@@ -162,7 +162,7 @@ $(VENV)/tools:
 
 # The requirements of an extra with those of the package and its build. Only a change of them installs anew, not every change
 # of pyproject.toml.
-GROUPS = build experiments test lint
+GROUPS = build experiments test docs lint
 $(GROUPS:%=$(VENV)/requirements-%.txt): $(VENV)/requirements-%.txt: pyproject.toml build_backend/requirements.py | $(VENV)/tools
 	@$(BIN)/python build_backend/requirements.py $* > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
@@ -172,6 +172,7 @@ MEANWHILE = $(if $(wildcard $(VENV)/built*),,--and "compiling the operations" $(
 TITLE_build = TensorFlow
 TITLE_experiments = TensorFlow, GPflow and the rest
 TITLE_test = what the tests need
+TITLE_docs = what the site needs
 TITLE_lint = ruff and mypy
 $(GROUPS:%=$(VENV)/requirements-%): $(VENV)/requirements-%: $(VENV)/requirements-%.txt
 	@$(STAGE) "$(TITLE_$*)" $(PIP) install --requirement $< $(MEANWHILE)
@@ -182,11 +183,9 @@ $(BUILT): $(SOURCES) $(VENV)/requirements-build.txt
 	@rm -f $(VENV)/built*
 	@touch $@
 
-$(VENV)/site $(VENV)/backends $(VENV)/wheel-tools: | $(VENV)/tools
+$(VENV)/backends $(VENV)/wheel-tools: | $(VENV)/tools
 	@$(STAGE) "$(TITLE_$(@F))" $(PIP) install $(TOOLS_$(@F))
 	@touch $@
-TITLE_site = what the site needs
-TOOLS_site = $(SITE)
 TITLE_backends = JAX and PyTorch
 TOOLS_backends = $(BACKENDS)
 TITLE_wheel-tools = what wheels need

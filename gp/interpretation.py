@@ -118,11 +118,9 @@ def word_relevance(model: SVGP, channel_names: Sequence[str] | None = None, *, X
     of pressure. Features of overlapping words are correlated, and relevance does not divide between them what they have
     in common.
 
-    .. code-block:: python
-
-        relevance = word_relevance(model, ["humidity", "pressure"], X=flatten_paths(X_train))
-        print(relevance)
-        relevance.plot(top=10)
+    >>> relevance = word_relevance(model, ["heater", "temperature"], X=rows)
+    >>> len(relevance), len(relevance[0].word) > 0  # all words but the empty one
+    (14, True)
 
     :param model: :class:`~sigkernel_tf.gp.SigGPDE`, or an SVGP with ``OrthogonalSignatureFeatures``.
     :param channel_names: a name for each channel of the paths, a time channel and those that the kernel does not see

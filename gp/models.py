@@ -20,6 +20,10 @@ class SigGPDE(SVGP):
     It is exactly ``gpflow.models.SVGP(SignatureKernel(D, ...), likelihood, OrthogonalSignatureFeatures(M), ...)``;
     write that for options that are not offered here. Inputs are flattened paths [N, L * D]
     (:func:`~sigkernel_tf.gp.flatten_paths`).
+
+    >>> gpde = SigGPDE(2, 15, likelihood=gpflow.likelihoods.MultiClass(3), num_latent_gps=3)
+    >>> gpde.predict_y(rows)[0].shape
+    TensorShape([20, 3])
     """
 
     def __init__(

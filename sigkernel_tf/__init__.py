@@ -38,6 +38,7 @@ _HOME = {
     "TwoSampleTest": "two_sample",
     "scoring_rule": "two_sample",
     "expected_scoring_rule": "two_sample",
+    "show_versions": "_versions",
     "plot_gram": "plots",
     "plot_surface": "plots",
     "plot_relevance": "plots",

@@ -33,6 +33,9 @@ def words(num_channels: int, num_words: int) -> list[Word]:
 
     ``words(2, 4)`` is ``[(), (0,), (1,), (0, 0)]``.
 
+    >>> sk.words(2, 6)
+    [(), (0,), (1,), (0, 0), (0, 1), (1, 0)]
+
     :param num_channels: >= 1.
     :param num_words: >= 1.
     :raises ValueError: where either is below 1, where the words do not fit in memory, and where those of one channel,
@@ -69,6 +72,9 @@ def weighted_words(weights: Sequence[float], max_weight: float) -> list[Word]:
     :func:`signature` takes them as ``words``: ``weighted_words([1, 2], 3)`` is
     ``[(), (0,), (1,), (0, 0), (0, 1), (1, 0), (0, 0, 0)]``. In the terms of rough paths, a channel of finite
     p-variation has the weight 1/p (Gyurkó 2016, *Differential equations driven by Π-rough paths*).
+
+    >>> sk.weighted_words([1.0, 2.0], max_weight=3.0)  # a letter 1 weighs as much as two letters 0
+    [(), (0,), (1,), (0, 0), (0, 1), (1, 0), (0, 0, 0)]
 
     :param weights: a positive number for each channel.
     :param max_weight: the largest weight of a word, >= 0. A word that exceeds it by rounding only is kept.
@@ -123,6 +129,9 @@ def word_index(word: Sequence[int], num_channels: int) -> int:
     The column of a word in a signature: ``words(num_channels, M)[word_index(word, num_channels)]`` is the word.
 
     A log signature at all words has no column for the empty word: there subtract 1.
+
+    >>> sk.word_index((1, 0), num_channels=2)
+    5
 
     :param word: channels, counted from 0; ``()`` is the empty word. ``word_index((1, 0), 2)`` is 5.
     :param num_channels: >= 1.
@@ -203,6 +212,9 @@ def lyndon_words(num_channels: int, depth: int) -> list[Word]:
     algebra has dimensions at level k, and a Lie element is known by its coefficients at them. The words are ordered by
     level, then lexicographically: ``lyndon_words(2, 3)`` is ``[(0,), (1,), (0, 1), (0, 0, 1), (0, 1, 1)]``. They are
     found by the algorithm of Duval (1988).
+
+    >>> sk.lyndon_words(2, depth=3)
+    [(0,), (1,), (0, 1), (0, 0, 1), (0, 1, 1)]
 
     :param num_channels: >= 1.
     :param depth: >= 1.

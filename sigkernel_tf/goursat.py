@@ -45,6 +45,10 @@ class PowerSeries:
     product 3e25, so that no digit of k is right. No solver that crosses the grid in that precision can do better. Paths
     with smaller steps, or larger lengthscales, bring the product down, and float64 brings ε down.
 
+    >>> x = np.array([[0.0], [1.0]])  # k of one step of 1 with itself is the Bessel function I0(2)
+    >>> round(float(sk.signature_kernel(x, x, solver=sk.PowerSeries(tolerance=1e-6))), 4)
+    2.2796
+
     :param tolerance: what may be lost by dropping terms, in units of the largest product above, between 0 and 1. None
         stands for four times ε, 8.9e-16 in float64 and 4.8e-7 in float32.
     """
@@ -70,6 +74,10 @@ class FiniteDifference:
     With p divided by 4^dyadic_order it is u11 = (u10 + u01)(1 + p/2 + p²/12) − u00 (1 − p²/12). It is fast and coarse:
     on standardised paths of 8 points and 3 channels its relative error in k(x, x) is 30% or more at dyadic order 0 and
     about 1% at 4, and its Gram matrices need not be positive semi-definite. :class:`PowerSeries` has neither fault.
+
+    >>> x = np.array([[0.0], [1.0]])  # k is 2.2796
+    >>> [round(float(sk.signature_kernel(x, x, solver=sk.FiniteDifference(n))), 4) for n in (0, 1, 4)]
+    [2.25, 2.2804, 2.2797]
 
     :param dyadic_order: how often every increment is halved, 0 to 15; each time makes the cost four times as large.
     :param gradient: "adjoint" differentiates the computed k exactly. "theorem_4_1" is the method of the paper, which
@@ -197,6 +205,11 @@ def solve_goursat(increments: Any, *, solver: Solver = PowerSeries(), return_err
     :func:`sigkernel_tf.signature_kernel` needs no such array. A solver that refines the grid divides the increments
     itself. The result is differentiable once, with respect to ``increments``. Its error is about max(tolerance, ε)
     times the largest \|U W\| over the nodes of the grid: :class:`PowerSeries` explains this.
+
+    >>> x, y = np.random.default_rng(0).normal(size=(2, 5, 3))
+    >>> p = sk.static_kernels.increments(sk.static_kernels.linear, x, y)
+    >>> bool(np.isclose(sk.solve_goursat(p), sk.signature_kernel(x, y)))
+    True
 
     :param increments: [..., L1 - 1, L2 - 1], float32 or float64. A path of one point has no rows or no columns, and
         k = 1.

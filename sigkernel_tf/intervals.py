@@ -30,6 +30,13 @@ class Path:
     Results are differentiable once, in X and in the added points. Use a path where it was made: eagerly, or within one
     traced function.
 
+    >>> path = sk.Path(np.random.default_rng(0).normal(size=(500, 2)))
+    >>> path.signature(3, start=100, end=200).shape
+    TensorShape([15])
+    >>> path.update(np.zeros((1, 2)))  # a point arrives
+    >>> path.points.shape
+    TensorShape([501, 2])
+
     :param X: [..., L, D], float32 or float64; there may be any number of leading axes, or none for a single path.
     :raises ValueError: for a rank below 2, no time steps or no channels, and where L or D is unknown.
     :raises TypeError: for another dtype.

@@ -253,6 +253,10 @@ class SignatureLayer(_PathLayer):
     Masks allow paths of unequal length: masked steps before, after or amid the others change nothing. With ``stream``
     the signature of a masked step is that of the step before it, and the next layer gets the mask.
 
+    >>> layer = sk.SignatureLayer(3, add_time=True)
+    >>> tuple(layer(np.zeros((8, 50, 2), np.float32)).shape)  # 3 + 9 + 27 words of time and two channels
+    (8, 39)
+
     :param depth: the number of letters of the longest words, >= 1, which makes D + ... + D^depth features.
     :param stream: whether to return the signatures of all prefixes of a path, beginning with that of its first point.
     :param include_level_zero: whether to begin with the feature of the empty word, which is 1.
@@ -298,6 +302,10 @@ class LogSignatureLayer(_PathLayer):
     keeps its coefficients at the Lyndon words, which determine it, in the order of :func:`sigkernel_tf.lyndon_words`:
     the channels first, then the pairs i < j, and so on. ``basis="expanded"`` keeps the coefficients of all words of 1
     to ``depth`` letters. Everything else is as in :class:`SignatureLayer`.
+
+    >>> layer = sk.LogSignatureLayer(3)
+    >>> tuple(layer(np.zeros((8, 50, 2), np.float32)).shape)  # as many as sk.lyndon_words(2, 3)
+    (8, 5)
 
     :param depth: the number of letters of the longest words, >= 1.
     :param stream: whether to return the log signatures of all prefixes of a path, beginning with that of its first

@@ -27,6 +27,12 @@ def log_signature(X: Any, depth: int, *, basis: Basis = "words", stream: bool = 
     builds a graph (one second at depth 8). The terms of a path that is nearly straight cancel: in float32 the result
     then has a few digits fewer than the signature. For a path of one point it is zero.
 
+    >>> corner = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> sk.log_signature(corner, 2).numpy().tolist()  # at the words 0, 1 and 01: the area is 1/2
+    [1.0, 1.0, 0.5]
+    >>> sk.log_signature(corner, 2, stream=True).numpy().tolist()
+    [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.5]]
+
     :param X: [..., L, D], float32 or float64; there may be any number of leading axes, or none for a single path.
     :param depth: the last level, >= 1.
     :param basis: "words" gives the coefficients of log S at the Lyndon words, which :func:`lyndon_words` lists in the

@@ -31,6 +31,9 @@ def add_time(X: Any) -> Any:
     """
     Puts time in channel 0: from 0 to 1 in equal steps over each series' own length; 0 where the length is 1.
 
+    >>> sk.paths.add_time(np.array([[[3.0], [4.0], [6.0]]])).tolist()
+    [[[0.0, 3.0], [0.5, 4.0], [1.0, 6.0]]]
+
     :param X: series of D channels, of any kind this module takes.
     :return: series of D + 1 channels, of X's kind.
     """
@@ -40,6 +43,9 @@ def add_time(X: Any) -> Any:
 def add_basepoint(X: Any) -> Any:
     """
     Prepends zeros to each series, which makes its signature see where the series starts.
+
+    >>> sk.paths.add_basepoint(np.array([[[3.0], [4.0]]])).tolist()
+    [[[0.0], [3.0], [4.0]]]
 
     :param X: series of D channels, of any kind this module takes.
     :return: series that are one step longer, of X's kind.
@@ -53,6 +59,9 @@ def lead_lag(X: Any) -> Any:
 
     A series x_1, ..., x_L becomes (x_1, x_1), (x_2, x_1), (x_2, x_2), (x_3, x_2), ..., (x_L, x_L): the lead moves
     first, the lag follows. The lead's channels come first, then the lag's.
+
+    >>> sk.paths.lead_lag(np.array([[[3.0], [4.0], [6.0]]])).tolist()
+    [[[3.0, 3.0], [4.0, 3.0], [4.0, 4.0], [6.0, 4.0], [6.0, 6.0]]]
 
     :param X: series of D channels and L steps, of any kind this module takes.
     :return: series of 2D channels and 2L - 1 steps, of X's kind.
@@ -68,6 +77,9 @@ def fade(X: Any, half_life: Any) -> Any:
     A series ends where it ended: what is recent stays, and what is long past moves together. In a signature each
     factor dx_t of an iterated integral so counts 2^(−(T − t) / half_life), and one step more multiplies level m of what
     has been by 2^(−m / half_life). Put time or a base point beside the series first if they are to fade, too.
+
+    >>> sk.paths.fade(np.array([[[0.0], [8.0], [16.0]]]), half_life=1.0).tolist()  # the first step counts half
+    [[[4.0], [8.0], [16.0]]]
 
     :param X: series of D channels, of any kind this module takes.
     :param half_life: in time steps, positive: one number, or one for each channel, [D]; a number or a tensor.
@@ -88,6 +100,9 @@ def pad_ragged(X: Any) -> Any:
 
     It changes neither a signature nor a signature kernel but for rounding. Add time before padding, not after.
 
+    >>> sk.paths.pad_ragged([np.array([[3.0], [4.0], [6.0]]), np.array([[1.0]])]).tolist()
+    [[[3.0], [4.0], [6.0]], [[1.0], [1.0], [1.0]]]
+
     :param X: series of D channels, of any kind this module takes.
     :return: [N, L, D] without NaNs, an array for NumPy, a tensor for tensors.
     """
@@ -106,6 +121,9 @@ def standardize(X: Any, *, mean: Any = None, deviation: Any = None) -> Any:
 
     Padding is ignored.
 
+    >>> sk.paths.standardize(np.array([[[1.0], [3.0]]])).tolist()
+    [[[-1.0], [1.0]]]
+
     :param X: series of D channels, of any kind this module takes.
     :param mean: [D] or a number.
     :param deviation: [D] or a number, >= 0.
@@ -120,6 +138,10 @@ def standardize(X: Any, *, mean: Any = None, deviation: Any = None) -> Any:
 def mean_and_deviation(X: Any) -> tuple[Any, Any]:
     """
     Mean and population deviation of each channel over all time steps of all series, padding left out.
+
+    >>> mean, deviation = sk.paths.mean_and_deviation(np.array([[[1.0], [3.0]], [[1.0], [3.0]]]))
+    >>> mean.tolist(), deviation.tolist()
+    ([2.0], [1.0])
 
     :param X: at least one series of D channels, of any kind this module takes.
     :return: mean [D] and deviation [D], arrays for NumPy, tensors for tensors.

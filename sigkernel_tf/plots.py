@@ -22,6 +22,11 @@ def plot_gram(K: Any, labels: Sequence[Any] | None = None, *, ax: "Axes | None" 
     """
     A Gram matrix as a picture, its series sorted by their labels.
 
+    >>> X, labels = np.random.default_rng(0).normal(size=(4, 10, 2)) / 3, ["walk", "run", "walk", "run"]
+    >>> ax = sk.plot_gram(sk.signature_kernel_gram(X), labels)
+    >>> [label.get_text() for label in ax.get_xticklabels()]
+    ['run', 'walk']
+
     :param K: [N, N2], as :func:`signature_kernel_gram` or a kernel of GPflow returns it.
     :param labels: of the N series of a square matrix, [N]: series of one label are drawn side by side, with lines
         between the labels. None: the order is kept.
@@ -66,6 +71,11 @@ def plot_surface(
     The left picture has the increments p of the cells, for the linear kernel the products ⟨dx_i, dy_j⟩: the kernel
     grows where both paths move the same way. The right one has U, the kernel of the paths up to each pair of points;
     its last corner is k(x, y).
+
+    >>> x, y = np.random.default_rng(0).normal(size=(2, 8, 3)) / 3
+    >>> of_increments, of_surface = sk.plot_surface(x, y)
+    >>> of_surface.get_xlabel()
+    'point of y'
 
     :param x: [L1, D], float32 or float64.
     :param y: [L2, D], of x's dtype.
@@ -115,6 +125,10 @@ def plot_relevance(relevance: Iterable[_Word], *, top: int = 10, ax: "Axes | Non
     """
     Bars of the most relevant words, as in figure 4: blue where more of a pattern raises f, orange where less.
 
+    >>> ax = sk.plot_relevance(word_relevance(model, ["heater", "temperature"], X=rows), top=5)
+    >>> len(ax.patches)
+    5
+
     :param relevance: what :func:`sigkernel_tf.gp.word_relevance` returned, the most relevant word first.
     :param top: how many words to draw.
     :param ax: matplotlib's axes to draw on; None: new ones.
@@ -143,6 +157,10 @@ def plot_predictions(
     ``deviation`` a bar shows its central interval, which should meet the line for a share of ``coverage`` of the
     points. The title says for what share it does. For classes each row is a series, sorted by its true class, and
     shows the probabilities of all classes: on a good picture the blocks along the diagonal are bright.
+
+    >>> ax = sk.plot_predictions([1.0, 2.0, 3.0], [1.1, 2.0, 3.5], [0.2, 0.2, 0.2])
+    >>> ax.get_title()
+    '67% within their intervals of 95%'
 
     :param y: [N]: numbers, or classes for ``predictions`` of rank 2.
     :param predictions: [N], predicted means; or [N, C], the probabilities of the classes, in the order of

@@ -44,10 +44,10 @@ class RandomSignatureFeatures(tf.Module):
     does not grow with N beyond X and the features; the gradient, in X, the lengthscale and the variance, computes each
     part again.
 
-    .. code-block:: python
-
-        features = sk.RandomSignatureFeatures(3, 100, lengthscale=0.5)
-        fit = fit_least_squares(features, paths, labels)  # paths [N, L, D]; of sigkernel_tf.gp
+    >>> features = sk.RandomSignatureFeatures(3, 100, lengthscale=0.5)
+    >>> paths = np.random.default_rng(0).normal(size=(6, 20, 3))
+    >>> features(paths).shape == (6, features.num_features)
+    True
     """
 
     def __init__(

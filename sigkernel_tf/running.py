@@ -19,11 +19,14 @@ class RunningSignature:
 
     It is over all points so far, or over the last ``window`` points. With ``half_life`` the past fades, as
     :func:`sigkernel_tf.paths.fade` says: what came before counts less with each step, so that the whole past can be
-    kept where a window would cut it off::
+    kept where a window would cut it off.
 
-        running = sk.RunningSignature(depth=3, half_life=24.0)
-        for points in arriving:               # each [K, D], or [streams, K, D]
-            S = running.update(points)        # as sk.signature(sk.paths.fade(all_points, 24.0), 3)
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> running = sk.RunningSignature(3, window=20)
+    >>> for t in range(100):
+    ...     S = running.update(X[t : t + 1])  # of one point, or of several
+    >>> np.allclose(S, sk.signature(X[80:], 3))
+    True
 
     Without a window the state is one signature: a step costs a product of two signatures with M words, and memory does
     not grow. With a window the state also has the signatures from each of its older points to one in its middle, which

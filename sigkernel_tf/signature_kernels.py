@@ -81,6 +81,22 @@ def signature_kernel(
     for one or two pairs of long paths, and each thread keeps up to 32 MB more. On a GPU the argument is refused for
     now.
 
+    >>> X, Y = np.random.default_rng(0).normal(size=(2, 4, 10, 3)) / 3  # four pairs of paths
+    >>> sk.signature_kernel(X, Y).shape
+    TensorShape([4])
+    >>> rbf = functools.partial(sk.static_kernels.rbf, lengthscale=0.5)
+    >>> k, error = sk.signature_kernel(X, Y, static_kernel=rbf, return_error=True)
+    >>> bool(np.all(error < 1e-9 * np.abs(k)))
+    True
+    >>> cosine = lambda a, b: tf.matmul(tf.math.l2_normalize(a, -1), tf.math.l2_normalize(b, -1), transpose_b=True)
+    >>> sk.signature_kernel(X, Y, static_kernel=cosine).shape  # a function of your own
+    TensorShape([4])
+    >>> x = tf.Variable(X)
+    >>> with tf.GradientTape() as tape:
+    ...     total = tf.reduce_sum(sk.signature_kernel(x, Y))
+    >>> tape.gradient(total, x).shape
+    TensorShape([4, 10, 3])
+
     :param X: [..., L1, D], float32 or float64; there may be any number of leading axes, or none for a single pair.
     :param Y: [..., L2, D], of X's dtype and with the same leading axes; nothing is broadcast.
     :param static_kernel: κ, a function of points [..., L1, D] and [..., L2, D] that returns [..., L1, L2]; None is the
@@ -120,6 +136,10 @@ def signature_kernel_gram(
     arrays of the size of X, and of Y where that is given, beyond what the gradient of pairs takes. Leading axes make
     one matrix each; these are computed one after the other, and an error counts paths within its matrix.
 
+    >>> X, Y = np.random.default_rng(0).normal(size=(2, 4, 10, 3)) / 3
+    >>> sk.signature_kernel_gram(X).shape, sk.signature_kernel_gram(X, Y[:3, :7]).shape
+    (TensorShape([4, 4]), TensorShape([4, 3]))
+
     :param X: [..., N1, L1, D], float32 or float64.
     :param Y: [..., N2, L2, D], of X's dtype and with the same leading axes; None stands for X.
     :param static_kernel: as in :func:`signature_kernel`; None is the linear one.
@@ -153,6 +173,10 @@ def signature_kernel_diag(
 
     Units, precision, errors and gradients are as in :func:`signature_kernel`; the gradient counts both arguments.
 
+    >>> X = np.random.default_rng(0).normal(size=(4, 10, 3)) / 3
+    >>> bool(np.allclose(sk.signature_kernel_diag(X), np.diag(sk.signature_kernel_gram(X))))
+    True
+
     :param X: [..., N, L, D], float32 or float64.
     :param static_kernel: as in :func:`signature_kernel`; None is the linear one.
     :param difference: as in :func:`signature_kernel`.
@@ -180,6 +204,12 @@ def directional_derivative(
     gradient by X with ``direction``, at about half the cost of the gradient and with the memory of a forward sweep. It
     is not differentiable itself. Units, precision and errors are as in :func:`signature_kernel`; the derivative is per
     unit of ``direction``. Paths are differenced, as ``difference=True`` of :func:`signature_kernel` has it.
+
+    >>> X, Y, V = np.random.default_rng(0).normal(size=(3, 4, 10, 3)) / 3
+    >>> k, derivative = sk.directional_derivative(X, Y, V)
+    >>> difference = (sk.signature_kernel(X + 1e-6 * V, Y) - sk.signature_kernel(X - 1e-6 * V, Y)) / 2e-6
+    >>> bool(np.allclose(derivative, difference, rtol=1e-6))
+    True
 
     :param X: [..., L1, D], float32 or float64.
     :param Y: [..., L2, D], of X's dtype and with the same leading axes.

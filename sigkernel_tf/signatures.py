@@ -42,6 +42,18 @@ def signature(
     levels, only they and their prefixes are computed, in TensorFlow's operations: this takes O(L S) time and memory
     where the prefixes have S letters together, and its gradient keeps what it needs along the path.
 
+    >>> corner = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])  # first along channel 0, then along channel 1
+    >>> sk.signature(corner, depth=2).numpy().tolist()  # (), 0, 1, 00, 01, 10, 11: 1 moves after 0 has, not before
+    [1.0, 1.0, 1.0, 0.5, 1.0, 0.0, 0.5]
+    >>> sk.signature(corner, words=[(0, 1)]).numpy().tolist()
+    [1.0]
+    >>> x = tf.Variable(corner)
+    >>> with tf.GradientTape() as tape:
+    ...     S = sk.signature(x, words=[(0, 1), (1, 0)])
+    ...     area = (S[0] - S[1]) / 2
+    >>> bool(np.allclose(tape.gradient(area, x), [[-0.5, 0.0], [0.5, -0.5], [0.0, 0.5]]))  # the corner moves out
+    True
+
     :param X: [..., L, D], float32 or float64; there may be any number of leading axes, or none for a single path.
     :param depth: the last level, >= 0, which makes M = 1 + D + ... + D^depth words. Give this, ``num_words`` or
         ``words``.

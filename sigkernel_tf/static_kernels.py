@@ -30,39 +30,74 @@ _TINY = 1e-36  # the least argument of a square root, which keeps its gradient f
 
 
 def linear(X: Any, Y: Any, *, variance: Any = 1.0) -> tf.Tensor:
-    r"""κ = variance ⟨x, y⟩. For the arguments see :mod:`sigkernel_tf.static_kernels`."""
+    r"""
+    κ = variance ⟨x, y⟩. For the arguments see :mod:`sigkernel_tf.static_kernels`.
+
+    >>> sk.static_kernels.linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), variance=2.0).numpy().tolist()
+    [[22.0]]
+    """
     X, Y = _points(X, Y)
     return number_of(variance, X, "variance") * tf.matmul(X, Y, transpose_b=True)
 
 
 def rbf(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0) -> tf.Tensor:
-    r"""κ = variance exp(−\|x − y\|² / (2 lengthscale²)); the lengthscale is one number, or one for each channel."""
+    r"""
+    κ = variance exp(−\|x − y\|² / (2 lengthscale²)); the lengthscale is one number, or one for each channel.
+
+    >>> x, y = np.array([[0.0]]), np.array([[1.0]])
+    >>> round(float(sk.static_kernels.rbf(x, y, lengthscale=0.5)), 4)  # exp(-2)
+    0.1353
+    """
     squared, variance = _scaled(X, Y, lengthscale, variance)
     return variance * tf.exp(-0.5 * squared)
 
 
 def matern12(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0) -> tf.Tensor:
-    r"""κ = variance exp(−r), r = \|x − y\| / lengthscale."""
+    r"""
+    κ = variance exp(−r), r = \|x − y\| / lengthscale.
+
+    >>> x, y = np.array([[0.0]]), np.array([[1.0]])
+    >>> round(float(sk.static_kernels.matern12(x, y, lengthscale=0.5)), 4)  # exp(-2)
+    0.1353
+    """
     squared, variance = _scaled(X, Y, lengthscale, variance)
     return variance * tf.exp(-_root(squared))
 
 
 def matern32(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0) -> tf.Tensor:
-    r"""κ = variance (1 + √3 r) exp(−√3 r), r = \|x − y\| / lengthscale."""
+    r"""
+    κ = variance (1 + √3 r) exp(−√3 r), r = \|x − y\| / lengthscale.
+
+    >>> x, y = np.array([[0.0]]), np.array([[1.0]])
+    >>> round(float(sk.static_kernels.matern32(x, y)), 4)
+    0.4834
+    """
     squared, variance = _scaled(X, Y, lengthscale, variance)
     r = _root(3.0 * squared)
     return variance * (1.0 + r) * tf.exp(-r)
 
 
 def matern52(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0) -> tf.Tensor:
-    r"""κ = variance (1 + √5 r + 5 r² / 3) exp(−√5 r), r = \|x − y\| / lengthscale."""
+    r"""
+    κ = variance (1 + √5 r + 5 r² / 3) exp(−√5 r), r = \|x − y\| / lengthscale.
+
+    >>> x, y = np.array([[0.0]]), np.array([[1.0]])
+    >>> round(float(sk.static_kernels.matern52(x, y)), 4)
+    0.524
+    """
     squared, variance = _scaled(X, Y, lengthscale, variance)
     r = _root(5.0 * squared)
     return variance * (1.0 + r + 5.0 / 3.0 * squared) * tf.exp(-r)
 
 
 def rational_quadratic(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any = 1.0, alpha: Any = 1.0) -> tf.Tensor:
-    r"""κ = variance (1 + r² / (2 α))^(−α), r = \|x − y\| / lengthscale."""
+    r"""
+    κ = variance (1 + r² / (2 α))^(−α), r = \|x − y\| / lengthscale.
+
+    >>> x, y = np.array([[0.0]]), np.array([[1.0]])
+    >>> round(float(sk.static_kernels.rational_quadratic(x, y, alpha=1.0)), 4)  # 1 / 1.5
+    0.6667
+    """
     squared, variance = _scaled(X, Y, lengthscale, variance)
     alpha = number_of(alpha, squared, "alpha")
     return variance * tf.pow(1.0 + squared / (2.0 * alpha), -alpha)
@@ -71,6 +106,10 @@ def rational_quadratic(X: Any, Y: Any, *, lengthscale: Any = 1.0, variance: Any 
 def increments(kappa: StaticKernel, X: Any, Y: Any) -> tf.Tensor:
     r"""
     The double differences of κ over each cell, κ(x_{i+1}, y_{j+1}) − κ(x_{i+1}, y_j) − κ(x_i, y_{j+1}) + κ(x_i, y_j).
+
+    >>> x, y = np.array([[0.0], [1.0], [3.0]]), np.array([[0.0], [5.0]])
+    >>> sk.static_kernels.increments(sk.static_kernels.linear, x, y).numpy().tolist()  # products of steps
+    [[5.0], [10.0]]
 
     :param kappa: a function of this module, or any other function of points [..., L1, D] and [..., L2, D] that returns
         [..., L1, L2].

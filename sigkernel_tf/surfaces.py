@@ -29,6 +29,11 @@ def signature_kernel_surface(
     path of its own, so that all nodes cost O(L1² L2²), which is seconds for 200 points. Choose rows and columns of
     longer paths. Units, precision, errors and gradients are those of :func:`signature_kernel_gram`.
 
+    >>> x, y = np.random.default_rng(0).normal(size=(2, 8, 3)) / 3
+    >>> U = sk.signature_kernel_surface(x, y)
+    >>> U.shape, bool(np.isclose(U[-1, -1], sk.signature_kernel(x, y)))
+    (TensorShape([8, 8]), True)
+
     :param X: [..., L1, D], float32 or float64.
     :param Y: [..., L2, D], of X's dtype and with the same leading axes.
     :param rows: R points of X, counted from 0; None stands for all of them.

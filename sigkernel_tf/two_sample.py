@@ -15,7 +15,14 @@ from .static_kernels import StaticKernel
 
 @dataclasses.dataclass(frozen=True)
 class TwoSampleTest:
-    """The result of :func:`mmd_test`."""
+    """
+    The result of :func:`mmd_test`.
+
+    >>> X = np.random.default_rng(0).normal(size=(20, 10, 2)) / 3
+    >>> test = sk.mmd_test(X[:10], X[10:], num_permutations=99, seed=0)
+    >>> test.p_value == (1 + np.sum(test.permuted >= test.statistic)) / 100
+    True
+    """
 
     statistic: float
     """The squared MMD of the two sets, as :func:`mmd` returns it."""
@@ -51,6 +58,10 @@ def mmd(
     The Gram matrices are summed a block at a time and never held as a whole, and the gradient computes each block
     again: the memory does not grow with N M. The result is differentiable once, in X, Y, the variables that the static
     kernel reads, and tensors among the keywords of a ``functools.partial``.
+
+    >>> X, Y = np.random.default_rng(0).normal(size=(2, 30, 10, 2)) / 3
+    >>> bool(sk.mmd(X, 2 * Y) > sk.mmd(X, Y))
+    True
 
     :param X: [..., N, L1, D], float32 or float64. As in :func:`signature_kernel_gram`, a path that is padded with its
         last value counts as the path itself.
@@ -95,6 +106,10 @@ def mmd_test(
     p-value is at most α with a probability of at most α, whatever the distribution. Each block of the pooled Gram
     matrix is computed once and serves all permutations; the matrix is never held as a whole, only one byte for each
     path and permutation.
+
+    >>> X, Y = np.random.default_rng(0).normal(size=(2, 30, 10, 2)) / 3
+    >>> sk.mmd_test(X, 2 * Y, num_permutations=99, seed=0).p_value <= 0.05
+    True
 
     :param X: [N, L1, D], float32 or float64.
     :param Y: [M, L2, D], of X's dtype. The lengths may differ.
@@ -145,6 +160,11 @@ def scoring_rule(
     forecast has a smaller one than the distribution of y itself. Both means are unbiased. Options, units, memory and
     gradients are those of :func:`mmd`.
 
+    >>> rng = np.random.default_rng(0)
+    >>> draws, came = rng.normal(size=(8, 50, 10, 2)) / 3, rng.normal(size=(8, 10, 2)) / 3  # eight forecasts
+    >>> sk.scoring_rule(draws, came).shape
+    TensorShape([8])
+
     :param X: [..., N, L1, D], float32 or float64, N >= 2: paths drawn from the forecast.
     :param y: [..., L2, D], of X's dtype and with the same leading axes: the path that came.
     :return: [...].
@@ -168,6 +188,11 @@ def expected_scoring_rule(
     The mean of :func:`scoring_rule` of one forecast over several paths that came.
 
     Beside a term that does not depend on the forecast it is :func:`mmd`, and so a loss to train generators by.
+
+    >>> rng = np.random.default_rng(0)
+    >>> draws, came = rng.normal(size=(50, 10, 2)) / 3, rng.normal(size=(20, 10, 2)) / 3
+    >>> bool(np.isclose(sk.expected_scoring_rule(draws, came), np.mean([sk.scoring_rule(draws, y) for y in came])))
+    True
 
     :param X: [..., N, L1, D], float32 or float64, N >= 2: paths drawn from the forecast.
     :param Y: [..., M, L2, D], of X's dtype and with the same leading axes: the paths that came.

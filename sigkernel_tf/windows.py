@@ -44,6 +44,10 @@ def signature_windows(
     :func:`signature` of each window. Long sliding windows need memory for 2 L signatures of a path, expanding ones for
     L. It is differentiable once, in X.
 
+    >>> X = np.random.default_rng(0).normal(size=(4, 100, 2))
+    >>> sk.signature_windows(X, 3, "sliding", length=20, step=10).shape
+    TensorShape([4, 9, 15])
+
     :param X: [..., L, D], float32 or float64; there may be any number of leading axes, or none for a single path.
     :param depth: the last level, >= 0.
     :param length: the points of a sliding window, or of the first expanding one (1 by default), from 1 to L.

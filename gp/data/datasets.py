@@ -24,10 +24,9 @@ def path_dataset(
 
     Rows stay in their files until shortly before they are used.
 
-    .. code-block:: python
-
-        batches = iter(path_dataset(np.load("X.npy", mmap_mode="r"), Y, seed=0, repeat=True))
-        loss = model.training_loss_closure(batches)
+    >>> batch, labels = next(iter(path_dataset(rows, Y, batch_size=5, seed=0)))
+    >>> batch.shape, labels.shape
+    (TensorShape([5, 20]), TensorShape([5, 1]))
 
     :param X: flattened paths [N, L * D]: an array, a memory-mapped file, or X of :func:`read_tfrecords`.
     :param Y: outputs [N, P], of the same kinds.

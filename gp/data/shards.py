@@ -29,6 +29,10 @@ def write_shards(
     """
     Write flattened paths and their labels to TFRecord files in a folder, and the list of these files last.
 
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_shards(folder, (rows, Y), rows_per_shard=8)  # the number of files
+    3
+
     :param folder: it is made where it does not exist; a list that is there is replaced.
     :param data: as :func:`write_tfrecords` takes it: arrays, or a generator of batches.
     :param rows_per_shard: how many rows a file holds; the last may hold fewer.
@@ -73,10 +77,11 @@ def read_shards(folder: str | Path) -> tuple["ShardedPaths", np.ndarray]:
     """
     X and Y of a folder that :func:`write_shards` wrote: X as an array-like whose rows are read when they are needed.
 
-    .. code-block:: python
-
-        X, Y = read_shards("paths")
-        train(model, (X, Y), strategy=strategy)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     count = write_shards(folder, (rows, Y), rows_per_shard=8)
+    ...     X_file, Y_file = read_shards(folder)
+    ...     X_file.shape, Y_file.shape
+    ((20, 20), (20, 1))
 
     :return: X, and Y as a memory-mapped file.
     :raises FileNotFoundError: where the folder has no list of shards, and for a shard that is missing, naming it.

@@ -31,6 +31,10 @@ def write_tfrecords(path: str | Path, data: tuple[Any, Any] | Iterable[tuple[Any
     """
     Write flattened paths and their labels to a TFRecord file, replacing it in one step.
 
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_tfrecords(f"{folder}/paths.tfrecord", (rows, Y))
+    20
+
     :param path: the file.
     :param data: X [N, L * D] and Y [N, P], array-like; or a generator or ``tf.data.Dataset`` of such pairs, of which
         only one is in memory at a time. All rows must have the same width and dtype;
@@ -69,9 +73,11 @@ def read_tfrecords(path: str | Path) -> tuple["RecordColumn", "RecordColumn"]:
     This call reads the whole file once, to compare its checksums: about a second for a million short records, or for
     2 GB of long ones. After that, only the rows that are asked for are read.
 
-    .. code-block:: python
-
-        train(model, read_tfrecords("paths.tfrecord"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     count = write_tfrecords(f"{folder}/paths.tfrecord", (rows, Y))
+    ...     X_file, Y_file = read_tfrecords(f"{folder}/paths.tfrecord")
+    ...     evaluate(model, (X_file, Y_file)).nlpp > 0
+    True
 
     :raises FileNotFoundError: where there is no such file.
     :raises ValueError: for a file that :func:`write_tfrecords` did not write, and for a damaged one, naming the first

@@ -26,10 +26,9 @@ class SignatureGPClassifier(ClassifierMixin, SignatureGP):
     """
     Classifies time series by a sparse variational Gaussian process with a signature kernel, as scikit-learn does.
 
-    .. code-block:: python
-
-        classifier = SignatureGPClassifier().fit(X_train, y_train)     # X [N, L, D], a list of series, a panel
-        classifier.predict_proba(X_test)                               # [N, classes], columns in classes_' order
+    >>> classifier = SignatureGPClassifier(effort=0.01, kernel="truncated", random_state=0).fit(X, y)
+    >>> classifier.predict_proba(X).shape, classifier.kernel_kind_
+    ((20, 2), 'truncated')
 
     The training set chooses the kernel: the signature kernel over an RBF kernel of time and channels, the same of
     windows of the series, or that of truncated signatures. Many settings of each are ranked by the NLPP of series that

@@ -21,6 +21,9 @@ class Preprocessing:
     """
     How series become paths, in this order: scaling, cumulative sum, thinning, base point, lead-lag, windows, time.
 
+    >>> Preprocessing(scaling="set", lead_lag=True).lead_lag
+    True
+
     :param scaling: "set": each channel less its mean, over its deviation, both of all steps of the training set;
         "series": both of each series by itself, so that where a series lies and how far it reaches is lost; "none": the
         values as they are.

@@ -24,10 +24,10 @@ class SignatureGPRegressor(RegressorMixin, SignatureGP):
     """
     Predicts numbers from time series by a sparse variational Gaussian process with a signature kernel.
 
-    .. code-block:: python
-
-        regressor = SignatureGPRegressor().fit(X_train, y_train)
-        mean, deviation = regressor.predict(X_test, return_std=True)
+    >>> regressor = SignatureGPRegressor(effort=0.01, kernel="truncated", random_state=0).fit(X, X[:, -1, 0])
+    >>> mean, deviation = regressor.predict(X, return_std=True)
+    >>> mean.shape, deviation.shape
+    ((20,), (20,))
 
     It works as :class:`SignatureGPClassifier` does, and has the same fitted attributes but for ``classes_`` and
     ``calibration_``. Each column of y is scaled to mean 0 and deviation 1, and has a latent process of its own; all

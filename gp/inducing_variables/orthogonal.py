@@ -26,6 +26,10 @@ class OrthogonalSignatureFeatures(InducingVariables):
     LinearCoregionalization of such kernels, with SharedIndependentInducingVariables or
     SeparateIndependentInducingVariables of these features, or with the Fallback variants of these; nothing is inverted
     there either.
+
+    >>> features = OrthogonalSignatureFeatures(15)  # 15 words of two channels: all of up to three letters
+    >>> gpflow.models.SVGP(SignatureKernel(2), gpflow.likelihoods.Bernoulli(), features).predict_f(rows)[0].shape
+    TensorShape([20, 1])
     """
 
     def __init__(self, num_inducing: int, *, name: str | None = None) -> None:

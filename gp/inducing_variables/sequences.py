@@ -30,6 +30,12 @@ class InducingSequences(InducingVariables):
     The cost is that of evaluating the kernel on M² and M N pairs. By sums over index tuples it is GPSig's, over the
     cells of each pair of paths. Where the kernel computes explicit signatures, it is one signature for each sequence
     and path, and matrix products over the words.
+
+    >>> kernel = SignatureKernel(2)
+    >>> Z = InducingSequences.from_data(rows, 5, kernel, length=None)  # five of the series
+    >>> sparse = gpflow.models.SVGP(kernel, gpflow.likelihoods.Bernoulli(), Z)
+    >>> sparse.predict_f(rows)[0].shape
+    TensorShape([20, 1])
     """
 
     def __init__(self, Z: TensorData, *, name: str | None = None) -> None:

@@ -33,6 +33,11 @@ class InducingTensors(InducingVariables):
     By sums over index tuples, which never form a tensor, Kuu costs O(n² M² D) and Kuf O(n² N M L D). Where the kernel
     computes explicit signatures (see there), the tensors are written out too, and both become matrix products over the
     words.
+
+    >>> kernel = TruncatedSignatureKernel(2, depth=3, discretization_order=1)
+    >>> sparse = gpflow.models.SVGP(kernel, gpflow.likelihoods.Bernoulli(), InducingTensors.from_data(rows, 5, kernel))
+    >>> sparse.predict_f(rows)[0].shape
+    TensorShape([20, 1])
     """
 
     def __init__(self, Z: TensorData, *, name: str | None = None) -> None:

@@ -27,13 +27,9 @@ class DeepSignatureKernel(SignatureKernel):
     with what g returns at its last change. Layers that look ahead would see the padding; recurrent layers and causal
     convolutions do not.
 
-    .. code-block:: python
-
-        network = keras.Sequential(
-            [keras.Input([None, 3], dtype="float64"), keras.layers.GRU(4, return_sequences=True, dtype="float64")]
-        )
-        kernel = DeepSignatureKernel(network, lengthscales=1.0)
-        model = gpflow.models.SVGP(kernel, likelihood, OrthogonalSignatureFeatures(85))
+    >>> network = keras.Sequential([keras.Input([None, 2], dtype="float64"), keras.layers.Dense(3, dtype="float64")])
+    >>> DeepSignatureKernel(network, lengthscales=1.0)(rows).shape
+    TensorShape([20, 20])
     """
 
     def __init__(self, network: keras.Model, **options: Any) -> None:

@@ -32,6 +32,9 @@ def flatten_paths(X: Any) -> Any:
     kernel. An array gives an array, and a tensor gives a tensor. A row does not say how many channels its path has: the
     kernel that takes it must be made with D, and cannot tell where it was made with another divisor of the width.
 
+    >>> flatten_paths([np.zeros((10, 2)), np.zeros((7, 2))]).shape  # padded to 10 points of 2 channels
+    (2, 20)
+
     :param X: paths [N, L, D] as an array or a tensor, where NaNs after a path's end count as padding, as masked steps
         of a NumPy masked array do; a list of paths [L_i, D]; or a ragged tensor [N, (L_i), D].
     :return: [N, L * D] in GPflow's default float, where L is the largest length.

@@ -81,6 +81,9 @@ class SignatureKernel(PathKernel):
     Each pair of paths costs one Goursat problem, O(L² (D + K²)); see :class:`sigkernel_tf.PowerSeries`. With
     ``level_variances`` the truncated signatures of all paths, D^n numbers each, and their inner products come on top.
     The kernel can be differentiated once.
+
+    >>> SignatureKernel(2, lengthscales=[1.0, 2.0], normalize=True)(rows).shape
+    TensorShape([20, 20])
     """
 
     def __init__(
@@ -122,8 +125,7 @@ class SignatureKernel(PathKernel):
         :param stride: the number of time steps from one window to the next that is kept.
         :param centre: whether the mean of each channel is subtracted in each window. Needs a window of 2 or more.
         :param scale: whether each channel of a window is divided by its deviation.
-        :param time_scale: None, or the scale of time as a channel in front of all others, a positive number, which is
-            trained.
+        :param time_scale: the scale of time as a channel in front of all others, positive and trained; None: no time.
         :param time: "relative" to the length of the path, or "absolute", per time step.
         :param half_life: None, or in how many time steps an increment comes to count half as much, positive: a scalar,
             or a vector [D] with one for each channel.
@@ -214,9 +216,7 @@ class SignatureKernel(PathKernel):
         depth = len(self._is_nonzero) - 2
         self._num_weighed = num_words_up_to(depth, self.num_channels_seen, self.level_variances.dtype.size)
 
-    @check_shapes(
-        "return: [..., N, M]",
-    )
+    @check_shapes("return: [..., N, M]")
     def features(self, X: TensorType, num_words: int) -> tf.Tensor:
         r"""
         The first M signature features, S_M(X) of eq. 28 times σ (and over \|S(θ x)\| where normalizing): [..., N, M].

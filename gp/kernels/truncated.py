@@ -48,6 +48,9 @@ class TruncatedSignatureKernel(PathKernel):
     With sums over index tuples a pair costs O(L² (D + n p²)), which is GPSig's complexity; the memory is some dozens of
     numbers for each of 2^18 cells, or for the cells of one pair where these are more. Up to 5000 words the kernel
     chooses the first way, unless ``explicit`` decides otherwise.
+
+    >>> TruncatedSignatureKernel(2, depth=3)(rows).shape
+    TensorShape([20, 20])
     """
 
     def __init__(

@@ -28,6 +28,9 @@ def check_residual(kernel: Kernel, inducing_variable: InducingVariables, X: Tens
     before training; it is not part of the traced bound. Level variances change nothing here: the check looks at the
     signature kernel without them, and at no fewer words than those that have a level variance.
 
+    >>> check_residual(model.kernel, model.inducing_variable, rows) < 0  # some of k(x, x) is always left
+    True
+
     :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or a multioutput kernel of such.
     :param inducing_variable: the features, or GPflow's Shared- or SeparateIndependentInducingVariables of them.
     :param X: rows [N, W] as the kernel takes them.
@@ -75,6 +78,10 @@ def residual_share(kernel: Kernel, inducing_variable: InducingVariables, X: Tens
     shares close to 1 predicts almost nothing. Longer lengthscales, more features or level variances
     (:class:`~sigkernel_tf.gp.SignatureKernel`) lower the share. Training lowers it too where these are trainable, but
     may start far away. ``np.median(residual_share(model.kernel, model.inducing_variable, X))`` sums up a data set.
+
+    >>> share = residual_share(model.kernel, model.inducing_variable, rows)
+    >>> share.shape
+    (20,)
 
     :param kernel: a :class:`~sigkernel_tf.gp.SignatureKernel`, or a multioutput kernel of such.
     :param inducing_variable: the features, or GPflow's Shared- or SeparateIndependentInducingVariables of them.

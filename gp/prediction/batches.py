@@ -31,11 +31,14 @@ def predict_in_batches(
     What depends only on the model is computed once, by GPflow's cached ``model.posterior()`` where there is one. Memory
     beyond the results is that of one batch, whatever N is. With ``out`` the results can stay in files, too.
 
-    .. code-block:: python
-
-        X = np.load("a_million_paths.npy", mmap_mode="r")
-        out = [np.lib.format.open_memmap(f"{name}.npy", "w+", float, (len(X), 10)) for name in ("mean", "variance")]
-        predict_in_batches(model, X, out=out)
+    >>> mean, variance = predict_in_batches(model, rows, batch_size=8)
+    >>> mean.shape, variance.shape
+    ((20, 1), (20, 1))
+    >>> with tempfile.TemporaryDirectory() as folder:  # results that do not fit in memory
+    ...     files = [np.lib.format.open_memmap(f"{folder}/{i}.npy", "w+", float, (20, 1)) for i in range(2)]
+    ...     in_files, _ = predict_in_batches(model, rows, out=files)
+    ...     np.array_equal(in_files, mean)
+    True
 
     :param model: a GPflow model.
     :param X: inputs [N, W], N >= 1: an array, or a memory-mapped file or the like, of which one batch at a time is

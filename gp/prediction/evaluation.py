@@ -21,6 +21,9 @@ class Evaluation:
     """
     Scores of a model on labelled data.
 
+    >>> evaluate(model, (rows, Y)).accuracy <= 1.0
+    True
+
     :param nlpp: the mean over the data of −log p(y | x), in nats, from GPflow's ``predict_log_density``.
     :param accuracy: the fraction of the data whose most probable class is the true one; None where the likelihood has
         no classes.
@@ -70,6 +73,10 @@ class Evaluator:
 def evaluate(model: GPModel, data: tuple[Any, Any], *, batch_size: int = 500) -> Evaluation:
     """
     Accuracy and NLPP of a model on data, in batches.
+
+    >>> found = evaluate(model, (rows, Y))
+    >>> found.nlpp > 0, found.accuracy <= 1.0
+    (True, True)
 
     :param model: a GPflow model.
     :param data: X [N, W] and Y [N, P].

@@ -13,6 +13,9 @@ def predict_probabilities(model: GPModel, X: Any, *, batch_size: int = 500, out:
     """
     Probabilities of the classes at many inputs, p(y = c | x).
 
+    >>> predict_probabilities(model, rows).shape
+    (20, 2)
+
     :param model: a GPflow model with ``MultiClass``, ``Softmax``, ``Ordinal`` or ``Bernoulli`` (classes 0 and 1).
     :param X: as :func:`predict_in_batches` takes it.
     :param batch_size: how many inputs are predicted at a time. It changes only the memory needed.

@@ -29,6 +29,10 @@ def predict_quantiles(
     depends neither on batches nor on the other inputs. The error is about that of a sample of this size: at q = 0.975
     it is a hundredth of the spread, and it is larger further out.
 
+    >>> gpde = SigGPDE(2, 15, likelihood=gpflow.likelihoods.Gaussian())
+    >>> predict_quantiles(gpde, rows, [0.05, 0.95]).shape
+    (2, 20, 1)
+
     :param model: a GPflow model with one of these likelihoods.
     :param X: as :func:`predict_in_batches` takes it.
     :param quantiles: numbers strictly between 0 and 1, [Q].

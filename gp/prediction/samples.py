@@ -20,6 +20,9 @@ def sample_posterior(model: GPModel, X: Any, num_samples: int = 1, *, seed: int 
     jitter is needed, inputs may coincide, and the covariance may be singular. Each latent process costs O(N³) time and
     O(N²) memory, which is feasible for thousands of inputs and not for millions.
 
+    >>> sample_posterior(model, rows, 10, seed=0).shape
+    (10, 20, 1)
+
     :param model: a GPflow model.
     :param X: inputs [N, W].
     :param num_samples: S, the number of draws.

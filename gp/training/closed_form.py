@@ -66,6 +66,11 @@ def fit_closed_form(
     checkpoints and shows the progress. An interrupt of any of them, by Ctrl-C or SIGTERM, stops all. Where one is lost,
     the others stop with an error; start all of them again.
 
+    >>> gpde = SigGPDE(2, 15, likelihood=gpflow.likelihoods.Bernoulli())
+    >>> result = fit_closed_form(gpde, (rows, Y), ClosedFormOptions(progress=False))
+    >>> result.elbo > 20 * np.log(0.5)  # better than guessing
+    True
+
     :param model: a ``gpflow.models.SVGP`` such as :class:`~sigkernel_tf.gp.SigGPDE`, fitted in place. Its kernel may be
         a plain one, ``SharedIndependent`` or ``SeparateIndependent``, its inducing variables and its mean function any.
         u may be whitened or not.

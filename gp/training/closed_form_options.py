@@ -17,6 +17,9 @@ class ClosedFormOptions:
     """
     The options of :func:`~sigkernel_tf.gp.fit_closed_form`.
 
+    >>> ClosedFormOptions(max_passes=20, hyperparameter_rounds=0, progress=False).max_passes
+    20
+
     :param max_passes: the largest number of passes over the rows after the last move of the hyperparameters.
     :param tolerance: a fit has converged when a step of at least half length raises the bound by less than this, in
         nats a row.
@@ -85,6 +88,10 @@ class FitPass:
     """
     One pass over the rows.
 
+    >>> result = fit_closed_form(model, (rows, Y), ClosedFormOptions(hyperparameter_rounds=0, progress=False))
+    >>> result.passes[0].elbo <= result.passes[-1].elbo
+    True
+
     :param elbo: the bound in nats, where the pass began; of a pass over some of the rows, an estimate.
     :param step: the length of the step that led there; 0 at the beginning of a round.
     :param round: the number of the round: a new one begins when hyperparameters move, or their last move is taken back.
@@ -102,6 +109,10 @@ class FitPass:
 class ClosedFormResult:
     """
     What happened in a fit; q(u) and the hyperparameters are in the model.
+
+    >>> result = fit_closed_form(model, (rows, Y), ClosedFormOptions(hyperparameter_rounds=0, progress=False))
+    >>> result.converged, len(result.passes) > 1
+    (True, True)
 
     :param elbo: the bound at the end, in nats: of a fit by some of the rows at a time, an estimate.
     :param converged: whether the last passes raised the bound by less than the tolerance.

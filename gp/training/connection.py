@@ -33,13 +33,8 @@ def connect_workers(timeout: float = 120.0) -> tf.distribute.MultiWorkerMirrored
     """
     Connect the processes that run this script, one on each machine or GPU, to share the work of :func:`train`.
 
-    .. code-block:: python
-
-        from sigkernel_tf.gp import connect_workers, train
-
-        strategy = connect_workers()  # before anything is computed with TensorFlow
-        ...
-        train(model, data, options, strategy=strategy)
+    >>> strategy = connect_workers()  # before anything is computed with TensorFlow  # doctest: +SKIP
+    >>> train(model, (rows, Y), strategy=strategy)  # doctest: +SKIP
 
     The addresses are those in the environment variable ``TF_CONFIG``, which Ray Train sets, too; or those of the tasks
     that Slurm's ``srun`` has started. This call waits until all workers have come. Without that, TensorFlow would wait

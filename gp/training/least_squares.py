@@ -42,6 +42,10 @@ class LeastSquaresFit:
     k(x, x) − \|φ\|² + φᵀ (I + ΦᵀΦ / σ²)⁻¹ φ, those of GPflow's ``GPR`` and ``SGPR`` with this noise variance and
     the kernel's variance as it is. The mean is the same for every kernel s · k with the noise s · σ²; ``scale`` is the
     s that explains y best, and :meth:`predict_y` uses it.
+
+    >>> fit = fit_least_squares(model, rows, y)
+    >>> fit.classes.tolist(), fit.predict_proba(rows).shape, fit.loo_scores.shape
+    ([0, 1], (20, 2), (20, 2))
     """
 
     ridge: float
@@ -190,6 +194,10 @@ def fit_least_squares(
     With a ``strategy``, several processes share the rows, and all have the same fit at the end. Each runs the same
     script, is given all rows, as files for instance, and reads its own part of them. What they send is one sum of M²
     numbers, and the results of all rows.
+
+    >>> fit = fit_least_squares(model, rows, y)
+    >>> fit.predict(rows).shape, fit.predict_proba(rows).shape
+    ((20,), (20, 2))
 
     :param features: a ``gpflow.models.SVGP``, of which the kernel and the inducing variables are used as they are, and
         which is left unchanged. Its likelihood and its q(u) do not matter. Inducing variables may come twice:

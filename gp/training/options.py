@@ -25,6 +25,9 @@ class TrainingOptions:
 
     All of them but ``checkpoint_dir``, ``tensorboard_dir`` and ``progress`` can change the result.
 
+    >>> TrainingOptions(iterations=100, learning_rate=0.01, batch_size=10, progress=False).iterations
+    100
+
     :param iterations: the number of minibatch steps in each of the three phases. The whole training has three times as
         many, or fewer where ``patience`` ends a phase early.
     :param batch_size: the number of series in a minibatch; at most the number of series outside the validation split.

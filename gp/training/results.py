@@ -11,6 +11,10 @@ class MonitorPoint:
     """
     One evaluation during training.
 
+    >>> result = train(model, (rows, Y), TrainingOptions(iterations=2, batch_size=10, progress=False))
+    >>> [point.phase for point in result.history]
+    [1, 2, 3]
+
     :param iteration: the number of steps so far, in all phases.
     :param phase: 1, 2 or 3.
     :param elbo: the mean of the minibatches' bounds since the evaluation before, in nats. It includes the log prior of
@@ -30,6 +34,10 @@ class MonitorPoint:
 class TrainingResult:
     """
     What happened in training; the trained parameters are in the model.
+
+    >>> result = train(model, (rows, Y), TrainingOptions(iterations=2, batch_size=10, progress=False))
+    >>> result.history[-1].iteration
+    6
 
     :param history: all evaluations, in order.
     :param best_iteration: the iteration with the lowest validation NLPP, whose hyperparameters phase 3 uses.

@@ -85,6 +85,8 @@ def train(
     alone writes checkpoints, TensorBoard's files and the progress bar, and calls ``record``. An interrupt of any of
     them, by Ctrl-C or SIGTERM, stops all. Where one is lost, the others stop with an error; start all of them again.
 
+    >>> result = train(model, (rows, Y), TrainingOptions(iterations=2, batch_size=10, progress=False))
+
     :param model: :class:`~sigkernel_tf.gp.SigGPDE` or any ``gpflow.models.SVGP``; trained in place.
     :param data: X [N, W] and Y [N, P], as the model takes them (classes: integers from 0, P = 1): arrays, or files
         larger than memory of which only minibatches are read, such as memory-mapped arrays and what

@@ -27,7 +27,13 @@ _TOLERANCE = 1e-5  # of the mean over rows of the gradient
 
 @dataclass(frozen=True)
 class SoftmaxMode:
-    """A classifier fitted by :func:`fit_softmax_mode`."""
+    """
+    A classifier fitted by :func:`fit_softmax_mode`.
+
+    >>> fit = fit_softmax_mode(model, rows, y, variances=[4.0])
+    >>> fit.variance
+    4.0
+    """
 
     variance: float
     """v, the prior variance of the weights: of ``variances`` the one with the largest held-out log density."""
@@ -72,6 +78,9 @@ def fit_softmax_mode(
     The prior's variance is chosen on a fifth of the rows of each class, held out: from small variances to large ones,
     until their log density falls. Then all rows are fitted. It takes longer than :func:`fit_least_squares`; which of
     the two predicts better depends on the data.
+
+    >>> fit_softmax_mode(model, rows, y, variances=[4.0]).predict_proba(rows).shape
+    (20, 2)
 
     :param features: as :func:`fit_least_squares` takes them. The features of all rows are kept in memory, N M numbers.
     :param X: rows [N, W] as the model takes them.
