@@ -21,7 +21,7 @@ from .closed_form_progress import Progress, next_step
 from .expectations import compiled_expectations
 from .feature_maps import Blocks
 from .fingerprint import settings, values_digest, versions
-from .held_sites import HeldSites, maximize, state_at
+from .held_sites import HeldSites, maximize
 from .latents import Latents, WhitenedFeatures
 from .level_variances import LevelVariances
 from .natural_passes import Passes
@@ -124,9 +124,9 @@ class Run:
         done = len(self.progress.passes)
         hidden = not (self.options.progress and self.workers.is_chief)
         with tqdm(unit=" passes", initial=done, disable=hidden) as self.bar:
+            self._read_model()
             while True:
                 self._describe("passes")
-                self._read_model()
                 if self.options.rows_per_step is None:
                     self._climb(self._passes_over(self.data))
                 else:
@@ -148,15 +148,14 @@ class Run:
             self.progress = Progress(round=progress.round + 1, moves_left=progress.moves_left, passes=progress.passes)
             return True
         if progress.elbo_before is not None and elbo < progress.elbo_before:
-            for variable, value in zip(self.hyperparameters, self.before, strict=True):
-                variable.assign(value)
+            self._hold_sites_while(self._move_back)
             self.progress = Progress(round=progress.round + 1, moves_left=0, passes=progress.passes)
             return True
         if progress.moves_left == 0:
             return False
         for variable, value in zip(self.hyperparameters, self.before, strict=True):
             value.assign(variable)
-        self._move_hyperparameters()
+        self._hold_sites_while(self._move_hyperparameters)
         is_exact = self.options.rows_per_step is None
         self.progress = Progress(
             round=progress.round + 1,
@@ -169,6 +168,7 @@ class Run:
     def _read_model(self) -> None:
         """Take kernel and inducing variables as they are."""
         self.features = [WhitenedFeatures(each) for each in self.latents]
+        self._blocks_of_all: list[Blocks] | None = None
 
     def _settle_levels(self) -> None:
         """Give the model the variances of levels that the passes have found."""
@@ -179,11 +179,15 @@ class Run:
             self._read_model()
 
     def _passes_over(self, rows: Rows) -> Passes:
-        num_features = self.state.m.shape[0]
-        blocks = [
-            Blocks(of_rows, rows, batch_size=self.options.batch_size, num_features=num_features, workers=self.workers)
-            for of_rows in self.features
-        ]
+        blocks = self._blocks_of_all if rows is self.data else None
+        if blocks is None:
+            size, num_features = self.options.batch_size, self.state.m.shape[0]
+            blocks = [
+                Blocks(of_rows, rows, batch_size=size, num_features=num_features, workers=self.workers)
+                for of_rows in self.features
+            ]
+        if rows is self.data:
+            self._blocks_of_all = blocks  # with the features that are kept
         shared = self.options.shared_covariance
         expected = self.softmax_expected if self.progress.by_softmax else self.expected
         return Passes(self.model, expected, self.latents, blocks, self.levels, shared_covariance=shared)
@@ -253,8 +257,8 @@ class Run:
             self._record(look.elbo, step)
 
     def _move_hyperparameters(self) -> None:
-        size = min(self.options.hyperparameter_rows or len(self.data), len(self.data))
-        rows = self.data.subset(self._drawn(size))
+        rows = self._drawn_rows()
+        size = len(rows)
         with self.workers.together():
             mean, variance = self._passes_over(rows).marginals(self.state)
             X, Y = rows.read(self.workers.share(size))
@@ -269,13 +273,26 @@ class Run:
         number, seed = self.options.hyperparameter_inducing, [self.options.seed, self.progress.round]
         some = [each if number is None else each.with_some_inducing(number, seed) for each in self.latents]
         maximize(self.model, self.by_gradient, some, sites, enough, self.workers, report)
-        state = state_at(self.model, self.latents, sites, len(self.state.G), self.workers)
+
+    def _move_back(self) -> None:
+        for variable, value in zip(self.hyperparameters, self.before, strict=True):
+            variable.assign(value)
+
+    def _hold_sites_while(self, move: Callable[[], None]) -> None:
+        """Change hyperparameters, and go on from q(u) at the sites as they were: of all rows, or with steps of some."""
+        rows = self.data if self.options.rows_per_step is None else self._drawn_rows()
+        with self.workers.together():
+            sites = self._passes_over(rows).sites(self.state)
+        move()
+        self._read_model()
+        state = self._passes_over(rows).state_at(sites, scale=len(self.data) / len(rows))
         self.state = replace(state, ratios=self.state.ratios)
 
-    def _drawn(self, size: int) -> np.ndarray:
-        """The numbers of rows that are drawn at random, in increasing order."""
+    def _drawn_rows(self) -> Rows:
+        """The rows on which the hyperparameters move, drawn at random, in increasing order."""
+        size = min(self.options.hyperparameter_rows or len(self.data), len(self.data))
         generator = np.random.default_rng([self.options.seed, self.progress.round, 0])
-        return np.sort(generator.choice(len(self.data), size, replace=False))
+        return self.data.subset(np.sort(generator.choice(len(self.data), size, replace=False)))
 
     def _in_turn(self, size: int, number: int) -> np.ndarray:
         """The same for a step on some rows, without any row a second time before (nearly) all have come once."""

@@ -24,7 +24,6 @@ from gpflow.models import SVGP
 
 from .expectations import expectations, expected_log_density
 from .latents import Latents
-from .natural_state import NaturalState
 from .workers import Alone
 
 _REFUSED = 1e10  # nats a row: what the search takes for a bound that is not a number
@@ -148,23 +147,6 @@ def bound(model: SVGP, latents: Sequence[Latents], sites: HeldSites) -> tf.Tenso
     """The bound for the model's present hyperparameters, in nats: a scalar in float64 that can be differentiated."""
     own = _own_rows(model, latents, sites)
     return _own_bound(model, latents, sites, own, _sums(own), is_chief=True)
-
-
-def state_at(
-    model: SVGP, latents: Sequence[Latents], sites: HeldSites, num_covariances: int, workers: Alone = Alone()
-) -> NaturalState:
-    """q(u) at the sites that are held, from which passes over all rows go on; ``workers`` share the rows."""
-    with workers.together():
-        own = _own_rows(model, latents, sites)
-    totals = [tf.constant(total) for total in workers.totals(_sums(own))]
-    found = _posteriors(totals)
-    m = np.concatenate([q.m.numpy() for q in found], axis=1)
-    grams = [
-        gram.numpy()
-        for each, gram in zip(latents, totals[::2], strict=True)
-        for _ in range(each.columns.stop - each.columns.start)
-    ]
-    return NaturalState(m, np.stack(grams[:num_covariances]))
 
 
 def maximize(

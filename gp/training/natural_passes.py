@@ -82,14 +82,10 @@ class Passes:
         steepest = np.zeros(state.G.shape[1:], dtype, order="F") if self._is_shared else None
         was_clipped = False
         for parts in self._together():
-            X, Y = parts[0].X, parts[0].Y
-            transposed = [np.asarray(part.phi.T, dtype) for part in parts]  # [M, n] by columns
+            transposed: list[np.ndarray] = [np.asarray(part.phi.T, dtype) for part in parts]  # [M, n] by columns
             left_out = self._left_out(parts, state.ratios)
             mean, variance = self._marginals(m, factors, parts, transposed, left_out)
-            floats = (tf.constant(part.astype(default_float())) for part in (mean, variance))
-            log_density, slope, curvature = (
-                part.numpy().astype(float) for part in self._expected(tf.constant(X), *floats, tf.constant(Y))
-            )
+            log_density, slope, curvature = self._expectations(parts[0], mean, variance)
             elbo += scale * float(np.sum(log_density))
             if clip:
                 was_clipped |= bool((curvature < 0.0).any())
@@ -109,6 +105,53 @@ class Passes:
         elbo -= divergence(state) if self._workers.is_chief else 0.0
         return Look(elbo, slopes, summed, steepest, beyond, was_clipped)
 
+    def sites(self, state: NaturalState) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The sites of the rows of this process, block by block: λ and β as in ``held_sites.py``, [n, C] each."""
+        m, factors = self._as_kept(state, self._levels.scales(state.ratios))
+        found = []
+        for parts in self._together():
+            left_out = self._left_out(parts, state.ratios)
+            mean, variance = self._marginals(m, factors, parts, [part.phi.T for part in parts], left_out)
+            _, slope, curvature = self._expectations(parts[0], mean, variance)
+            beta = np.maximum(curvature, 0.0)
+            if self._is_shared:
+                beta[:] = beta.mean(axis=1, keepdims=True)
+            found.append((slope + beta * mean, beta))
+        return found
+
+    def state_at(self, sites: Sequence[tuple[np.ndarray, np.ndarray]], *, scale: float = 1.0) -> NaturalState:
+        """
+        q(u) at sites that are held, for the features as they are now.
+
+        :param sites: as :meth:`sites` has returned them, for other hyperparameters.
+        :param scale: what each row counts for.
+        """
+        with self._workers.together():
+            G, projected = self._own_sums(sites, scale)
+        if self._workers.size > 1:
+            G, projected = self._workers.totals([G, projected])
+        state = NaturalState(np.empty_like(projected), G)
+        for c in range(projected.shape[1]):
+            factor = state.factors[c // state.num_each]
+            state.m[:, c] = factor.T @ (factor @ projected[:, c])
+        return state
+
+    def _own_sums(self, sites: Sequence[tuple[np.ndarray, np.ndarray]], scale: float) -> tuple[np.ndarray, np.ndarray]:
+        """Φᵀ diag(β) Φ [C or 1, M, M], in the lower triangles, and Φᵀ λ [M, C], over the rows of this process."""
+        num_features, num_latents = self._blocks[0].num_features, self._latents[-1].columns.stop
+        projected = np.zeros((num_features, num_latents))
+        grams = [
+            np.zeros((num_features, num_features), order="F") for _ in range(1 if self._is_shared else num_latents)
+        ]
+        for parts, (lam, beta) in zip(self._together(), sites, strict=True):
+            target = scale * (lam - beta * self._model.mean_function(tf.constant(parts[0].X)).numpy())
+            for latents, part in zip(self._latents, parts, strict=True):
+                columns = latents.columns
+                projected[:, columns] += part.phi.T @ target[:, columns]
+                for c in range(columns.start, columns.start + 1 if self._is_shared else columns.stop):
+                    _add_squares(grams[c], part.phi.T, scale * beta[:, c])
+        return np.stack(grams), projected
+
     def marginals(self, state: NaturalState) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of f at the rows of this process, [n, C] each."""
         m, factors = self._as_kept(state, self._levels.scales(state.ratios))
@@ -118,6 +161,12 @@ class Passes:
         ]
         mean, variance = zip(*found, strict=True)
         return np.concatenate(mean), np.concatenate(variance)
+
+    def _expectations(self, block: Block, mean: np.ndarray, variance: np.ndarray) -> list[np.ndarray]:
+        """The likelihood's expectations at the rows of a block where f has this mean and variance, in float64."""
+        floats = (tf.constant(part.astype(default_float())) for part in (mean, variance))
+        found = self._expected(tf.constant(block.X), *floats, tf.constant(block.Y))
+        return [part.numpy().astype(float) for part in found]
 
     def _as_kept(self, state: NaturalState, scales: np.ndarray | None) -> tuple[np.ndarray, list[np.ndarray]]:
         """The means and factors of a state for features with the variances of levels that the model has."""
