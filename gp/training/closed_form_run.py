@@ -229,11 +229,11 @@ class Run:
 
     def _stepped(self, passes: Passes, look: Look, step: float, scale: float = 1.0) -> tuple[NaturalState, Look] | None:
         """Where a step leads, and what a pass sees there; None: there is no covariance, or no bound."""
-        state = None
+        state: NaturalState | None = None
         with suppress(np.linalg.LinAlgError):
-            state = self.levels.moved(self.state, look, moved(self.state, look, step), step)
-            _ = state.factors
-        if self.workers.any(state is None):
+            found = self.levels.moved(self.state, look, moved(self.state, look, step), step)
+            state = found if found.factors else None  # which are found here, where an error is one of all
+        if self.workers.any(state is None) or state is None:
             return None
         seen = self._look(passes, state, scale)
         return None if seen is None else (state, seen)
