@@ -57,8 +57,9 @@ def fit_closed_form(
 
     Time of a pass: the features in the first one, then C N M² multiply-adds, and C M³ / 2. From 1e10 of them on,
     matrices are multiplied in float32 until that no longer raises the bound, and then in float64. Memory: some 10 C M²
-    numbers (the matrices of the last state and the next, and GPflow's own where q(u) is set), a block of rows, and up
-    to 1 GB of features for each kernel; features beyond that are computed in every pass.
+    numbers (the matrices of the last state and the next, and GPflow's own where q(u) is set), a block of rows, while
+    hyperparameters move 2 C numbers for each row, and up to 1 GB of features for each kernel; features beyond that are
+    computed in every pass.
 
     With a ``strategy``, several processes share the rows: each runs the same script, is given all rows, as files for
     instance, and passes over its own part. What they send in a pass is one sum of C M² / 2 numbers and a few more. All

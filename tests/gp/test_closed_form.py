@@ -320,6 +320,19 @@ class TestHeldSites:
                 variable.assign(at)
                 np.testing.assert_allclose(gradient.numpy()[place], (differences[0] - differences[1]) / 2e-5, rtol=1e-5)
 
+    def test_of_numbers_a_move_needs_no_further_step(self) -> None:
+        """Their sites are the same for all hyperparameters: q(u) is the best at once, though few rows moved them."""
+        svgp = model(Gaussian(0.1), mean_function=gpflow.mean_functions.Constant(0.2))
+        for fixed in (svgp.inducing_variable, svgp.likelihood):
+            gpflow.set_trainable(fixed, False)
+        options = ClosedFormOptions(hyperparameter_rounds=1, hyperparameter_rows=10, progress=False)
+        result = fit_closed_form(svgp, (X, NUMBERS), options)
+        last = result.passes[-1].round
+        assert last > 0
+        first = next(each for each in result.passes if each.round == last)
+        sgpr = gpflow.models.SGPR((X, NUMBERS), svgp.kernel, Z, mean_function=svgp.mean_function, noise_variance=0.1)
+        np.testing.assert_allclose(first.elbo, sgpr.elbo(), rtol=1e-9)
+
     def test_a_fit_that_has_learnt_nothing_says_so(self) -> None:
         """Of labels that do not depend on X, the best variance is none."""
         svgp = model(Bernoulli())
