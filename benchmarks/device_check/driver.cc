@@ -193,13 +193,6 @@ int check_read(void* host, const void* device, int64_t bytes) {
 int check_set(void* device, int byte, int64_t bytes) {
   return guarded([&] { expect(cudaMemsetAsync(device, byte, bytes, nullptr), "setting memory"); });
 }
-int check_memory(int64_t* free_bytes) {
-  return guarded([&] {
-    size_t free_now = 0, all = 0;
-    expect(cudaMemGetInfo(&free_now, &all), "the memory that is free");
-    *free_bytes = static_cast<int64_t>(free_now);
-  });
-}
 int check_stream(cudaStream_t* stream) {
   return guarded([&] { expect(cudaStreamCreate(stream), "a stream"); });
 }

@@ -11,7 +11,7 @@ from .check.cases import COLUMNS, Case, case_of, channels_of, measured_shapes, r
 from .check.driver import DTYPES, INCREMENTS, TOLERANCES, Line
 from .reference import Question, answers
 
-MOMENT = 5  # kReachMoment of csrc/core/goursat/loops.h
+MOMENT, MOMENT_BELOW_DEGREE_4 = 5, 3  # kReachMoment and its kin of csrc/core/goursat/loops.h
 MARGIN = 8  # kResolutionMargin of csrc/core/goursat/plan.h
 MORE = 1.02
 
@@ -29,8 +29,9 @@ def largest_factor(p: np.ndarray, degree: int, tolerance: float) -> float:
     """
     sums = [np.pad(np.cumsum(p, axis=axis), [(1, 0) if axis == n else (0, 0) for n in (0, 1)]) for axis in (0, 1)]
     reach = np.concatenate([np.ptp(sum_, axis=axis) for axis, sum_ in enumerate(sums)])
-    # moment / (MOMENT!)² times largest / k² for each k beyond; all of it grows as the factor to the degree + 1.
-    bound = (reach**MOMENT).sum() * reach.max() ** (degree + 1 - MOMENT) / math.factorial(degree + 1) ** 2
+    # The moment by (moment!)², times the largest by k² for each k beyond: it grows as the factor to the degree + 1.
+    moment = MOMENT if degree >= 4 else MOMENT_BELOW_DEGREE_4
+    bound = (reach**moment).sum() * reach.max() ** (degree + 1 - moment) / math.factorial(degree + 1) ** 2
     return (tolerance / bound) ** (1 / (degree + 1))
 
 

@@ -42,12 +42,6 @@ cudaError_t cudaMallocAsync(T** memory, size_t bytes, cudaStream_t) {
   return cudaMalloc(memory, bytes);
 }
 inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t) { return cudaFree(memory); }
-// All that is not allocated by these functions.
-inline cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* all) {
-  *all = *free_bytes = cudaDeviceProp().totalGlobalMem;
-  for (const auto& [memory, bytes] : emulation::allocations) *free_bytes -= bytes;
-  return cudaSuccess;
-}
 using cudaMemPool_t = int;
 enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold };
 inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) { return *pool = 0, cudaSuccess; }

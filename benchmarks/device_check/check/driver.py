@@ -131,11 +131,6 @@ class Driver:
         """Until all that was launched has run; what went wrong on the way is said here."""
         self.call("check_wait")
 
-    def free_bytes(self) -> int:
-        result = c_int64()
-        self.call("check_memory", ctypes.byref(result))
-        return result.value
-
     def milliseconds(self, function: Callable[[], object], stream: c_void_p | None = None) -> float:
         """Of one call, by the device's clock."""
         result = ctypes.c_float()

@@ -46,6 +46,7 @@ class Context:
     device: DeviceProperties
     cases: dict[str, Case]
     every: int
+    has_peer: bool
     folder: Path  # for files that must be unpacked
 
     @property
@@ -54,7 +55,7 @@ class Context:
 
     def peer(self) -> Peer | None:
         wheels = sorted(PACK.glob("pysiglib_cuda-*.whl"))
-        return None if self.is_small or not wheels else Peer(self.driver, wheels[0], self.folder)
+        return None if self.is_small or not self.has_peer or not wheels else Peer(self.driver, wheels[0], self.folder)
 
 
 def _times(context: Context) -> Iterator[Row]:
@@ -92,6 +93,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--every", type=int, default=1, help="check only every n-th line of the table of kernels")
     parser.add_argument("--parts", help=f"only some of {','.join([*PARTS, SANITIZER])}, with commas between")
     parser.add_argument("--multiprocessors", type=int, default=0, help="deal threads as on a GPU of so many")
+    parser.add_argument("--without-peer", action="store_true", help="do not time pySigLib")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)  # what a process of its own does
     parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -107,7 +109,7 @@ def run_one(options: argparse.Namespace) -> int:
     """One part, whose rows are printed as JSON, one a line, as they come."""
     driver = Driver(options.library, options.multiprocessors)
     device = driver.device()
-    context = Context(driver, device, load(PACK), options.every, options.library.parent)
+    context = Context(driver, device, load(PACK), options.every, not options.without_peer, options.library.parent)
     for row in PARTS[options.part].rows(context):
         print(json.dumps(as_json([row])[0]), flush=True)
     driver.wait()
@@ -178,6 +180,7 @@ def in_a_process(
     command = [
         *before, sys.executable, str(PACK / "run.py"), "--part", name, "--library", str(library),
         "--every", str(every or options.every), "--multiprocessors", str(options.multiprocessors),
+        *(["--without-peer"] if options.without_peer else []),
     ]  # fmt: skip
     seconds = None if limit is None else max(min(PARTS[name].seconds, limit - time.monotonic()), 1)
     rows, is_late = [], threading.Event()

@@ -39,7 +39,7 @@ def milliseconds(driver: Driver, function: Callable[[], object], is_small: bool)
 def peak_of(driver: Driver, dtype: str, is_small: bool) -> float:
     """Multiply-adds a second."""
     properties = driver.device()
-    blocks, steps = (1, 10) if is_small else (8 * properties.multiprocessors, 20_000 if dtype == "float" else 5_000)
+    blocks, steps = (1, 10) if is_small else (8 * properties.multiprocessors, 100_000 if dtype == "float" else 30_000)
     out, call = driver.empty((blocks * 256,), DTYPES[dtype]), driver.begin(is_dirty=False)
 
     def run() -> None:
