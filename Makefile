@@ -33,7 +33,7 @@ endif
 endif
 
 .PHONY: demo test test-slow test-ci test-backends results million docs lint types hooks wheel sdist check-wheel check-sdist \
-	release core environment clean
+	release device-check-pack device-check-emulated core environment clean
 .NOTPARALLEL:  # two pips must not write to one environment at once
 
 demo: $(VENV)/requirements-experiments $(BUILT)   ## train on JapaneseVowels and print the test accuracy
@@ -104,6 +104,18 @@ types: $(VENV)/requirements-test $(VENV)/requirements-lint   ## mypy
 hooks: $(VENV)/requirements-lint                  ## lint and types before each commit, by pre-commit
 	@$(STAGE) "pre-commit" $(PIP) install pre-commit
 	@$(BIN)/pre-commit install
+
+# What a machine with a GPU, Python, numpy and a driver runs: docs/device_check.md. For every GPU that is supported, where
+# SIGKERNEL_TF_CUDA_ARCHS names none.
+DEVICE_CHECK = $(BIN)/python -m benchmarks.device_check
+device-check-pack: export SIGKERNEL_TF_CUDA ?= 1
+device-check-pack: $(VENV)/requirements-build     ## build/device_check: checks and times the CUDA kernels elsewhere
+	@$(STAGE) "compiling the kernels" $(BIN)/python build_backend/cmake_build.py device_check
+	@$(DEVICE_CHECK)
+
+device-check-emulated: $(VENV)/requirements-build ## the same on this machine, without a GPU
+	@$(DEVICE_CHECK) --emulated --out build/device_check_emulated
+	@$(BIN)/python build/device_check_emulated/run.py --json build/device_check_emulated/device_check.json
 
 # Both for every GPU that is supported, where there is an nvcc.
 wheel check-wheel: export SIGKERNEL_TF_CUDA ?= available

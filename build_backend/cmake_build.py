@@ -49,12 +49,13 @@ def build(target: str = "_ops") -> Path:
     """
     Compiles what changed and returns the library's path.
 
-    :param target: ``"_ops"``, the library, or ``"core"``, all its parts that need no TensorFlow.
+    :param target: ``"_ops"``, the library; ``"core"``, all its parts that need no TensorFlow; or ``"device_check"``,
+        what ``make device-check-pack`` packs.
     :raises RuntimeError: where TensorFlow is needed and not installed.
     """
     tensorflow = tensorflow_folder()
     if tensorflow is None:
-        if target != "core":
+        if target == "_ops":
             raise RuntimeError("building sigkernel-tf needs TensorFlow: pip install 'tensorflow>=2.21,<2.22'")
         tensorflow = Path(sysconfig.get_path("purelib")) / "tensorflow"  # where pip will put it
     folder = build_folder()
@@ -64,7 +65,7 @@ def build(target: str = "_ops") -> Path:
     built = subprocess.run(["cmake", "--build", str(folder), "--target", target], check=False, env=environment)
     if built.returncode:
         sys.exit("sigkernel_tf: compiling failed; what the compiler says stands above")
-    return folder / "_ops.so"
+    return folder / ("libdevice_check.so" if target == "device_check" else "_ops.so")
 
 
 def configure(folder: Path, tensorflow: Path) -> tuple[list[str], dict[str, str]]:

@@ -516,3 +516,5 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   emulation::run(*config, [&] { kernel(Parameters(arguments)...); });
   return cudaSuccess;
 }
+
+#include "host_calls.h"
