@@ -50,23 +50,24 @@ class Layout:
 
 
 class Code:
-    """What the CUDA code says of itself: tiles by (direction, rule, degree, dtype, rows), layouts by shape."""
+    """What the CUDA code says of itself: tiles by kernel, layouts by shape."""
 
-    def __init__(self, shapes: Iterable[tuple[int, int]]) -> None:
-        self.tiles: dict[tuple[str, str, int, str, int], int] = {}  # bytes of shared memory
-        self.layouts: dict[tuple[str, str, int, str, int, int], Layout] = {}
+    def __init__(self, shapes: Iterable[tuple[int, int, int]]) -> None:
+        self.tiles: dict[tuple[str, str, int, str, int, int], int] = {}  # bytes of shared memory
+        self.layouts: dict[tuple[str, str, int, str, int, int, int], Layout] = {}
         for line in self._print(shapes):
             kind, direction, rule, degree, dtype, *rest = line.split()
             if kind == "tile":
-                rows_per_lane, shared = map(int, rest)
-                self.tiles[direction, rule, int(degree), dtype, rows_per_lane] = shared
+                rows_per_lane, channels, shared = map(int, rest)
+                self.tiles[direction, rule, int(degree), dtype, rows_per_lane, channels] = shared
             else:
-                pairs, segments, sharing, lanes, rows, warps = rest
+                *shape, sharing, lanes, rows, warps = rest
                 layout = Layout(sharing, int(lanes), int(rows), int(warps))
-                self.layouts[direction, rule, int(degree), dtype, int(pairs), int(segments)] = layout
+                pairs, segments, channels = map(int, shape)
+                self.layouts[direction, rule, int(degree), dtype, pairs, segments, channels] = layout
 
     @staticmethod
-    def _print(shapes: Iterable[tuple[int, int]]) -> list[str]:
+    def _print(shapes: Iterable[tuple[int, int, int]]) -> list[str]:
         with tempfile.TemporaryDirectory() as folder:
             program = str(Path(folder) / "gpu_layouts")
             flags = ["-std=gnu++17", "-DSIGKERNEL_CUDA_EMULATION", "-Wno-unknown-pragmas"]
@@ -75,6 +76,11 @@ class Code:
             subprocess.run(["g++", *flags, *includes, source, "-o", program], check=True)
             arguments = [str(number) for shape in shapes for number in shape]
             return subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout.splitlines()
+
+    def tile(self, kernel: Kernel) -> int:
+        """The shared memory of a kernel's warp, in bytes."""
+        key = kernel.direction, kernel.rule, kernel.degree, kernel.dtype, kernel.rows_per_lane, kernel.channels
+        return self.tiles[key]
 
 
 def resident_warps(kernel: Kernel, shared_bytes: int) -> int:
@@ -85,7 +91,7 @@ def resident_warps(kernel: Kernel, shared_bytes: int) -> int:
 
 def predicted_seconds(kernel: Kernel, layout: Layout, code: Code, pairs: int, segments: int, channels: int) -> float:
     """The longest of three times: of issuing instructions, of floating-point work, of one pair's steps in sequence."""
-    shared = code.tiles[kernel.direction, kernel.rule, kernel.degree, kernel.dtype, kernel.rows_per_lane]
+    shared = code.tile(kernel)
     strips = math.ceil(segments / (layout.lanes * layout.rows_per_lane))
     steps = segments + layout.lanes - 1
     instructions, floating = kernel.step(channels, is_kept=strips > 1)
@@ -134,7 +140,7 @@ def print_kernels(kernels: list[Kernel], code: Code) -> None:
     )
     print(" floating, D = 2 | bytes a cell |\n|---|---|---|---|---|---|---|---|---|")
     for kernel in kernels:
-        shared = code.tiles[kernel.direction, kernel.rule, kernel.degree, kernel.dtype, kernel.rows_per_lane]
+        shared = code.tile(kernel)
         per_step: list[float] = []
         if kernel.channels == 0:
             per_step.append(
@@ -192,7 +198,7 @@ def print_times(kernels: list[Kernel], code: Code) -> None:
         for key in columns.values():
             pair = []
             for dtype in ("float", "double"):
-                where = (*key, dtype, pairs, segments)
+                where = (*key, dtype, pairs, segments, channels)
                 layout = code.layouts[where]
                 kernel = kernel_for(kernels, (*key, dtype, layout.rows_per_lane), channels)
                 pair.append(predicted_seconds(kernel, layout, code, pairs, segments, channels) * 1e6)
@@ -213,7 +219,7 @@ def main() -> None:
     parser.add_argument("--library", type=Path, help="a library built with CUDA; the installed one unless given")
     library = parser.parse_args().library or ROOT / "sigkernel_tf" / "_ops.so"
     kernels, others = kernels_of(library)
-    code = Code({(pairs, segments) for pairs, segments, _ in SHAPES.values()})
+    code = Code(set(SHAPES.values()))
     print_kernels(kernels, code)
     print_others(others)
     print_times(kernels, code)

@@ -11,6 +11,7 @@ from pathlib import Path
 CHANNELS_AT_ONCE = 4  # kChunk of csrc/core/goursat/cuda/tile.cuh
 STEPS_AT_ONCE = 4  # kAtOnce of form_linear there
 STEPS_TO_LOOK = 8  # kStepsToLook of csrc/core/goursat/inspection.h
+COMPARING = ("FSETP", "DSETP", "FMNMX")
 FLOATING = ("DFMA", "DMUL", "DADD", "FFMA", "FMUL", "FADD")
 TOOLS = ("cuobjdump", "nvdisasm")
 
@@ -65,31 +66,38 @@ class Kernel:
     def sweeps(self) -> tuple[Loop, ...]:
         """The loops over a tile's steps: forward one, backward edges between strips, edges, tape and the way back."""
         # Others wait, if ever.
-        found = tuple(x for x in self.loops if x.kinds["SHFL"] and 8 * x.floating > sum(x.kinds.values()))
+        found = tuple(
+            x
+            for x in self.loops
+            if x.kinds["SHFL"] and 8 * (x.floating + sum(x.kinds[kind] for kind in COMPARING)) > sum(x.kinds.values())
+        )
         # Forward kernels have a loop for half a grid, too, which takes some more.
         expected = 2 if self.direction == "forward" else 4
         assert len(found) == expected, f"{self.name}: {len(found)} loops with shuffles, not {expected}"
         return found if self.direction == "backward" else (min(found, key=lambda x: x.instructions),)
 
     def _linear(self, is_forming: bool) -> list[float]:
-        """The instructions of a step in each loop over a tile's steps that handles four channels of the linear static kernel."""
+        """The instructions of a step in each loop that handles four channels of the linear static kernel."""
         at_once = STEPS_AT_ONCE if is_forming else 1
         return [
             loop.instructions / at_once
             for loop in self.loops
             if loop.kinds["LDS"] and not loop.kinds["SHFL"] and not loop.kinds["LDG"]
-            if loop.floating == at_once * CHANNELS_AT_ONCE * self.rows_per_lane and bool(loop.kinds["STS"]) == is_forming
+            if loop.floating == at_once * CHANNELS_AT_ONCE * self.rows_per_lane
+            and bool(loop.kinds["STS"]) == is_forming
         ]
 
     def _turns(self, is_kept: bool) -> list[tuple[float, float]]:
         """
-        Of a kernel for few channels the loops over a tile's steps: the instructions of a step, and the floating-point ones.
+        The instructions of a step and the floating ones, in each loop over a tile's steps of a kernel for few channels.
 
         Several steps are written out. Between lanes one number passes at each step, and on the way back also U and the
         gradient by the column's segment. Loops of single steps do what is left over, and others wait.
         """
         words = 1 if self.dtype == "float" else 2
-        written_out = [x for x in self.loops if not x.kinds["BSSY"] and x.kinds["SHFL"] > words and x.floating > x.kinds["SHFL"]]
+        written_out = [
+            x for x in self.loops if not x.kinds["BSSY"] and x.kinds["SHFL"] > words and x.floating > x.kinds["SHFL"]
+        ]
         back = min(written_out, key=lambda x: x.floating / x.kinds["SHFL"]) if self.direction == "backward" else None
         expected = 1 if self.direction == "forward" else 4
         assert len(written_out) == expected, f"{self.name}: {len(written_out)} loops of several steps, not {expected}"
@@ -112,9 +120,10 @@ class Kernel:
         forming = self._linear(is_forming=True)[: len(sweeps) if self.direction == "forward" else len(sweeps) - 1]
         chunks = math.ceil(channels / CHANNELS_AT_ONCE)
         linear = [*forming, *(self._linear(is_forming=False) if self.direction == "backward" else [])]
+        looks = self.direction == "forward" and self.rule == "PowerSeries"
         return (
-            sum(loop.looked if self.direction == "forward" else loop.instructions for loop in sweeps) + chunks * sum(linear),
-            sum(loop.floating for loop in sweeps) + chunks * len(linear) * CHANNELS_AT_ONCE * self.rows_per_lane,
+            sum(x.looked if looks else x.instructions for x in sweeps) + chunks * sum(linear),
+            sum(x.floating for x in sweeps) + chunks * len(linear) * CHANNELS_AT_ONCE * self.rows_per_lane,
         )
 
 
@@ -175,10 +184,15 @@ def innermost_loops(machine_code: str) -> tuple[Loop, ...]:
             jumps.append((place[int(to[1], 16)], n))
     inner = [j for j in jumps if not any(j[0] <= a and b <= j[1] and (a, b) != j for a, b in jumps)]
     names = [re.sub(r"^@!?U?P\w+\s+", "", text).split()[0].split(".")[0] for _, text in lines]
-    return tuple(Loop(Counter(names[first : last + 1]), _around(names, jumps, inner, first, last)) for first, last in sorted(inner))
+    return tuple(
+        Loop(Counter(names[first : last + 1]), _around(names, jumps, inner, first, last))
+        for first, last in sorted(inner)
+    )
 
 
-def _around(names: list[str], jumps: list[tuple[int, int]], inner: list[tuple[int, int]], first: int, last: int) -> Counter:
+def _around(
+    names: list[str], jumps: list[tuple[int, int]], inner: list[tuple[int, int]], first: int, last: int
+) -> Counter:
     """The instructions of the smallest loop around another, without those of all innermost loops."""
     outer = [(a, b) for a, b in jumps if a <= first and last <= b and (a, b) != (first, last)]
     if not outer:

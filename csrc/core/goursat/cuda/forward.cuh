@@ -21,8 +21,9 @@ struct ForwardArguments {
   unsigned long long* ticket;  // zero likewise
   Seen<T>* seen;        // kChain: [pairs], zero likewise
   bool is_anew;         // the refined kernel: of the pairs that are marked so, and of no others
-  const T* reach;       // power series: [all pairs]
-  T* k;
+  const Plan* given;    // LineRanges: plans of which those that are a GPU's are left, the others marked by kAnew; or null
+  T* reach;             // power series: [all pairs], the largest range, which LineRanges writes
+  T* k;                 // NaN until it is solved
   Plan* plan;
 };
 
@@ -31,7 +32,7 @@ template <class Rule, class T, int R, int D = 0>
 class ForwardTask {
   using Strip = ForwardStrip<Rule, T, R, D>;
   static constexpr int kSize = Rule::kCoefficients;
-  static constexpr bool kIsPowerSeries = kSize > FiniteDifference::kCoefficients;
+  static constexpr bool kIsReach = std::is_same_v<Rule, LineRanges>, kIsPowerSeries = !kIsReach && !std::is_same_v<Rule, FiniteDifference>;
 
  public:
   // memory: the warp's, shared.
@@ -45,8 +46,10 @@ class ForwardTask {
   // Whether a pair is there and asks for this resolution.
   __device__ bool is_wanted(int64_t index) const {
     if (index >= arguments_.pairs) return false;
+    const int64_t place = problem_.pair(arguments_.first_pair + index).place;
+    if (kIsReach) return arguments_.given == nullptr || !is_gpu_plan(arguments_.given[place], arguments_.largest_refinement);
     if (!kIsPowerSeries && !arguments_.keeps_rows) return true;  // has no plan yet
-    const Plan plan = arguments_.plan[problem_.pair(arguments_.first_pair + index).place];
+    const Plan plan = arguments_.plan[place];
     return kIsPowerSeries ? plan == gpu_plan(arguments_.degree, cutter_.refinement) : plan >= 0;
   }
 
@@ -68,10 +71,23 @@ class ForwardTask {
     const T reach = kIsPowerSeries && decides ? ldexp(arguments_.reach[number], -cutter_.refinement) : T(0);
     if (shared_seen == nullptr && strip == 0) seen = {};
     const T end = Strip::run(increments, problem_, cutter_[strip], lanes_, row, reach, memory_, seen, shared_seen);
-    if (decides && is_last && is_live && lanes_.is_last()) decide(pair, end, seen);
+    if (!decides || !is_last || !is_live || !lanes_.is_last()) return;
+    kIsReach ? decide_first(number, pair, seen) : decide(pair, end, seen);
   }
 
  private:
+  __device__ void decide_first(int64_t number, const GpuPair& pair, const Seen<T>& seen) const {
+    const T moment = problem_.is_half_grid() ? 2 * seen.moment : seen.moment;  // columns are the rows again
+    Plan plan = first_gpu_plan(seen.largest, moment, arguments_.tolerance, arguments_.largest_refinement);
+    if (arguments_.given != nullptr) {
+      if (plan >= 0) plan = gpu_plan(kLastGpuDegree, refinement_of(plan)) | kAnew;
+      if (exponent_of(arguments_.given[pair.place]) != 0) plan = kOverflow;
+    }
+    arguments_.reach[number] = seen.largest;
+    arguments_.k[pair.place] = arguments_.k[pair.mirror] = not_a_number<T>();
+    arguments_.plan[pair.place] = arguments_.plan[pair.mirror] = plan;
+  }
+
   __device__ void decide(const GpuPair& pair, T value, const Seen<T>& seen) const {
     const Plan plan = !kIsPowerSeries ? (std::isfinite(value) ? 0 : kOverflow)
                       : gpu_plan_after<T>(gpu_plan(arguments_.degree, cutter_.refinement), seen, value, T(cutter_.rows),

@@ -1,7 +1,7 @@
 // The solver on a GPU. How threads are dealt to pairs is in layout.h; which resolutions there are, in plan.cuh; what is
 // launched, in launch.cuh (forward) and gradient.cuh, and for paths of one channel in one_channel.cuh; and what a warp does,
-// from the outside in, in forward.cuh, backward.cuh, strips.cuh, sweep.cuh, sweep_back.cuh, linear_differences.cuh, tile.cuh and
-// problem.cuh.
+// from the outside in, in forward.cuh, backward.cuh, strips.cuh, sweep.cuh, sweep_back.cuh, reach.cuh, linear_differences.cuh and its
+// way back, tile.cuh and problem.cuh.
 
 #include "core/goursat/cuda/goursat_cuda.h"
 
@@ -52,18 +52,14 @@ GpuProblem<T> gpu_problem(const GoursatProblem<T>& problem) {
   return result;
 }
 
-// Finds out how far increments reach and with it the first plans. given: see ReachArguments.
+// Finds out how far increments reach and with it the first plans. given: see ForwardArguments; of `results`.
 template <class T>
-void look_for_reach(ForwardArguments<T>& arguments, const Plan* given, const CudaDevice& device) {
-  const GpuProblem<T>& problem = arguments.problem;
-  T* reach = device.allocate_numbers<T>(arguments.pairs);
-  const int longest = std::max(problem.rows, problem.columns);
-  const int threads = std::min(256, parts_of(longest, kWarp) * kWarp);
-  const ReachArguments<T> looked_for = {problem, arguments.tolerance, arguments.largest_refinement, reach,
-                                        arguments.k, arguments.plan, given};
-  launch("reach_kernel", reach_kernel<T>, std::min<int64_t>(arguments.pairs, int64_t{device.multiprocessors} * 64), threads,
-         2 * threads * sizeof(T), device, looked_for);
-  arguments.reach = reach;
+void look_for_reach(ForwardArguments<T>& arguments, const Plan* given, int64_t results, const CudaDevice& device) {
+  arguments.reach = device.allocate_numbers<T>(arguments.pairs);
+  arguments.given = given;
+  if (given != nullptr)
+    check_cuda(cudaMemcpyAsync(arguments.plan, given, results * sizeof(Plan), cudaMemcpyDeviceToDevice, device.stream), "copying plans");
+  ForwardVisitor<T>{arguments, device}.template visit<LineRanges>(0, 0);
 }
 
 template <class T>
@@ -86,7 +82,7 @@ const Plan* own_plans(const GpuProblem<T>& problem, const Solver& solver, const 
   ForwardArguments<T> arguments =
       forward_arguments(problem, solver, device.allocate_numbers<T>(results), device.allocate_numbers<Plan>(results));
   arguments.is_anew = true;
-  look_for_reach(arguments, given, device);
+  look_for_reach(arguments, given, results, device);
   launch_forward_refined(arguments, device);
   return arguments.plan;
 }
@@ -100,7 +96,7 @@ void solve(const GpuProblem<T>& problem, const Solver& solver, int64_t results, 
     return;
   }
   ForwardArguments<T> arguments = forward_arguments(problem, solver, k, plan);
-  if (solver.power_series) look_for_reach(arguments, nullptr, device);
+  if (solver.power_series) look_for_reach(arguments, nullptr, results, device);
   visit_gpu_rules(solver, ForwardVisitor<T>{arguments, device});
   launch_forward_refined(arguments, device);
 }

@@ -35,7 +35,7 @@ int largest_refinement(const GpuProblem<T>& problem) {
 }
 
 template <class Rule>
-constexpr int kForwardRows = std::is_same_v<Rule, FiniteDifference> ? kMostForwardRows : 1;
+constexpr int kForwardRows = std::is_same_v<Rule, FiniteDifference> || std::is_same_v<Rule, LineRanges> ? kMostForwardRows : 1;
 template <class Backward, int D>
 constexpr int kBackwardRows = D > 0 ? linear_backward_rows(D) : std::is_same_v<Backward, Adjoint<FiniteDifference>> ? kMostBackwardRows : 1;
 

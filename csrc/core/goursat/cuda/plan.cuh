@@ -1,5 +1,4 @@
-// Which degree and refinement each pair gets on a GPU: core/goursat/plan.h's rules on a ladder of its own, and the
-// kernel that looks at increments for them.
+// Which degree and refinement each pair gets on a GPU: core/goursat/plan.h's rules on a ladder of its own.
 //
 // Nothing waits for the GPU, so the host does not know what a pair's power series needs: each degree of the ladder is
 // launched in turn, and takes the pairs whose plan asks for it. One that finds its tail too large raises its plan, and a
@@ -74,65 +73,6 @@ __device__ Plan gpu_plan_after(Plan plan, const Seen<T>& seen, T value, T rows, 
 template <class T>
 __device__ T not_a_number() {
   return std::numeric_limits<T>::quiet_NaN();
-}
-
-template <class T>
-struct ReachArguments {
-  GpuProblem<T> problem;
-  double tolerance;
-  int largest_refinement;
-  T* reach;  // [pairs]: the largest
-  T* k;      // NaN until it is solved
-  Plan* plan;
-  const Plan* given;  // or null: plans of which those that are a GPU's are kept, the others marked by kAnew
-};
-
-// A block for each pair in turn; its threads take lines, rows first. Of half a grid the columns are the rows again.
-template <class T>
-__global__ void reach_kernel(ReachArguments<T> arguments) {
-  SIGKERNEL_SHARED_MEMORY(memory);
-  T *largest = reinterpret_cast<T*>(memory), *moment = largest + blockDim.x;
-  const GpuProblem<T>& problem = arguments.problem;
-  const int64_t pairs = problem.pairs();
-  for (int64_t index = blockIdx.x; index < pairs; index += gridDim.x) {
-    const GpuPair pair = problem.pair(index);
-    const Plan given = arguments.given == nullptr ? 0 : arguments.given[pair.place];
-    if (arguments.given != nullptr && is_gpu_plan(given, arguments.largest_refinement)) {
-      if (threadIdx.x == 0) arguments.plan[pair.place] = arguments.plan[pair.mirror] = given;
-      continue;
-    }
-    const PairIncrements<T> increments(problem, pair);
-    const T factor = abs(increments.factor(0));
-    T my_largest = 0, my_moment = 0;
-    const int lines = problem.is_half_grid() ? problem.rows : problem.rows + problem.columns;
-    for (int line = threadIdx.x; line < lines; line += blockDim.x) {
-      const T range = factor * (line < problem.rows ? increments.range_of_row(line) : increments.range_of_column(line - problem.rows));
-      T power = range;
-      for (int k = 1; k < kReachMoment; ++k) power *= range;
-      my_largest = range <= my_largest ? my_largest : range;  // a NaN stays
-      my_moment += power;
-    }
-    largest[threadIdx.x] = my_largest;
-    moment[threadIdx.x] = my_moment;
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      T whole_largest = 0, whole_moment = 0;
-      for (int n = 0; n < static_cast<int>(blockDim.x); ++n) {
-        whole_largest = largest[n] <= whole_largest ? whole_largest : largest[n];
-        whole_moment += moment[n];
-      }
-      if (problem.is_half_grid()) whole_moment *= T(2);
-      Plan plan = first_gpu_plan(whole_largest, whole_moment, arguments.tolerance, arguments.largest_refinement);
-      if (arguments.given != nullptr && plan >= 0) plan = gpu_plan(kLastGpuDegree, refinement_of(plan)) | kAnew;
-      if (arguments.given != nullptr && exponent_of(given) != 0) plan = kOverflow;
-      for (const int64_t place : {pair.place, pair.mirror}) {
-        arguments.plan[place] = plan;
-        arguments.k[place] = not_a_number<T>();
-      }
-      arguments.reach[index] = whole_largest;
-    }
-    __syncthreads();
-  }
 }
 
 }  // namespace sigkernel

@@ -91,58 +91,10 @@ class PairIncrements {
     return exp(T(-0.5) * squared);
   }
 
-  // The range of the partial sums of a line of increments.
-  __device__ T range_of_row(int i) const {
-    if (problem_.increments == GpuIncrements::kLinear && problem_.channels <= kFewChannels)
-      return range_of_products(x_point(i), y_, problem_.columns);
-    return range_of_line(problem_.columns, [&](int n) { return at(i, n); });
-  }
-  __device__ T range_of_column(int j) const {
-    if (problem_.increments == GpuIncrements::kLinear && problem_.channels <= kFewChannels)
-      return range_of_products(y_point(j), x_, problem_.rows);
-    return range_of_line(problem_.rows, [&](int n) { return at(n, j); });
-  }
-
   __device__ const T* x_point(int i) const { return x_ + int64_t{inside(i, problem_.rows)} * problem_.channels; }
   __device__ const T* y_point(int j) const { return y_ + int64_t{inside(j, problem_.columns)} * problem_.channels; }
 
  private:
-  static constexpr int kFewChannels = 8;  // what stays in registers
-
-  template <class Increment>
-  static __device__ T range_of_line(int length, const Increment& increment) {
-    T sum = 0, low = 0, high = 0;
-    SIGKERNEL_ROLLED for (int n = 0; n < length; ++n) {
-      sum += increment(n);
-      low = low < sum ? low : sum;
-      high = sum <= high ? high : sum;  // a NaN stays
-    }
-    return high - low;
-  }
-
-  // Of a line under the linear static kernel the partial sums are products of its segment's increment with another path's
-  // displacements from its first point. segment: that segment's first point; path: [length + 1][channels].
-  __device__ T range_of_products(const T* segment, const T* path, int length) const {
-    const int channels = problem_.channels;
-    T dx[kFewChannels], start[kFewChannels];
-    SIGKERNEL_UNROLL for (int d = 0; d < kFewChannels; ++d) {
-      dx[d] = d < channels ? segment[channels + d] - segment[d] : T(0);
-      start[d] = d < channels ? path[d] : T(0);
-    }
-    T low = 0, high = 0;
-    SIGKERNEL_ROLLED for (int n = 1; n <= length; ++n) {
-      const T* point = path + int64_t{n} * channels;
-      T sum = 0;
-      SIGKERNEL_UNROLL for (int d = 0; d < kFewChannels; ++d) {
-        if (d >= channels) break;
-        sum += dx[d] * (point[d] - start[d]);
-      }
-      low = low < sum ? low : sum;
-      high = sum <= high ? high : sum;
-    }
-    return high - low;
-  }
-
   static __device__ const T* part(const T* values, int64_t first) { return values == nullptr ? nullptr : values + first; }
 
   static __device__ int inside(int at, int last) { return at < 0 ? 0 : at > last ? last : at; }

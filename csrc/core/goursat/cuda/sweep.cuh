@@ -8,6 +8,7 @@
 
 #include "core/goursat/cell.h"
 #include "core/goursat/cuda/linear_differences.cuh"
+#include "core/goursat/cuda/reach.cuh"
 #include "core/goursat/cuda/tile.cuh"
 #include "core/goursat/inspection.h"
 
@@ -26,16 +27,19 @@ __device__ T sum_of_lanes(const Lanes& lanes, T value) {
   return value;
 }
 
-// What a power series' sweep saw, over the strips so far.
+// What a power series' sweep saw, over the strips so far; or what LineRanges did.
 template <class T>
 struct Seen {
   T scale, amplitude, tail, across;
+  T largest, moment;  // of lines' ranges
 
   __device__ void merge(const Seen& other) {
     scale = max(scale, other.scale);
     amplitude = max(amplitude, other.amplitude);
     tail = max(tail, other.tail);
     across = max(across, other.across);
+    largest = max(largest, other.largest);
+    moment += other.moment;
   }
 };
 
@@ -43,7 +47,22 @@ struct Seen {
 template <class Rule, class T>
 struct LaneInspection {
   __device__ void look(const T*, const T*, T) {}
+  __device__ void end(const T*) {}
   __device__ Seen<T> seen(const Lanes&) const { return {}; }
+};
+template <class T>
+struct LaneInspection<LineRanges, T> {
+  EndedLines<T> lines;
+
+  __device__ void look(const T*, const T*, T) {}
+  // A row's or a column's last edge.
+  __device__ void end(const T* edge) { lines.add(LineRanges::end(edge)); }
+  __device__ Seen<T> seen(const Lanes& lanes) const {
+    Seen<T> seen = {};
+    seen.largest = largest_of_lanes(lanes, lines.largest);
+    seen.moment = sum_of_lanes(lanes, lines.moment);
+    return seen;
+  }
 };
 template <int K, class T>
 struct LaneInspection<PowerSeries<K>, T> {
@@ -57,9 +76,10 @@ struct LaneInspection<PowerSeries<K>, T> {
     inspection.look_at(right, reach, &dropped);
     across = max(across, dropped);
   }
+  __device__ void end(const T*) {}
   __device__ Seen<T> seen(const Lanes& lanes) const {
     return {largest_of_lanes(lanes, inspection.scale), largest_of_lanes(lanes, inspection.amplitude),
-            largest_of_lanes(lanes, along * T(kStepsToLook)), largest_of_lanes(lanes, across)};
+            largest_of_lanes(lanes, along * T(kStepsToLook)), largest_of_lanes(lanes, across), T(0), T(0)};
   }
 };
 
@@ -99,6 +119,7 @@ template <class Rule, class T, int R>
 struct LaneEdges {
   static constexpr int kSize = Rule::kCoefficients;
   static constexpr int kNumbers = (R + 1) * kSize;
+  static constexpr bool kSharesCorner = !std::is_same_v<Rule, LineRanges>;
   static constexpr int kNone = -(1 << 30);  // no column
   T top[kSize], left[R][kSize];
   int diagonal;  // of half a grid: the column at which the lane's first row has its diagonal cell
@@ -113,11 +134,12 @@ struct LaneEdges {
 
   // The bottom edge of a lane's first row: what the lane before left one step ago, or for the first lane `given`.
   __device__ void receive(const Lanes& lanes, bool is_half, const T* given) {
-    SIGKERNEL_UNROLL for (int k = is_half ? 0 : 1; k < kSize; ++k) top[k] = __shfl_up_sync(kAllLanes, top[k], 1, lanes.count);
+    const bool has_corner = is_half || !kSharesCorner;
+    SIGKERNEL_UNROLL for (int k = has_corner ? 0 : 1; k < kSize; ++k) top[k] = __shfl_up_sync(kAllLanes, top[k], 1, lanes.count);
     if (!lanes.is_first()) return;
     const auto others = *reinterpret_cast<const typename Shared::Others*>(given);
     SIGKERNEL_UNROLL for (int k = 1; k < kSize; ++k) top[k] = others.of[k - 1];
-    if (is_half) top[0] = given[Shared::place(0)];
+    if (has_corner) top[0] = given[Shared::place(0)];
   }
 
   // Leaves the top edge of its last row. In a whole grid the place of U is not written.
@@ -125,7 +147,7 @@ struct LaneEdges {
     typename Shared::Others others;
     SIGKERNEL_UNROLL for (int k = 1; k < kSize; ++k) others.of[k - 1] = top[k];
     *reinterpret_cast<typename Shared::Others*>(to) = others;
-    if (is_half) to[Shared::place(0)] = top[0];
+    if (is_half || !kSharesCorner) to[Shared::place(0)] = top[0];
   }
 
   // One cell in each row at `column`: cell(row of the lane, bottom, left) sweeps it. On the diagonal of half a grid U is
@@ -135,7 +157,7 @@ struct LaneEdges {
     SIGKERNEL_UNROLL for (int a = 0; a < R; ++a) {
       const bool is_diagonal = is_half && column == diagonal + a;
       SIGKERNEL_UNROLL for (int k = 0; k < kSize; ++k) left[a][k] = is_diagonal ? top[k] : left[a][k];
-      top[0] = is_half ? top[0] : left[a][0];
+      if (kSharesCorner) top[0] = is_half ? top[0] : left[a][0];
       cell(a, top, left[a]);
     }
   }
@@ -176,10 +198,12 @@ struct Tile {
 
   // What enters a strip in `steps` steps from `first`: of `row`, or where there is none or it has ended the axis.
   __device__ void read_row(const T* row, const GpuStrip& strip, const Lanes& lanes, int first, int steps) const {
+    T axis[kSize];
+    Rule::axis(axis);
     for (int n = lanes.lane; n < steps * kSize; n += lanes.count) {
       const int column = first + n / kSize;
       const bool is_axis = row == nullptr || column >= strip.columns;
-      entering[place(n)] = is_axis ? T(n % kSize == 0 ? 1 : 0) : row[int64_t{first} * kSize + n];
+      entering[place(n)] = is_axis ? (n % kSize == 0 ? axis[0] : T(0)) : row[int64_t{first} * kSize + n];
     }
   }
 
@@ -229,7 +253,10 @@ struct ForwardStrip {
         sweep<false>(lanes, first, steps, reach, tile, edges, inspection);
       }
       hand_on(strip, lanes, row, first, steps, tile);
+      if (std::is_same_v<Rule, LineRanges> && strip.first_row + lanes.count * R == strip.rows && !strip.is_half)
+        end_columns(strip, lanes, first, steps, tile, inspection);
     }
+    SIGKERNEL_UNROLL for (int a = 0; a < R; ++a) inspection.end(edges.left[a]);
     seen.merge(inspection.seen(lanes));
     if (shared_seen != nullptr) {
       if (row.before != nullptr) seen.merge(*shared_seen);  // the first strip starts anew
@@ -254,8 +281,19 @@ struct ForwardStrip {
         if (lanes.is_last()) edges.leave(kIsHalf, tile.leaving + c * WarpTile::kStride);
       }
       // Of a whole grid U is known at the last corner of the top edge only, which serves as well.
-      if (!kIsHalf) edges.top[0] = edges.left[R - 1][0];
+      if (!kIsHalf && edges.kSharesCorner) edges.top[0] = edges.left[R - 1][0];
       if (end == start + kStepsToLook && edges.is_in_use(first + end - 1 - lanes.lane)) inspection.look(edges.top, edges.left[R - 1], reach);
+    }
+  }
+
+  // Shows the last edges of columns, which have left a tile of the last strip.
+  static __device__ void end_columns(const GpuStrip& strip, const Lanes& lanes, int first, int steps, const WarpTile& tile,
+                                     LaneInspection<Rule, T>& inspection) {
+    for (int n = lanes.lane; n < steps; n += lanes.count) {
+      if (first - (lanes.count - 1) + n < 0) continue;
+      T edge[kSize];
+      SIGKERNEL_UNROLL for (int k = 0; k < kSize; ++k) edge[k] = tile.leaving[WarpTile::place(n * kSize + k)];
+      inspection.end(edge);
     }
   }
 
