@@ -8,7 +8,7 @@ file of their own, too.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from .parquet import ParquetColumn, write_parquet
 from .tfrecords import RecordColumn, as_batches, read_tfrecords, write_tfrecords
 
 _LIST, _LABELS = "shards.json", "Y.bin"
-_WRITE = {"tfrecord": write_tfrecords, "parquet": write_parquet}
+_WRITE: dict[str, Callable[[Path, Any], int]] = {"tfrecord": write_tfrecords, "parquet": write_parquet}
 
 
 def write_shards(
