@@ -1,10 +1,16 @@
 """
-What a step of training, and a fit by least squares, take in one process and in several on this machine.
+What a step of training, and fits in closed form, take in one process and in several on this machine.
 
-``python -m benchmarks.distributed`` starts the processes itself, two unless ``--workers`` says otherwise, each with its
-share of the cores. For each shape of model and data it prints the wall and the CPU time of a step in phase 2, by rows
-and by latent processes beside a single process, whose choice the rule of thumb makes, and those of a fit by least
-squares. On a machine that is busy otherwise only the CPU times mean something.
+``python -m benchmarks.distributed`` starts the processes itself, two unless ``--workers`` says otherwise. Each of them,
+the single process too, is bound by ``taskset`` to its share of the cores: on two cores one process has one core, and
+two processes have one each. One process and several are measured in turn, twice, and the lesser time counts. On a
+machine that is busy otherwise, CPU times say more than wall times, but those of connected processes include the time in
+which a process polls for the others.
+
+For each shape of model and data it prints the time of a step in phase 2, by rows and by latent processes beside a
+single process, whose choice the rule of thumb makes. Then come a fit by least squares, and the parts of a fit in closed
+form: the features of all rows, a pass over them, and the step that follows it. From these and the sizes of what is
+sent the last table reckons, on paper, a pass on many machines of this kind with this share of cores each.
 """
 
 import argparse
@@ -14,25 +20,32 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gpflow
 import numpy as np
 import tensorflow as tf
 
-from sigkernel_tf.gp import SigGPDE, TrainingOptions, connect_workers, fit_least_squares
+from sigkernel_tf.gp import ClosedFormOptions, SigGPDE, TrainingOptions, connect_workers, fit_least_squares
 from sigkernel_tf.gp.data import as_rows
+from sigkernel_tf.gp.training.closed_form_run import Run
+from sigkernel_tf.gp.training.feature_maps import NUMBERS_KEPT
+from sigkernel_tf.gp.training.latents import latents_of
+from sigkernel_tf.gp.training.natural_state import moved
 from sigkernel_tf.gp.training.sharing import SHARES, cheaper_share, make_steps
-from sigkernel_tf.gp.training.workers import as_workers
+from sigkernel_tf.gp.training.workers import Alone, as_workers
 
-REPEATS = 5
+TURNS = 2
+MACHINES, ROWS = (8, 16, 32, 64), (10**6, 10**8)
+BYTES_PER_SECOND = 1.25e9  # of a network with 10 Gbit/s
+Times = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Paths of a length, in channels; rows in a batch; inducing variables; classes; steps in a call."""
+    """Paths of a length, in channels; rows in a batch; inducing variables; classes; steps in a call; timed calls."""
 
     length: int
     channels: int
@@ -40,12 +53,15 @@ class Shape:
     num_inducing: int
     classes: int
     steps: int
+    repeats: int = 5
+    shares: tuple[str, ...] = SHARES
 
 
 SHAPES = {
     "pendigits": Shape(8, 3, 50, 500, 10, 10),
     "satellite": Shape(46, 2, 200, 800, 24, 2),
     "long": Shape(300, 3, 50, 100, 2, 4),
+    "longest": Shape(1000, 3, 512, 100, 2, 1, repeats=1, shares=SHARES[:1]),
 }
 FIT = Shape(46, 2, 20_000, 500, 10, 1)
 
@@ -67,7 +83,7 @@ def model_of(shape: Shape) -> gpflow.models.SVGP:
     )
 
 
-def timed(call: Callable[[], object], repeats: int = REPEATS) -> dict[str, float]:
+def timed(call: Callable[[], object], repeats: int) -> dict[str, float]:
     """The least wall and CPU milliseconds of a call, after one that is not timed."""
     call()
     found = []
@@ -79,14 +95,19 @@ def timed(call: Callable[[], object], repeats: int = REPEATS) -> dict[str, float
     return {"wall": wall, "cpu": cpu}
 
 
-def measure(strategy: Any, names: list[str]) -> dict[str, Any]:
+def small(shape: Shape) -> Shape:
+    """A shape that takes moments."""
+    length, batch_size, num_inducing = min(shape.length, 6), min(shape.batch_size, 60), min(shape.num_inducing, 20)
+    return replace(shape, length=length, batch_size=batch_size, num_inducing=num_inducing, repeats=1)
+
+
+def measure(strategy: Any, shapes: dict[str, Shape], of_fit: Shape) -> Times:
     """What one process measures, by name and way; processes that are connected wait for each other in each call."""
     workers, found = as_workers(strategy), {}
-    for name in names:
-        shape = SHAPES[name]
+    for name, shape in shapes.items():
         X, Y = paths(shape)
         many = tf.constant(np.stack([X] * shape.steps)), tf.constant(np.stack([Y] * shape.steps))
-        for share in SHARES if workers.size > 1 else SHARES[:1]:
+        for share in shape.shares if workers.size > 1 else SHARES[:1]:
             model = model_of(shape)
             steps = make_steps(model, TrainingOptions(batch_size=shape.batch_size), workers, share, X.shape[1])
             run = steps.compile(as_rows((X, Y), model.likelihood), with_hyperparameters=True)
@@ -96,16 +117,76 @@ def measure(strategy: Any, names: list[str]) -> dict[str, Any]:
                 run(*own)
                 return steps.iteration
 
-            time_of = timed(call)
+            time_of = timed(call, shape.repeats)
             found[f"{name} {share}"] = {key: value / shape.steps for key, value in time_of.items()}
-    X, Y = paths(FIT)
+    X, Y = paths(of_fit)
     found["least squares fit"] = timed(
-        lambda: fit_least_squares(model_of(FIT), X, Y[:, 0], calibrate=False, strategy=strategy), repeats=2
+        lambda: fit_least_squares(model_of(of_fit), X, Y[:, 0], calibrate=False, strategy=strategy), repeats=1
     )
-    return found
+    return {**found, **parts_of_a_fit(workers, of_fit)}
 
 
-def start(count: int, names: list[str], shares: int) -> list[dict[str, Any]]:
+def parts_of_a_fit(workers: Alone, shape: Shape) -> Times:
+    """The parts of a fit in closed form."""
+    model = model_of(shape)
+    options = ClosedFormOptions(progress=False)
+    run = Run(model, latents_of(model), as_rows(paths(shape), model.likelihood), options, workers)
+    run.progress = replace(run.progress, by_softmax=False)
+    run._read_model()
+    passes = run._passes_over(run.data)
+    start = time.perf_counter(), time.process_time()
+    look = passes(run.state)
+    first = {"wall": 1e3 * (time.perf_counter() - start[0]), "cpu": 1e3 * (time.process_time() - start[1])}
+    later = timed(lambda: passes(run.state), repeats=2)
+    return {
+        "features of all rows": {key: max(first[key] - later[key], 0.0) for key in first},
+        "a pass": later,
+        "the step after it": timed(lambda: moved(run.state, look, 1.0).factors, repeats=1),
+    }
+
+
+def sent(machines: int, num_inducing: int, classes: int) -> float:
+    """Bytes that each machine sends in a pass, where a sum goes around a ring."""
+    numbers = classes * (num_inducing * (num_inducing + 1) // 2 + num_inducing)
+    return 2.0 * (machines - 1) / machines * 8.0 * numbers
+
+
+def computed(rows: int, machines: int, measured: Times, shape: Shape = FIT) -> float:
+    """Seconds that each machine computes for a pass; features for which there is no memory are computed anew."""
+    own, seconds = rows / machines, {name: found["wall"] / 1e3 for name, found in measured.items()}
+    anew = max(own - NUMBERS_KEPT / shape.num_inducing, 0.0)
+    of_rows = own * seconds["a pass"] + anew * seconds["features of all rows"]
+    return of_rows / shape.batch_size + seconds["the step after it"]
+
+
+def on_paper(measured: Times, shape: Shape) -> list[str]:
+    """The lines of the table about many machines."""
+    lines = [
+        f"a pass on paper: paths of {shape.length} points in {shape.channels} channels, M = {shape.num_inducing}, "
+        f"C = {shape.classes}",
+        "       rows  machines  MB sent by each  seconds to send them (10 Gbit/s)  seconds computed by each",
+    ]
+    for rows in ROWS:
+        for machines in MACHINES:
+            size = sent(machines, shape.num_inducing, shape.classes)
+            lines.append(
+                f"{rows:11.0e}  {machines:8d}  {size / 1e6:15.1f}  {size / BYTES_PER_SECOND:32.3f}  "
+                f"{computed(rows, machines, measured, shape):24.1f}"
+            )
+    return lines
+
+
+def least(found: Sequence[Times]) -> Times:
+    """The least times of several measurements, by name."""
+    return {name: {key: min(one[name][key] for one in found) for key in ("wall", "cpu")} for name in found[0]}
+
+
+def slowest(found: Sequence[Times]) -> Times:
+    """The times of the process that takes longest, by name."""
+    return {name: {key: max(one[name][key] for one in found) for key in ("wall", "cpu")} for name in found[0]}
+
+
+def start(count: int, arguments: list[str], shares: int) -> list[Times]:
     """Start some connected processes, each with one of so many shares of the cores, and return what they measure."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
@@ -116,7 +197,7 @@ def start(count: int, names: list[str], shares: int) -> list[dict[str, Any]]:
         task = {"type": "worker", "index": rank}
         config = json.dumps({"cluster": {"worker": addresses}, "task": task}) if count > 1 else ""
         own = ",".join(str(core) for core in cores[rank::shares]) or str(cores[rank % len(cores)])
-        command = ["taskset", "-c", own, sys.executable, "-m", "benchmarks.distributed", "--measure", *names]
+        command = ["taskset", "-c", own, sys.executable, "-m", "benchmarks.distributed", "--measure", *arguments]
         environment = {**os.environ, "TF_CONFIG": config, "TF_CPP_MIN_LOG_LEVEL": "3"}
         started.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
     printed = [process.communicate()[0] for process in started]
@@ -129,29 +210,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=f"some of {', '.join(SHAPES)}; all by default")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--small", action="store_true", help="small shapes, to see in a minute that it runs")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)  # in a process that was started
     options = parser.parse_args()
     names = options.shapes or list(SHAPES)
     if unknown := set(names) - set(SHAPES):
         parser.error(f"SHAPE must be one of {', '.join(SHAPES)}, got {', '.join(sorted(unknown))}")
+    sized: Callable[[Shape], Shape] = small if options.small else lambda shape: shape
+    shapes, of_fit = {name: sized(SHAPES[name]) for name in names}, sized(FIT)
     if options.measure:
         strategy = connect_workers() if os.environ.get("TF_CONFIG") else None
-        print(json.dumps(measure(strategy, names)))
+        print(json.dumps(measure(strategy, shapes, of_fit)))
         return
-    [alone], together = start(1, names, options.workers), start(options.workers, names, options.workers)
-    print(f"milliseconds, wall (CPU of one process); each process has {os.cpu_count()} / {options.workers} cores")
-    for name in together[0]:
+    arguments = [*names, *(["--small"] if options.small else [])]
+    turns = [tuple(start(count, arguments, options.workers) for count in (1, options.workers)) for _ in range(TURNS)]
+    alone, together = (least([slowest(found) for found in side]) for side in zip(*turns, strict=True))
+    cores = len(os.sched_getaffinity(0))
+    print(f"milliseconds, wall (CPU of one process); each process is bound to {cores} / {options.workers} cores")
+    for name, several in together.items():
         one = alone.get(name) or alone[f"{name.split()[0]} rows"]
-        several = {key: max(found[name][key] for found in together) for key in ("wall", "cpu")}
         chosen = ""
-        if name.split()[0] in SHAPES:
-            shape = SHAPES[name.split()[0]]
+        if name.split()[0] in shapes:
+            shape = shapes[name.split()[0]]
             width = shape.length * shape.channels
             chosen = cheaper_share(model_of(shape), shape.batch_size, options.workers, width)
         print(
             f"{name:22s} 1 process {one['wall']:8.1f} ({one['cpu']:8.1f})   {options.workers} processes "
-            f"{several['wall']:8.1f} ({several['cpu']:8.1f})" + (f"   the rule: {chosen}" if chosen else "")
+            f"{several['wall']:8.1f} ({several['cpu']:8.1f})   {one['wall'] / several['wall']:5.2f} times as fast"
+            + (f"   the rule: {chosen}" if chosen else "")
         )
+    print("", *on_paper(alone, of_fit), sep="\n")
 
 
 if __name__ == "__main__":

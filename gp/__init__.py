@@ -38,6 +38,7 @@ _HOME = {
     "predict_in_batches": "prediction",
     "predict_probabilities": "prediction",
     "predict_quantiles": "prediction",
+    "predict_rows": "prediction",
     "read_shards": "data",
     "read_tfrecords": "data",
     "sample_posterior": "prediction",

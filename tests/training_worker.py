@@ -58,6 +58,7 @@ CASES: dict = {
     "natural": (toy_model, toy_data, {"natural_gradient": 0.2, "optimizer": "adam", "patience": 1}, 1e-8),
     "natural by latents": (two_outputs, with_squares, {"natural_gradient": 0.2, "share": "latents"}, 1e-7),
 }
+ACROSS = CASES["classes by latents"]  # what is begun in one way of sharing and goes on in the other
 FITTED = ("ridge", "loo_scores", "loo_log_density", "loo_log_densities", "scale", "leverages", "weights")
 
 
@@ -117,9 +118,10 @@ def train_to_overflow() -> None:
         time.sleep(5.0)  # a script that goes on for a while must not keep the others waiting
 
 
-def train_until(what: str, rank: int, folder: Path) -> None:
+def train_until(what: str, rank: int, folder: Path, share: str) -> None:
     """Train, and at the second evaluation kill or terminate this process; then nothing of the kind."""
-    model, calls = toy_model(), iter(range(1, 100))
+    make, data, *_ = ACROSS if share else (toy_model, toy_data)
+    model, calls = make(), iter(range(1, 100))
 
     def strike() -> None:
         while not (folder / "now").exists():
@@ -135,7 +137,8 @@ def train_until(what: str, rank: int, folder: Path) -> None:
     if what.endswith(str(rank)):
         threading.Thread(target=strike, daemon=True).start()
     try:
-        train(model, toy_data(), toy_options(checkpoint_dir=folder), strategy=strategy, record=record)
+        options = toy_options(checkpoint_dir=folder)
+        train(model, data(), options, strategy=strategy, share=share or None, record=record)
     except (KeyboardInterrupt, RuntimeError) as error:
         report("stopped", f"{type(error).__name__}: {error}")
         return
@@ -143,7 +146,7 @@ def train_until(what: str, rank: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    strategy = connect_workers(60)
+    strategy = connect_workers(300)
     task, where = sys.argv[1], Path(sys.argv[2])
     number = strategy.cluster_resolver.task_id
     if task == "train":
@@ -154,4 +157,4 @@ if __name__ == "__main__":
     elif task == "overflow":
         train_to_overflow()
     else:
-        train_until(task, number, where)
+        train_until(task, number, where, sys.argv[3] if len(sys.argv) > 3 else "")

@@ -1,5 +1,5 @@
 """
-Paths and labels in several TFRecord files, the shards of one data set, in a folder with a list of them.
+Paths and labels in several TFRecord or Parquet files, the shards of one data set, in a folder with a list of them.
 
 The list holds how many rows and bytes each shard has. So a shard that is missing or cut short is seen at once, and a
 shard is opened, and its checksums are compared, only when one of its paths is needed. Workers that share the rows of a
@@ -8,7 +8,7 @@ file of their own, too.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,22 @@ import numpy as np
 from sigkernel_tf._arguments import as_int
 
 from .checked_files import file_digest, read_json, replacing, write_json
+from .parquet import ParquetColumn, write_parquet
 from .tfrecords import RecordColumn, as_batches, read_tfrecords, write_tfrecords
 
 _LIST, _LABELS = "shards.json", "Y.bin"
+_WRITE: dict[str, Callable[[Path, Any], int]] = {"tfrecord": write_tfrecords, "parquet": write_parquet}
 
 
 def write_shards(
-    folder: str | Path, data: tuple[Any, Any] | Iterable[tuple[Any, Any]], *, rows_per_shard: int = 100_000
+    folder: str | Path,
+    data: tuple[Any, Any] | Iterable[tuple[Any, Any]],
+    *,
+    rows_per_shard: int = 100_000,
+    format: str = "tfrecord",
 ) -> int:
     """
-    Write flattened paths and their labels to TFRecord files in a folder, and the list of these files last.
+    Write flattened paths and their labels to files in a folder, and the list of these files last.
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_shards(folder, (rows, Y), rows_per_shard=8)  # the number of files
@@ -36,9 +42,15 @@ def write_shards(
     :param folder: it is made where it does not exist; a list that is there is replaced.
     :param data: as :func:`write_tfrecords` takes it: arrays, or a generator of batches.
     :param rows_per_shard: how many rows a file holds; the last may hold fewer.
+    :param format: ``"tfrecord"``, from which rows are read fast in any order, as the minibatches of a training are.
+        ``"parquet"``, which other programs read, too, and from which rows are read fast in their order, as the passes
+        of a fit do. It needs pyarrow, and memory for the rows of a shard.
     :return: the number of files.
-    :raises ValueError: for rows of another width or dtype than the first, and for no rows at all.
+    :raises ValueError: for rows of another width or dtype than the first, for no rows at all, and for another format.
+    :raises ImportError: for Parquet without pyarrow.
     """
+    if format not in _WRITE:
+        raise ValueError(f"format must be one of {', '.join(_WRITE)}, got {format!r}.")
     folder, size = Path(folder), as_int(rows_per_shard, "rows_per_shard", 1)
     folder.mkdir(parents=True, exist_ok=True)
     shards: list[dict[str, Any]] = []
@@ -52,8 +64,8 @@ def write_shards(
                     f"data must have rows of one width and dtype, {first} as in the first batch, got {kind} in shard "
                     f"{len(shards)}: use flatten_paths on all paths together."
                 )
-            path = folder / f"shard-{len(shards):05d}.tfrecord"
-            rows = write_tfrecords(path, part)
+            path = folder / f"shard-{len(shards):05d}.{format}"
+            rows = _WRITE[format](path, part)
             shards.append({"file": path.name, "rows": rows, **_described(path)})
             for _, Y in part:
                 file.write(np.ascontiguousarray(Y).tobytes())
@@ -137,7 +149,7 @@ class ShardedPaths:
         :param dtype: of X.
         """
         self._shards = shards
-        self._opened: dict[int, RecordColumn] = {}
+        self._opened: dict[int, RecordColumn | ParquetColumn] = {}
         self._ends = np.cumsum([shard.rows for shard in shards])
         self.shape, self.dtype = (int(self._ends[-1]), *shape), dtype
 
@@ -164,10 +176,12 @@ class ShardedPaths:
         text = " ".join(f"{shard.rows} {shard.sha256}" for shard in self._shards)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _column(self, place: int) -> RecordColumn:
+    def _column(self, place: int) -> RecordColumn | ParquetColumn:
         """The paths of a file, which is opened when they are first asked for."""
         if place not in self._opened:
-            self._opened[place], _ = read_tfrecords(self._shards[place].path)
+            path = self._shards[place].path
+            is_parquet = path.suffix == ".parquet"
+            self._opened[place] = ParquetColumn(path, "x") if is_parquet else read_tfrecords(path)[0]
         return self._opened[place]
 
 

@@ -4,7 +4,7 @@ Predictions of a model at many inputs, and its scores on labelled data, a batch 
 ``batches`` holds the machinery, which the other modules share, and the prediction of means and variances.
 """
 
-from .batches import predict_in_batches
+from .batches import predict_in_batches, predict_rows
 from .evaluation import Evaluation, Evaluator, evaluate
 from .probabilities import predict_probabilities
 from .quantiles import predict_quantiles
@@ -17,5 +17,6 @@ __all__ = [
     "predict_in_batches",
     "predict_probabilities",
     "predict_quantiles",
+    "predict_rows",
     "sample_posterior",
 ]

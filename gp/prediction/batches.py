@@ -54,6 +54,40 @@ def predict_in_batches(
     return over_inputs(predictor(model, predict_y), X, batch_size, out)
 
 
+def predict_rows(
+    model: GPModel, X: Any, rows: range, *, batch_size: int = 500, out: tuple[Any, Any] | None = None
+) -> tuple[Any, Any]:
+    """
+    Means and variances of y at some rows of X: one task's part of a prediction that many machines share.
+
+    The rows are predicted in the batches in which :func:`predict_in_batches` would predict them, and so, on processors
+    of one kind, with the same bits.
+
+    :param X: inputs [N, W], an array or a memory-mapped file or the like, of which only these rows are read.
+    :param rows: ``range(first, last)``. Both are multiples of ``batch_size``, but ``last`` may also be N.
+    :param batch_size: how many inputs are predicted at a time.
+    :param out: arrays [N, P] for the means and the variances of all rows, such as memory-mapped files that several
+        tasks write, of which these rows are written.
+    :return: means and variances of these rows.
+    :raises TypeError: for rows that are no range.
+    :raises ValueError: for rows that X does not have or that end within a batch; else as :func:`predict_in_batches`.
+    """
+    X, size = as_array_like(X, "X"), as_int(batch_size, "batch_size", 1)
+    if not isinstance(rows, range) or rows.step != 1:
+        raise TypeError(f"rows must be a range of step 1, got {rows!r}: for instance range(0, {size}).")
+    count = X.shape[0]
+    is_inside = 0 <= rows.start < rows.stop <= count
+    if not is_inside or rows.start % size or (rows.stop % size and rows.stop != count):
+        raise ValueError(
+            f"rows must begin and end at multiples of batch_size={size}, or end with the {count} rows of X, got "
+            f"{rows!r}: so that each batch is the same as where one process predicts all rows."
+        )
+    part = X[rows.start : rows.stop]
+    own = None if out is None else tuple(array[rows.start : rows.stop] for array in out)
+    predict = predictor(model, predict_y)
+    return over_inputs(predict, part, size, own, first=rows.start)  # type: ignore[return-value]
+
+
 def predictor(model: GPModel, function: Callable[..., Sequence[tf.Tensor]]) -> Predictor:
     """
     A function of inputs that calls ``function(model, X, q)``, which predicts by :func:`f_marginals`.
@@ -89,15 +123,18 @@ def predict_y(model: GPModel, X: tf.Tensor, q: tuple[tf.Tensor, ...]) -> Sequenc
     return model.likelihood.predict_mean_and_var(X, *f_marginals(model, X, q))
 
 
-def over_inputs(function: Predictor, X: Any, batch_size: int, out: Sequence[Any] | None) -> tuple[Any, ...]:
+def over_inputs(
+    function: Predictor, X: Any, batch_size: int, out: Sequence[Any] | None, first: int = 0
+) -> tuple[Any, ...]:
     """
     The results of a function of inputs, for all inputs.
 
     :param X: as :func:`predict_in_batches` takes it.
     :param out: an array for each result; None: new ones are made.
+    :param first: the number of the first row, for errors.
     """
     batches = _input_batches(X, as_int(batch_size, "batch_size", 1))
-    return over_batches(function, ((inputs,) for inputs in _checked(batches)), out)
+    return over_batches(function, ((inputs,) for inputs in _checked(batches, first)), out)
 
 
 def over_batches(
@@ -148,13 +185,13 @@ def _input_batches(X: Any, batch_size: int) -> Iterator[Any]:
     yield from row_parts(array, batch_size)
 
 
-def _checked(batches: Iterable[Any]) -> Iterator[tf.Tensor]:
+def _checked(batches: Iterable[Any], first: int) -> Iterator[tf.Tensor]:
     """
     The batches in GPflow's default float.
 
+    :param first: the number of the first row.
     :raises ValueError: for a NaN or an infinity, with its row counted through all batches.
     """
-    first = 0
     for batch in batches:
         inputs = as_default_float(batch)
         check_finite(inputs.numpy(), range(first, first + inputs.shape[0]))

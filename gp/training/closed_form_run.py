@@ -71,7 +71,10 @@ class Run:
         # RobustMax has no slope where a class is far behind: from the prior its bound would end at a poor maximum.
         self.softmax_expected = compiled_expectations(Softmax(num_latents))
         self._in_single = num_covariances * len(data) * float(num_features) ** 2 > _WORK_IN_SINGLE
-        self.saved = [tf.Variable(part, trainable=False) for part in self._parts_of_state()]
+        self.clock: Callable[[], float] = lambda: 0.0
+        self.saved: list[tf.Variable] = []
+        if options.checkpoint_dir is not None:
+            self.saved = [tf.Variable(part, trainable=False) for part in self._parts_of_state()]
         self.checkpoints: Checkpoints | None = None
         if options.checkpoint_dir is not None and workers.is_chief:
             self.checkpoints = Checkpoints(
@@ -120,7 +123,7 @@ class Run:
 
     def _to_the_end(self) -> ClosedFormResult:
         start = time.perf_counter() - (self.progress.passes[-1].seconds if self.progress.passes else 0.0)
-        self.clock: Callable[[], float] = lambda: time.perf_counter() - start
+        self.clock = lambda: time.perf_counter() - start
         done = len(self.progress.passes)
         hidden = not (self.options.progress and self.workers.is_chief)
         with tqdm(unit=" passes", initial=done, disable=hidden) as self.bar:

@@ -30,7 +30,7 @@ CUT_OFF = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 """Directions of Kuu whose eigenvalue is below this part of the largest are left out, for each dtype of the kernel."""
 _NUMBERS_IN_BLOCK = 2**22  # features in a block: 32 MB
 _MOST_ROWS = 2**16  # rows in a block of few features
-_NUMBERS_KEPT = 2**27  # features that are kept for later passes: 1 GB
+NUMBERS_KEPT = 2**27  # features that are kept for later passes: 1 GB
 
 
 class FeatureMap(Protocol):
@@ -203,7 +203,7 @@ class Blocks:
             slice(self.own.start + part.start, self.own.start + part.stop)
             for part in row_slices(self.own.stop - self.own.start, as_int(batch_size, "batch_size", 1))
         ]
-        self._most_kept = _NUMBERS_KEPT if keep else 0
+        self._most_kept = NUMBERS_KEPT if keep else 0
         self._kept: dict[int, np.ndarray] = {}
         self._variances: dict[int, np.ndarray] = {}
 

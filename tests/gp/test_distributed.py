@@ -1,12 +1,13 @@
 """Trainings that two processes on this machine share."""
 
+import json
 from pathlib import Path
 
 import loopback
 import numpy as np
 import pytest
 from training_toys import parameters, toy_data, toy_model, toy_options
-from training_worker import CASES, FITTED, on_paths, options_of, paths
+from training_worker import ACROSS, CASES, FITTED, on_paths, options_of, paths
 
 from sigkernel_tf.gp import fit_least_squares, train
 
@@ -70,6 +71,23 @@ def test_workers_that_are_killed_or_terminated_are_resumed(tmp_path: Path) -> No
             np.testing.assert_allclose(found[0]["parameters"][key], value, rtol=1e-9, atol=1e-9, err_msg=key)
         ends.append(found[0])
     assert all(end == ends[0] for end in ends)  # to the last bit, wherever it was stopped
+
+
+@pytest.mark.slow
+def test_a_run_by_rows_goes_on_by_latent_processes_and_the_other_way_round(tmp_path: Path) -> None:
+    make, data, _, within = ACROSS
+    whole = make()
+    train(whole, data(), toy_options())
+    for first, then in (("rows", "latents"), ("latents", "rows")):
+        folder = tmp_path / first
+        _, codes = loopback.finish(loopback.start(SCRIPT, ["kill1", folder, first], _with(folder)))
+        assert codes[1] == -9
+        assert json.loads((folder / "state.json").read_text())["state"]["history"]  # where it goes on
+        found, codes = loopback.finish(loopback.start(SCRIPT, ["resume", folder, then], folder))
+        assert codes == [0, 0], (folder / "errors-1.txt").read_text()
+        assert found[0] == found[1]
+        for key, value in parameters(whole).items():
+            np.testing.assert_allclose(found[0]["parameters"][key], value, rtol=within, atol=within, err_msg=key)
 
 
 @pytest.mark.slow

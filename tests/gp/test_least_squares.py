@@ -225,7 +225,7 @@ def test_blocks_of_any_size_give_the_same(
 ) -> None:
     model = MODELS["sequences"](rows)
     expected = fit_least_squares(model, rows, labels)
-    monkeypatch.setattr(feature_maps, "_NUMBERS_KEPT", kept)
+    monkeypatch.setattr(feature_maps, "NUMBERS_KEPT", kept)
     fit = fit_least_squares(model, rows, labels, batch_size=batch_size)
     assert_same_fit(fit, expected)
     np.testing.assert_allclose(fit.predict_proba(rows), expected.predict_proba(rows), atol=1e-8)
@@ -244,7 +244,7 @@ def test_features_are_kept_while_they_fit(rows: np.ndarray, monkeypatch: pytest.
     fit_least_squares(features, rows, y, batch_size=10)
     assert sizes == [1, 10, 10, 10]
     sizes.clear()
-    monkeypatch.setattr(feature_maps, "_NUMBERS_KEPT", 20 * rows.shape[1])
+    monkeypatch.setattr(feature_maps, "NUMBERS_KEPT", 20 * rows.shape[1])
     fit_least_squares(features, rows, y, batch_size=10)
     assert sizes == [1, 10, 10, 10, 10, 10]  # the last block in each of three passes
 

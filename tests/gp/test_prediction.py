@@ -18,6 +18,7 @@ from sigkernel_tf.gp import (
     predict_in_batches,
     predict_probabilities,
     predict_quantiles,
+    predict_rows,
     sample_posterior,
 )
 
@@ -47,6 +48,32 @@ def test_paths_in_batches_of_any_kind(paths_model: tuple) -> None:
     shorter = [X[:4, :6], X[4:]]  # batches of paths of several lengths
     got = predict_in_batches(model, iter(shorter))[0]
     np.testing.assert_allclose(got, np.concatenate([model.predict_y(x)[0] for x in shorter]), rtol=1e-12)
+
+
+def test_ranges_of_rows_have_the_bits_of_one_prediction(paths_model: tuple) -> None:
+    model, X = paths_model
+    expected = predict_in_batches(model, X, batch_size=5)
+    parts = [predict_rows(model, X, rows, batch_size=5) for rows in (range(0, 5), range(5, 12))]
+    out = np.full((12, 3), -1.0), np.full((12, 3), -1.0)
+    predict_rows(model, X, range(5, 10), batch_size=5, out=out)
+    for whole, together, into in zip(expected, zip(*parts, strict=True), out, strict=True):
+        np.testing.assert_array_equal(np.concatenate(together), whole)
+        np.testing.assert_array_equal(into[5:10], whole[5:10])
+        assert (into[:5] == -1.0).all()
+        assert (into[10:] == -1.0).all()
+
+
+def test_ranges_that_end_within_a_batch_or_beyond_the_rows(paths_model: tuple) -> None:
+    model, X = paths_model
+    for rows in (range(1, 5), range(0, 7), range(5, 15), range(-5, 5), range(5, 5)):
+        with pytest.raises(ValueError, match=r"multiples of batch_size=5, or end with the 12 rows of X, got range\("):
+            predict_rows(model, X, rows, batch_size=5)
+    for rows in (slice(0, 5), range(0, 10, 5)):
+        with pytest.raises(TypeError, match="rows must be a range of step 1"):
+            predict_rows(model, X, rows, batch_size=5)
+    X[7, 1] = np.nan
+    with pytest.raises(ValueError, match="X must be finite, got nan in row 7, column 1"):
+        predict_rows(model, X, range(5, 10), batch_size=5)
 
 
 def test_inputs_of_several_shapes_are_no_array(paths_model: tuple) -> None:

@@ -1,5 +1,6 @@
 """Data in several files, of which each process opens those that it needs."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from training_toys import toy_data, toy_model, toy_options
 
 from sigkernel_tf.gp import fit_least_squares, read_shards, train, write_shards
-from sigkernel_tf.gp.data import as_rows, shards
+from sigkernel_tf.gp.data import as_rows, parquet, shards
 
 
 @pytest.fixture
@@ -36,10 +37,19 @@ def batches(data: tuple[np.ndarray, np.ndarray]) -> Iterator[tuple[np.ndarray, n
         yield data[0][rows], data[1][rows]
 
 
+@pytest.fixture(params=["tfrecord", "parquet"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The format of the files."""
+    if request.param == "parquet":
+        pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    return request.param
+
+
 @pytest.mark.parametrize("size", [1, 3, 5, 10, 100])
-def test_rows_of_shards(data: tuple, tmp_path: Path, size: int) -> None:
+def test_rows_of_shards(data: tuple, tmp_path: Path, size: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "_ROWS_IN_GROUP", 2)
     for source in (data, batches(data)):
-        assert write_shards(tmp_path, source, rows_per_shard=size) == -(-10 // size)
+        assert write_shards(tmp_path, source, rows_per_shard=size, format=kind) == -(-10 // size)
         for column, expected in zip(read_shards(tmp_path), data, strict=True):
             assert (column.shape, column.dtype, len(column)) == (expected.shape, expected.dtype, 10)
             for rows in (slice(2, 9), slice(None, None, 4), np.array([0, 4, 5, 9]), np.array([], int), 7, -1):
@@ -55,9 +65,9 @@ def test_a_shard_is_opened_when_it_is_needed(data: tuple, tmp_path: Path, opened
     assert opened == ["shard-00002.tfrecord", "shard-00003.tfrecord"]
 
 
-def test_training_and_fits_take_shards(tmp_path: Path) -> None:
+def test_training_and_fits_take_shards(tmp_path: Path, kind: str) -> None:
     X, Y = toy_data()
-    write_shards(tmp_path, (X, Y), rows_per_shard=7)
+    write_shards(tmp_path, (X, Y), rows_per_shard=7, format=kind)
     here, there = toy_model(), toy_model()
     train(here, (X, Y), toy_options())
     train(there, read_shards(tmp_path), toy_options())
@@ -99,4 +109,38 @@ def test_rows_of_several_widths_are_refused(data: tuple, tmp_path: Path) -> None
         write_shards(tmp_path, iter([(X, Y), (X[:, :2], Y)]), rows_per_shard=10)
     with pytest.raises(ValueError, match="at least one row, got none"):
         write_shards(tmp_path, iter([]))
+    assert not (tmp_path / "shards.json").exists()
+
+
+def test_parquet_files_that_are_missing_or_damaged_are_named(data: tuple, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    write_shards(tmp_path, data, rows_per_shard=4, format="parquet")
+    second = tmp_path / "shard-00001.parquet"
+    content = second.read_bytes()
+    second.write_bytes(content[:-1])
+    with pytest.raises(ValueError, match=rf"shard {second} must have {len(content)} bytes, got {len(content) - 1}: it"):
+        read_shards(tmp_path)
+    values = data[0][4:8].tobytes()[8:40]
+    at = content.find(values[8:16])
+    assert at > 0  # a number, as it is in the file
+    for damaged, fault in (
+        (content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :], "checksum"),
+        (bytes(len(content)), "magic bytes"),
+    ):
+        second.write_bytes(damaged)
+        X, _ = read_shards(tmp_path)
+        np.testing.assert_array_equal(X[:4], data[0][:4])
+        with pytest.raises(ValueError, match=f"{second} must be a whole Parquet file.*{fault}.*: copy it"):
+            X[5]
+    second.unlink()
+    with pytest.raises(FileNotFoundError, match=f"shard {second} is missing: copy"):
+        read_shards(tmp_path)
+
+
+def test_another_format_and_no_pyarrow(data: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="format must be one of tfrecord, parquet, got 'csv'"):
+        write_shards(tmp_path, data, format="csv")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"Parquet files need pyarrow: pip install .sigkernel-tf\[parquet\]"):
+        write_shards(tmp_path, data, format="parquet")
     assert not (tmp_path / "shards.json").exists()
