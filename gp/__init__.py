@@ -5,7 +5,9 @@ from typing import Any
 
 from sigkernel_tf import _library
 
-# Importing covariances and posteriors registers Kuu, Kuf, the posterior and the divergence with GPflow.
+# First what says what to do where GPflow is missing. Importing covariances and posteriors registers Kuu, Kuf, the
+# posterior and the divergence with GPflow.
+from . import _requirements as _requirements
 from . import covariances as covariances
 from .inducing_variables import InducingSequences, InducingTensors, OrthogonalSignatureFeatures
 from .kernels import DeepSignatureKernel, SignatureKernel, TruncatedSignatureKernel, flatten_paths

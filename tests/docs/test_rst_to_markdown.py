@@ -14,10 +14,38 @@ pytest.importorskip("griffe")
 markdown = runpy.run_path(str(Path(__file__).resolve().parents[2] / "docs" / "api" / "rst_to_markdown.py"))["markdown"]
 
 
+TEXT = r"""As :func:`~sk.mmd` has, \|x\| is
+
+>>> f()  # doctest: +SKIP
+1
+
+.. math:: a \cdot b
+
+:param x: as in::
+
+    y
+"""
+EXPECTED = """As `sk.mmd` has, |x| is
+
+```pycon
+>>> f()
+1
+```
+
+```text
+a · b
+```
+
+:param x: as in:
+
+```python
+y
+```
+"""
+
+
 def test_what_is_translated() -> None:
-    text = "As :func:`~sk.mmd` has\n\\|x\\|:\n\n>>> f()  # doctest: +SKIP\n1\n\n.. math:: a \\cdot b\n\n    c\n\n:param x: as::\n\n    y\n"
-    expected = "As `sk.mmd` has\n|x|:\n\n```pycon\n>>> f()\n1\n```\n\n```text\na · b\n\n    c\n```\n\n:param x: as:\n\n```python\ny\n```\n"
-    assert [line for line in markdown(text).split("\n") if line] == [line for line in expected.split("\n") if line]
+    assert [line for line in markdown(TEXT).split("\n") if line] == [line for line in EXPECTED.split("\n") if line]
 
 
 @pytest.mark.parametrize("named", [getattr(module, n) for module in (sk, sigkernel_tf.gp) for n in module.__all__])
