@@ -16,7 +16,6 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .check.accuracy import lines_of
 from .check.cases import save
 from .check.driver import Driver
 from .check.main import LIBRARY
@@ -65,7 +64,7 @@ def make(folder: Path, library: Path, *, every: int, is_small: bool) -> None:
     (folder / f"{LIBRARY}.xz").write_bytes(lzma.compress(library.read_bytes(), preset=6))
     with tempfile.TemporaryDirectory() as scratch:
         program = compile_reference(Path(scratch))
-        save(make_cases(lines_of(Driver(library), every), program, is_small=is_small), folder)
+        save(make_cases(Driver(library).lines(), program, every=every, is_small=is_small), folder)
 
 
 def cuda_library() -> Path:

@@ -1,7 +1,7 @@
 """The problems of the pack: for every compiled kernel one that it must take, and what all kernels have in common."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -65,11 +65,10 @@ def of_line(line: Line, channels: int, degrees: list[int]) -> tuple[Case, Questi
     return case, Question(case.what, X, Y, static_kernel, variance)
 
 
-def of_lines(lines: Iterable[Line]) -> dict[str, tuple[Case, Question]]:
-    lines = list(lines)
+def of_lines(lines: list[Line], every: int) -> dict[str, tuple[Case, Question]]:
     degrees = sorted({line.degree for line in lines if line.degree})
     found: dict[str, tuple[Case, Question]] = {}
-    for line, channels in [(one, channels) for one in lines for channels in channels_of(one)]:
+    for line, channels in [(one, channels) for one in lines[::every] for channels in channels_of(one)]:
         if case_of(line, channels) not in found:
             found[case_of(line, channels)] = of_line(line, channels, degrees)
     return found
@@ -160,9 +159,9 @@ def of_long(is_small: bool) -> Iterator[tuple[Case, Question]]:
         yield case, Question(what, X[0], Y[0])
 
 
-def make_cases(lines: Iterable[Line], program: Path, *, is_small: bool) -> list[Case]:
-    """All cases with their answers. ``lines``: what is compiled, or of that what is to be checked."""
-    singles = [*of_lines(lines).values(), *signatures(), *of_measured(is_small), *of_long(is_small)]
+def make_cases(lines: list[Line], program: Path, *, every: int, is_small: bool) -> list[Case]:
+    """All cases with their answers. ``lines``: all that is compiled, of which every n-th is to be checked."""
+    singles = [*of_lines(lines, every).values(), *signatures(), *of_measured(is_small), *of_long(is_small)]
     sets = list(sets_of_pairs())
     asked = [question for _, question in singles]
     for case, pairs in sets:

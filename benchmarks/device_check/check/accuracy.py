@@ -102,19 +102,18 @@ def check_signature(driver: Driver, dtype: str, case: Case, errors: Errors) -> N
     errors.add(name, "gradient", epsilons(found["d_paths"], expected, of_gradient, dtype), LIMIT_OF_GRADIENT)
 
 
-def lines_of(driver: Driver, every: int) -> list[Line]:
-    """The table of what is compiled, or every n-th line of it."""
-    return driver.lines()[::every]
-
-
 def group_of(line: Line) -> str:
     rule = f"series of degree {line.degree}{', refined' if line.is_refined else ''}" if line.degree else rule_of(line)
     return f"{line.dtype}, {rule}"
 
 
 def of_lines(driver: Driver, cases: dict[str, Case], every: int, dtype: str, rule: str) -> Iterator[Row]:
-    """The lines of one type and rule, degree by degree. What CUDA refuses ends it, as nothing works after that."""
-    lines = [line for line in lines_of(driver, every) if (line.dtype, rule_of(line)) == (dtype, rule)]
+    """
+    Every n-th line of the table that has one type and rule, degree by degree.
+
+    What CUDA refuses ends it, as nothing works after that.
+    """
+    lines = [line for line in driver.lines()[::every] if (line.dtype, rule_of(line)) == (dtype, rule)]
     for group, of_group in groupby(sorted(lines, key=lambda line: (line.degree, line.is_refined)), group_of):
         errors = Errors()
         for line in of_group:
