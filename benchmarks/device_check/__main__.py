@@ -61,7 +61,7 @@ def make(folder: Path, library: Path, *, every: int, is_small: bool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(HERE / "check", folder / "check", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(HERE / "run.py", folder)
-    (folder / f"{LIBRARY}.xz").write_bytes(lzma.compress(library.read_bytes(), preset=6))
+    (folder / f"{LIBRARY}.xz").write_bytes(lzma.compress(library.read_bytes(), preset=9))
     with tempfile.TemporaryDirectory() as scratch:
         program = compile_reference(Path(scratch))
         save(make_cases(Driver(library).lines(), program, every=every, is_small=is_small), folder)

@@ -150,13 +150,13 @@ def of_measured(is_small: bool) -> Iterator[tuple[Case, Question]]:
 
 
 def of_long(is_small: bool) -> Iterator[tuple[Case, Question]]:
-    """Paths longer than 16 bits count, along either axis."""
+    """Paths longer than 16 bits count, along either axis; the gradient along one, for it takes room in the pack."""
     length = 700 if is_small else 66_000
     for what, (x_length, y_length) in product(("series", "differences"), ((length, 3), (3, length))):
         generator = np.random.default_rng(x_length)
         X, Y = (walks(generator, 1, n, 2) for n in (x_length, y_length))
         case = Case(f"long, {what}, {x_length} x {y_length}", what, arrays={"X": X, "Y": Y})
-        yield case, Question(what, X[0], Y[0])
+        yield case, Question(what, X[0], Y[0], has_gradient=x_length > y_length)
 
 
 def make_cases(lines: list[Line], program: Path, *, every: int, is_small: bool) -> list[Case]:
