@@ -232,7 +232,7 @@ class Run:
         with suppress(np.linalg.LinAlgError):
             state = self.levels.moved(self.state, look, moved(self.state, look, step), step)
             _ = state.factors
-        if self.workers.any(state is None):
+        if self.workers.any(state is None) or state is None:
             return None
         seen = self._look(passes, state, scale)
         return None if seen is None else (state, seen)

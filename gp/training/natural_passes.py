@@ -68,7 +68,9 @@ class Passes:
         scales = self._levels.scales(state.ratios)
         return look if scales is None else _scaled(look, scales)
 
-    def _own_look(self, state: NaturalState, scale: float, dtype: type, clip: bool) -> Look:
+    def _own_look(
+        self, state: NaturalState, scale: float, dtype: type[np.float32] | type[np.float64], clip: bool
+    ) -> Look:
         """
         What a pass over the rows of this process sees, with the features as they are kept.
 
