@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # On a busy machine the engines' own processes take longer to start than they are given.
 PATIENCE = {
     "RAY_worker_register_timeout_seconds": "600",
+    "RAY_worker_niceness": "0",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "600s",
 }
 
