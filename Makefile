@@ -32,8 +32,8 @@ endif
 endif
 endif
 
-.PHONY: demo test test-slow test-ci test-backends results million docs lint types hooks wheel sdist check-wheel check-sdist \
-	release device-check-pack device-check-emulated core environment clean
+.PHONY: demo test test-slow test-ci test-backends results million docs lint types hooks wheel wheel-cpu sdist check-wheel \
+	check-sdist release device-check-pack device-check-emulated core environment clean
 .NOTPARALLEL:  # two pips must not write to one environment at once
 
 demo: $(VENV)/requirements-experiments $(BUILT)   ## train on JapaneseVowels and print the test accuracy
@@ -119,11 +119,16 @@ device-check-emulated: $(VENV)/requirements-build ## the same on this machine, w
 
 # Both for every GPU that is supported, where there is an nvcc.
 wheel check-wheel: export SIGKERNEL_TF_CUDA ?= available
+WHEELS = dist
 wheel: $(VENV)/requirements-build $(VENV)/wheel-tools         ## a manylinux wheel in dist/
-	@rm -rf build/wheel build/lib* build/bdist* dist/*.whl
+	@rm -rf build/wheel build/lib* build/bdist* $(WHEELS)/*.whl
 	@$(STAGE) "wheel" $(PIP) wheel --no-build-isolation --no-deps --wheel-dir build/wheel .
 	@PATH="$(abspath $(BIN)):$$PATH" $(STAGE) "wheel for $(PLATFORM)" $(BIN)/auditwheel repair --plat $(PLATFORM) \
-		--wheel-dir dist --exclude libtensorflow_framework.so.2 build/wheel/*.whl
+		--wheel-dir $(WHEELS) --exclude libtensorflow_framework.so.2 build/wheel/*.whl
+
+wheel-cpu:                                        ## a wheel without CUDA in dist/cpu/, below 15 MB
+	@SIGKERNEL_TF_CUDA=0 $(MAKE) --no-print-directory WHEELS=dist/cpu wheel
+	@test $$(stat -c %s dist/cpu/*.whl) -lt 15000000 || { echo "a wheel for the CPU must be below 15 MB:"; ls -l dist/cpu; exit 1; }
 
 check-wheel: wheel                                ## that wheel in an environment of its own, used from outside the source tree
 	@rm -rf build/clean
@@ -152,7 +157,7 @@ release: export SIGKERNEL_TF_CUDA = 1
 release: export SIGKERNEL_TF_RUN_TUTORIALS = true   # the site shows what they print and draw
 release:                                          ## all tests, wheel and sources in dist/, and a tag on this machine
 	@$(PYTHON) build_backend/release.py check
-	@$(MAKE) --no-print-directory lint types test test-slow docs check-sdist check-wheel test-backends
+	@$(MAKE) --no-print-directory lint types test test-slow docs check-sdist check-wheel wheel-cpu test-backends
 	@$(PYTHON) build_backend/release.py tag
 
 clean:

@@ -31,7 +31,8 @@ def main(arguments: list[str]) -> int:
     print(
         f"Tagged v{version} on this machine. What is left to do, once you have looked at dist/:\n"
         f"  git push origin {BRANCH} v{version}\n"
-        f"  python -m twine upload dist/*\n"
+        f"  python -m twine upload dist/cpu/*.whl dist/*.tar.gz\n"
+        f"  hand out dist/*.whl, with CUDA, beside the release\n"
         f"  then start an [Unreleased] section in CHANGELOG.md"
     )
     return 0

@@ -52,7 +52,8 @@ def _operations() -> str:
         _library.ops()
     except (ImportError, RuntimeError) as error:
         return f"do not load: {error}"
-    return f"built with TensorFlow {_library.VERSION_FILE.read_text().strip()}"
+    built_with, megabytes = _library.VERSION_FILE.read_text().strip(), _library.LIBRARY.stat().st_size / 1e6
+    return f"built with TensorFlow {built_with}, {megabytes:.0f} MB"
 
 
 def _devices() -> str:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     "page",
     [
+        "docs/install.md",
         "docs/why.md",
         "docs/gallery.md",
         "docs/kernels.md",
