@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -117,8 +117,7 @@ class Run:
         try:
             return self._to_the_end()
         except BaseException:
-            for variable, value in zip(self.hyperparameters, self._kept, strict=True):
-                variable.assign(value)
+            _assign(self.hyperparameters, self._kept)
             raise
 
     def _to_the_end(self) -> ClosedFormResult:
@@ -151,13 +150,12 @@ class Run:
             self.progress = Progress(round=progress.round + 1, moves_left=progress.moves_left, passes=progress.passes)
             return True
         if progress.elbo_before is not None and elbo < progress.elbo_before:
-            self._hold_sites_while(self._move_back)
+            self._hold_sites_while(lambda: _assign(self.hyperparameters, self.before))
             self.progress = Progress(round=progress.round + 1, moves_left=0, passes=progress.passes)
             return True
         if progress.moves_left == 0:
             return False
-        for variable, value in zip(self.hyperparameters, self.before, strict=True):
-            value.assign(variable)
+        _assign(self.before, self.hyperparameters)
         self._hold_sites_while(self._move_hyperparameters)
         is_exact = self.options.rows_per_step is None
         self.progress = Progress(
@@ -276,10 +274,6 @@ class Run:
         number, seed = self.options.hyperparameter_inducing, [self.options.seed, self.progress.round]
         some = [each if number is None else each.with_some_inducing(number, seed) for each in self.latents]
         maximize(self.model, self.by_gradient, some, sites, enough, self.workers, report)
-
-    def _move_back(self) -> None:
-        for variable, value in zip(self.hyperparameters, self.before, strict=True):
-            variable.assign(value)
 
     def _hold_sites_while(self, move: Callable[[], None]) -> None:
         """Change hyperparameters, and go on from q(u) at the sites as they were: of all rows, or with steps of some."""
@@ -401,3 +395,8 @@ class Run:
             f"{done}, saved in {self.checkpoints.folder}: go on by fitting again, with the model built as it was "
             "and the same data and options."
         )
+
+
+def _assign(variables: Sequence[tf.Variable], values: Sequence[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
