@@ -157,11 +157,10 @@ class Run:
             return False
         _assign(self.before, self.hyperparameters)
         self._hold_sites_while(self._move_hyperparameters)
-        is_exact = self.options.rows_per_step is None
         self.progress = Progress(
             round=progress.round + 1,
             moves_left=progress.moves_left - 1,
-            elbo_before=elbo if is_exact else None,
+            elbo_before=elbo if self.options.rows_per_step is None else None,
             passes=progress.passes,
         )
         return True
@@ -259,11 +258,10 @@ class Run:
 
     def _move_hyperparameters(self) -> None:
         rows = self._drawn_rows()
-        size = len(rows)
         with self.workers.together():
             mean, variance = self._passes_over(rows).marginals(self.state)
-            X, Y = rows.read(self.workers.share(size))
-            sites = HeldSites.at(self.model, self.latents, X, Y, mean, variance, len(self.data) / size)
+            X, Y = rows.read(self.workers.share(len(rows)))
+            sites = HeldSites.at(self.model, self.latents, X, Y, mean, variance, len(self.data) / len(rows))
         enough = self.options.hyperparameter_evaluations
 
         def report(number: int, elbo: float) -> None:
