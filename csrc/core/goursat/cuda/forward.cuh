@@ -77,13 +77,13 @@ class ForwardTask {
 
  private:
   __device__ void decide_first(int64_t number, const GpuPair& pair, const Seen<T>& seen) const {
-    const T moment = problem_.is_half_grid() ? 2 * seen.moment : seen.moment;  // columns are the rows again
-    Plan plan = first_gpu_plan(seen.largest, moment, arguments_.tolerance, arguments_.largest_refinement);
+    const T moment = problem_.is_half_grid() ? 2 * seen.amplitude : seen.amplitude;  // columns are the rows again
+    Plan plan = first_gpu_plan(seen.scale, moment, arguments_.tolerance, arguments_.largest_refinement);
     if (arguments_.given != nullptr) {
       if (plan >= 0) plan = gpu_plan(kLastGpuDegree, refinement_of(plan)) | kAnew;
       if (exponent_of(arguments_.given[pair.place]) != 0) plan = kOverflow;
     }
-    arguments_.reach[number] = seen.largest;
+    arguments_.reach[number] = seen.scale;
     arguments_.k[pair.place] = arguments_.k[pair.mirror] = not_a_number<T>();
     arguments_.plan[pair.place] = arguments_.plan[pair.mirror] = plan;
   }

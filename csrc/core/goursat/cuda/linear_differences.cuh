@@ -1,7 +1,8 @@
 // Finite differences through a strip of a whole grid, under the linear static kernel of few channels: what sweep.cuh does, in half the
-// instructions; here forward, in linear_differences_back.cuh backward. A lane forms the increments of its cells from segments of its own, which it keeps in registers, and from the column's;
-// and one number passes between lanes, the increment of U along the edge between their rows. Each row keeps U at its own first corner and
-// adds that edge's increments up, so that no corner has two copies that drive each other apart.
+// instructions; here forward, in linear_differences_back.cuh backward. A lane forms the increments of its cells from segments of its
+// own, which it keeps in registers, and from the column's; and one number passes between lanes, the increment of U along the edge
+// between their rows. Each row keeps U at its own first corner and adds that edge's increments up, so that no corner has two copies that
+// drive each other apart.
 #pragma once
 
 #include "core/goursat/cell.h"

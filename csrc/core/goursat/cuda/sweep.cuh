@@ -27,20 +27,10 @@ __device__ T sum_of_lanes(const Lanes& lanes, T value) {
   return value;
 }
 
-// What a power series' sweep saw, over the strips so far; or what LineRanges did.
+// What a power series' sweep saw, over the strips so far. LineRanges leaves here the largest range and, for an amplitude, the moment.
 template <class T>
 struct Seen {
   T scale, amplitude, tail, across;
-  T largest, moment;  // of lines' ranges
-
-  __device__ void merge(const Seen& other) {
-    scale = max(scale, other.scale);
-    amplitude = max(amplitude, other.amplitude);
-    tail = max(tail, other.tail);
-    across = max(across, other.across);
-    largest = max(largest, other.largest);
-    moment += other.moment;
-  }
 };
 
 // For a rule that is not looked at.
@@ -58,10 +48,7 @@ struct LaneInspection<LineRanges, T> {
   // A row's or a column's last edge.
   __device__ void end(const T* edge) { lines.add(LineRanges::end(edge)); }
   __device__ Seen<T> seen(const Lanes& lanes) const {
-    Seen<T> seen = {};
-    seen.largest = largest_of_lanes(lanes, lines.largest);
-    seen.moment = sum_of_lanes(lanes, lines.moment);
-    return seen;
+    return {largest_of_lanes(lanes, lines.largest), sum_of_lanes(lanes, lines.moment), T(0), T(0)};
   }
 };
 template <int K, class T>
@@ -79,7 +66,7 @@ struct LaneInspection<PowerSeries<K>, T> {
   __device__ void end(const T*) {}
   __device__ Seen<T> seen(const Lanes& lanes) const {
     return {largest_of_lanes(lanes, inspection.scale), largest_of_lanes(lanes, inspection.amplitude),
-            largest_of_lanes(lanes, along * T(kStepsToLook)), largest_of_lanes(lanes, across), T(0), T(0)};
+            largest_of_lanes(lanes, along * T(kStepsToLook)), largest_of_lanes(lanes, across)};
   }
 };
 
@@ -257,9 +244,9 @@ struct ForwardStrip {
         end_columns(strip, lanes, first, steps, tile, inspection);
     }
     SIGKERNEL_UNROLL for (int a = 0; a < R; ++a) inspection.end(edges.left[a]);
-    seen.merge(inspection.seen(lanes));
+    merge(seen, inspection.seen(lanes));
     if (shared_seen != nullptr) {
-      if (row.before != nullptr) seen.merge(*shared_seen);  // the first strip starts anew
+      if (row.before != nullptr) merge(seen, *shared_seen);  // the first strip starts anew
       __syncwarp();
       if (lanes.is_first()) *shared_seen = seen;
     }
@@ -284,6 +271,13 @@ struct ForwardStrip {
       if (!kIsHalf && edges.kSharesCorner) edges.top[0] = edges.left[R - 1][0];
       if (end == start + kStepsToLook && edges.is_in_use(first + end - 1 - lanes.lane)) inspection.look(edges.top, edges.left[R - 1], reach);
     }
+  }
+
+  static __device__ void merge(Seen<T>& seen, const Seen<T>& other) {
+    seen.scale = max(seen.scale, other.scale);
+    seen.amplitude = std::is_same_v<Rule, LineRanges> ? seen.amplitude + other.amplitude : max(seen.amplitude, other.amplitude);
+    seen.tail = max(seen.tail, other.tail);
+    seen.across = max(seen.across, other.across);
   }
 
   // Shows the last edges of columns, which have left a tile of the last strip.
