@@ -16,10 +16,9 @@ from .report import Row
 PART = "times: forward; with gradient"
 SIGNATURES = "times of signatures: forward; with gradient"
 PEAK = "the fastest multiply-adds of this run"
-# Floating-point instructions of a cell in the machine code for sm_90, with two channels, forward and backward: see
-# docs/performance.md.
-# A power series is counted by its degree.
-FLOATING = {0: (15, 62), 4: (82, 207), 6: (142, 375), 8: (218, 591), 10: (310, 855), 12: (418, 1168), 16: (682, 1935)}
+# About how many floating-point instructions a cell takes with two channels, forward and backward, by degree: of finite
+# differences by the formulas, of power series as counted in machine code for sm_90.
+FLOATING = {0: (8, 22), 4: (82, 207), 6: (142, 375), 8: (218, 591), 10: (310, 855), 12: (418, 1168), 16: (682, 1935)}
 OF_CHANNEL = (1, 3)  # for each more
 # Bytes of scratch memory: what warps at work need and portions of pairs, refined pairs, and a few numbers a pair.
 MOST_SCRATCH, MOST_SCRATCH_OF_PAIR = (1 << 30) + (256 << 20) + (256 << 20), 64
