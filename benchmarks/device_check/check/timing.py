@@ -49,9 +49,10 @@ def peak_of(driver: Driver, dtype: str, is_small: bool) -> float:
 
 def arithmetic(plans: np.ndarray, channels: int, is_backward: bool) -> float:
     """Floating-point instructions of a cell, on average over the pairs as they were solved."""
-    degrees, refinements = plans & 0xFF, np.maximum(plans, 0) >> 8
-    counts = np.array([FLOATING.get(int(degree), (0, 0))[is_backward] for degree in degrees.ravel()], float)
-    return float(np.mean((counts + (channels - 2) * OF_CHANNEL[is_backward]) * 4.0 ** refinements.ravel()))
+    kinds, pairs = np.unique(plans, return_counts=True)
+    counts = np.array([FLOATING.get(int(plan) & 0xFF, (0, 0))[is_backward] for plan in kinds], float)
+    of_cell = (counts + (channels - 2) * OF_CHANNEL[is_backward]) * 4.0 ** (np.maximum(kinds, 0) >> 8)
+    return float(np.average(of_cell, weights=pairs))
 
 
 def inputs(name: str, count: int, length: int, channels: int, cases: dict[str, Case]) -> tuple[np.ndarray, np.ndarray]:
