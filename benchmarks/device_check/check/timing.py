@@ -16,10 +16,9 @@ from .report import Row
 PART = "times: forward; with gradient"
 SIGNATURES = "times of signatures: forward; with gradient"
 PEAK = "the fastest multiply-adds of this run"
-# Floating-point instructions of a cell in the machine code for sm_90, with two channels, forward and backward: see
-# docs/performance.md.
-# A power series is counted by its degree.
-FLOATING = {0: (15, 62), 4: (82, 207), 6: (142, 375), 8: (218, 591), 10: (310, 855), 12: (418, 1168), 16: (682, 1935)}
+# About how many floating-point instructions a cell takes with two channels, forward and backward, by degree: of finite
+# differences by the formulas, of power series as counted in machine code for sm_90.
+FLOATING = {0: (8, 22), 4: (82, 207), 6: (142, 375), 8: (218, 591), 10: (310, 855), 12: (418, 1168), 16: (682, 1935)}
 OF_CHANNEL = (1, 3)  # for each more
 # Bytes of scratch memory: what warps at work need and portions of pairs, refined pairs, and a few numbers a pair.
 MOST_SCRATCH, MOST_SCRATCH_OF_PAIR = (1 << 30) + (256 << 20) + (256 << 20), 64
@@ -50,9 +49,10 @@ def peak_of(driver: Driver, dtype: str, is_small: bool) -> float:
 
 def arithmetic(plans: np.ndarray, channels: int, is_backward: bool) -> float:
     """Floating-point instructions of a cell, on average over the pairs as they were solved."""
-    degrees, refinements = plans & 0xFF, np.maximum(plans, 0) >> 8
-    counts = np.array([FLOATING.get(int(degree), (0, 0))[is_backward] for degree in degrees.ravel()], float)
-    return float(np.mean((counts + (channels - 2) * OF_CHANNEL[is_backward]) * 4.0 ** refinements.ravel()))
+    kinds, pairs = np.unique(plans, return_counts=True)
+    counts = np.array([FLOATING.get(int(plan) & 0xFF, (0, 0))[is_backward] for plan in kinds], float)
+    of_cell = (counts + (channels - 2) * OF_CHANNEL[is_backward]) * 4.0 ** (np.maximum(kinds, 0) >> 8)
+    return float(np.average(of_cell, weights=pairs))
 
 
 def inputs(name: str, count: int, length: int, channels: int, cases: dict[str, Case]) -> tuple[np.ndarray, np.ndarray]:
