@@ -126,7 +126,15 @@ CORE_FOLDERS: dict[str, tuple[str, ...]] = {
     "signature": ("simd", "device"),
     "quadratic_forms": ("simd",),
 }
-GENERAL_HEADERS = {"arena.h", "arithmetic.h", "host_device.h", "inverse_factorials.h", "memory.h", "parallel.h"}
+GENERAL_HEADERS = {
+    "arena.h",
+    "arithmetic.h",
+    "host_device.h",
+    "inverse_factorials.h",
+    "memory.h",
+    "parallel.h",
+    "shared_loop.h",
+}
 # These bring the loops of all folders together, to compile them for each instruction set.
 WHERE_LOOPS_MEET = {"simd/dispatch.h", "simd/instruction_set.cc"}
 

@@ -9,6 +9,7 @@
 
 #include "core/goursat/goursat.h"
 #include "core/parallel.h"
+#include "core/shared_loop.h"
 #include "core/signature/signature.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/lib/core/threadpool.h"
@@ -24,12 +25,13 @@ class Cpu {
   static const char* Name() { return tensorflow::DEVICE_CPU; }
 
   explicit Cpu(tensorflow::OpKernelContext* context)
-      : parallel_for_([workers = context->device()->tensorflow_cpu_worker_threads()->workers](
-                          int64_t count, int64_t cost, const std::function<void(int64_t, int64_t)>& body) {
-          workers->ParallelFor(count, cost, body);
+      : parallel_for_([pool = context->device()->tensorflow_cpu_worker_threads()](int64_t count, int64_t cost,
+                                                                                  const SharedLoop::Body& body) {
+          SharedLoop::run(pool->num_threads, count, cost, body,
+                          [pool](const std::function<void()>& closure) { pool->workers->Schedule(closure); });
         }) {}
 
-  // TensorFlow's thread pool. Only the CPU has it, for the ops that have no GPU kernel.
+  // This thread and TensorFlow's pool. Only the CPU has it, for the ops that have no GPU kernel.
   const ParallelFor& parallel_for() const { return parallel_for_; }
 
   template <class N>

@@ -67,7 +67,8 @@ class Walks {
     T* parts = memory.reserve_numbers<T>(items() * problem_.num_words);
     forward_parts(parts, nullptr);
     const int64_t words = problem_.num_words;
-    parallel(problem_.count, cost_of(words * stretches_ * words_.depth), [&](int64_t begin, int64_t end) {
+    const int64_t cost = cost_of(words * stretches_ * words_.depth);
+    run_and_rethrow(parallel_for_, problem_.count, cost, [&](int64_t begin, int64_t end) {
       for (int64_t path = begin; path < end; ++path) {
         T* whole = parts + path * stretches_ * words;
         for (int64_t k = 1; k < stretches_; ++k) loops_.multiply(words_, whole, whole + k * words);
@@ -102,7 +103,6 @@ class Walks {
   static constexpr int64_t kMostWordsInLanes = 1 << 14;
   static constexpr int64_t kWantedItems = 256;      // enough for many threads
   static constexpr int64_t kMostNumbers = 1 << 22;  // in the signatures of all stretches
-  static constexpr int64_t kWorthThreads = 1 << 18;  // steps of a register of words: what another thread's start costs
   static constexpr int64_t kStepsALevel = 32;       // a product costs about as much as two steps for each level
 
   // An item is a stretch of a path.
@@ -112,20 +112,13 @@ class Walks {
   int64_t end_of(int64_t item) const { return (item % stretches_ + 1) * steps_ / stretches_; }
   bool is_last(int64_t item) const { return (item + 1) % stretches_ == 0; }
 
-  // Calls run_and_rethrow, or the body on this thread where there is little work in all.
-  template <class Body>
-  void parallel(int64_t count, int64_t cost, const Body& body) {
-    const int64_t together = std::min<int64_t>(problem_.count, kWorthThreads) * cost_of(steps_ + 1);
-    if (together <= kWorthThreads / problem_.num_words * loops_.lanes) return body(0, count);
-    run_and_rethrow(parallel_for_, count, cost, body);
-  }
-
-  // Calls visit(stretches, first item, scratch) for all blocks of items, as many as there are lanes.
+  // Calls visit(stretches, first item, scratch) for all blocks of items, as many as there are lanes. work: a word's time
+  // in a step, in thirds of a nanosecond.
   template <class Visit>
-  void for_blocks(const Visit& visit) {
+  void for_blocks(int64_t work, const Visit& visit) {
     const int64_t blocks = parts_of(items(), lanes_);
-    const int64_t cost = cost_of(cost_of(steps_ / stretches_ + 1) * problem_.num_words);
-    parallel(blocks, cost, [&](int64_t begin, int64_t end) {
+    const int64_t cost = 500 + cost_of(cost_of(steps_ / stretches_ + 1) * problem_.num_words) * work / 3;
+    run_and_rethrow(parallel_for_, blocks, cost, [&](int64_t begin, int64_t end) {
       Scratch scratch;
       void* memory = scratch.reserve(loops_.scratch(words_, alone_));
       for (int64_t block = begin; block < end; ++block) {
@@ -144,7 +137,7 @@ class Walks {
   // parts: [items][rows][num_words]. Notes the items whose signature is not finite: an infinity once in S stays there or
   // turns to NaN, so that the last row tells.
   void forward_parts(T* parts, Smallest* overflow) {
-    for_blocks([&](const Stretches<T>& stretches, int64_t first, void* memory) {
+    for_blocks(1, [&](const Stretches<T>& stretches, int64_t first, void* memory) {
       T* rows[kMaxStretches];
       point_to_rows(stretches, first, parts, rows);
       const unsigned found = loops_.forward(words_, alone_, problem_.stream, stretches, rows, memory);
@@ -156,7 +149,7 @@ class Walks {
   // computed, upstream: of the paths up to each item's end. Of an item's last point the gradient goes to ends,
   // [items][channels], unless that is its path's last.
   void backward_parts(const T* computed, const T* upstream, T* d_paths, T* ends) {
-    for_blocks([&](const Stretches<T>& stretches, int64_t first, void* memory) {
+    for_blocks(3, [&](const Stretches<T>& stretches, int64_t first, void* memory) {
       const T *S_rows[kMaxStretches], *bar_rows[kMaxStretches];
       point_to_rows(stretches, first, computed, S_rows);
       point_to_rows(stretches, first, upstream, bar_rows);
@@ -181,7 +174,8 @@ class Walks {
   // the derivatives by these. Both [items][num_words].
   void join_back(const T* upstream, T* parts, T* bars) {
     const int64_t words = problem_.num_words;
-    parallel(problem_.count, cost_of(2 * words * stretches_ * words_.depth), [&](int64_t begin, int64_t end) {
+    const int64_t cost = cost_of(2 * words * stretches_ * words_.depth);
+    run_and_rethrow(parallel_for_, problem_.count, cost, [&](int64_t begin, int64_t end) {
       Scratch scratch;
       T* product = scratch.reserve_numbers<T>(words);
       for (int64_t path = begin; path < end; ++path) {
