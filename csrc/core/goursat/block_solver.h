@@ -33,8 +33,9 @@ struct LaneRange {
 template <class T>
 class Packing {
  public:
-  Packing(const KernelProblem<T>& problem, int lanes)
-      : static_kernel_(problem.static_kernel), difference_(problem.difference), is_scaled_(problem.is_scaled),
+  // lanes: loops.lanes, or 1 where nothing but rounding is packed.
+  Packing(const KernelProblem<T>& problem, const GoursatLoops<T>& loops, int lanes)
+      : loops_(loops), static_kernel_(problem.static_kernel), difference_(problem.difference), is_scaled_(problem.is_scaled),
         variance_(problem.variance), windows_(problem.windows), lanes_(lanes),
         rounding_of_step_(T(0.5) + T(0.25) * std::sqrt(static_cast<T>(problem.X.channels))) {}
 
@@ -42,10 +43,15 @@ class Packing {
     const int64_t cut = windows_.are_cut() ? length_of(paths) * channels_of(paths) : 0;
     return place_for_cut(paths) + parts_of(cut, lanes_) * lanes_;
   }
-  int64_t rounding_size(const Paths<T>& paths) const { return knows_rounding() ? 2 * paths.segments() * lanes_ : 0; }
+  int64_t rounding_size(const Paths<T>& paths) const { return holds_increments() ? 2 * paths.segments() * lanes_ : 0; }
 
   void pack(const Paths<T>& paths, const LaneRange& range, T* packed) const {
     const int64_t size = elements(paths), channels = channels_of(paths);
+    if (holds_increments()) {
+      const T* points[kMaxLanes];
+      for (int lane = 0; lane < lanes_; ++lane) points[lane] = paths.path(range[lane]);
+      return loops_.pack_increments(points, size, channels, packed);
+    }
     const T* path = nullptr;
     for (int lane = 0; lane < lanes_; ++lane) {
       if (lane == 0 || range[lane] != range[lane - 1]) path = points_of(paths, range[lane], packed);
@@ -67,7 +73,7 @@ class Packing {
 
   // Block's x_rounding or y_rounding of these paths, in units of epsilon.
   void pack_rounding(const Paths<T>& paths, const LaneRange& range, T* packed) const {
-    if (!knows_rounding()) return;
+    if (!holds_increments()) return;
     for (int lane = 0; lane < range.used; ++lane) {
       const T* point = paths.path(range[lane]);
       for (int64_t i = 0; i < paths.segments(); ++i, point += paths.channels) {
@@ -110,6 +116,21 @@ class Packing {
                                         points, path, factors);
   }
 
+  // Likewise of paths that have a lane each and no other gradient, so that theirs are overwritten where they are those of
+  // increments. factors: of each path its own, num_factors of them.
+  void write_gradients(const Paths<T>& paths, T* packed, const LaneRange& range, T* all_points, T* factors,
+                       int64_t num_factors) const {
+    T* points[kMaxLanes];
+    for (int lane = 0; lane < range.used; ++lane) {
+      const int64_t index = range[lane];
+      points[lane] = all_points + index * paths.length * paths.channels;
+      if (!holds_increments())
+        add_gradient(paths, packed, {lane, 1, lanes_}, index, all_points, factors + index * num_factors);
+    }
+    if (holds_increments())
+      loops_.unpack_gradient(packed, elements(paths), channels_of(paths), range.used, points);
+  }
+
   // x_rounding, y_rounding: null, or as pack_rounding leaves them.
   Block<T> block(const Paths<T>& X, const Paths<T>& Y, const T* x, const T* y, const T* x_rounding,
                  const T* y_rounding) const {
@@ -123,15 +144,16 @@ class Packing {
     block.variance = variance_;
     block.x_weights = has_weights() ? x + elements(X) * lanes_ : nullptr;
     block.y_weights = has_weights() ? y + elements(Y) * lanes_ : nullptr;
-    block.x_rounding = knows_rounding() ? x_rounding : nullptr;
-    block.y_rounding = knows_rounding() ? y_rounding : nullptr;
+    block.x_rounding = holds_increments() ? x_rounding : nullptr;
+    block.y_rounding = holds_increments() ? y_rounding : nullptr;
     return block;
   }
 
  private:
   bool holds_points() const { return static_kernel_ != StaticKernel::kLinear; }
   bool has_weights() const { return holds_points() && !difference_; }
-  bool knows_rounding() const { return !holds_points() && difference_ && !windows_.are_cut(); }
+  // Of the paths as they are.
+  bool holds_increments() const { return !holds_points() && difference_ && !windows_.are_cut(); }
 
   IncrementsKind kind() const {
     switch (static_kernel_) {
@@ -192,6 +214,7 @@ class Packing {
     return is_scaled_ ? of_step + T(0.5) * (std::sqrt(first) + std::sqrt(last)) : of_step;
   }
 
+  const GoursatLoops<T>& loops_;
   const StaticKernel static_kernel_;
   const bool difference_, is_scaled_;
   const T variance_;

@@ -30,7 +30,7 @@ template <class T>
 class Gram {
  public:
   Gram(const KernelProblem<T>& problem, const GoursatLoops<T>& loops)
-      : solver_(problem.solver), loops_(loops), packing_(problem, loops.lanes), symmetric_(problem.is_symmetric()),
+      : solver_(problem.solver), loops_(loops), packing_(problem, loops, loops.lanes), symmetric_(problem.is_symmetric()),
         swapped_(!symmetric_ && unused_lanes(problem.X) < unused_lanes(problem.Y)),
         single_(swapped_ ? problem.Y : problem.X), block_(swapped_ ? problem.X : problem.Y),
         single_stride_(swapped_ ? 1 : problem.Y.count), block_stride_(swapped_ ? problem.Y.count : 1),

@@ -47,10 +47,11 @@ class LinearIncrements final : public Increments<V> {
         V* out = p + i * cells.columns + j;
         if (rows == kBlock && columns == kBlock) {
           read_block<kBlock, kBlock>(x, y, out, cells.columns);
+        } else if (rows == kBlock) {
+          for (int64_t b = 0; b < columns; ++b) read_block<kBlock, 1>(x, y + b * channels_, out + b, cells.columns);
         } else {
           for (int64_t a = 0; a < rows; ++a)
-            for (int64_t b = 0; b < columns; ++b)
-              read_block<1, 1>(x + a * channels_, y + b * channels_, out + a * cells.columns + b, cells.columns);
+            read_row(x + a * channels_, y, columns, out + a * cells.columns);
         }
       }
   }
@@ -64,6 +65,12 @@ class LinearIncrements final : public Increments<V> {
 
  private:
   static constexpr int kBlock = 4;
+
+  // One row of up to kBlock columns.
+  void read_row(const V* x, const V* y, int64_t columns, V* p) const {
+    if (columns == kBlock) return read_block<1, kBlock>(x, y, p, 0);
+    for (int64_t b = 0; b < columns; ++b) read_block<1, 1>(x, y + b * channels_, p + b, 0);
+  }
 
   template <int R, int C>
   SIGKERNEL_INLINE void read_block(const V* x, const V* y, V* p, int64_t stride) const {

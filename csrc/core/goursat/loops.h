@@ -101,6 +101,12 @@ struct LaneWeights {
 template <class T>
 struct GoursatLoops {
   int lanes;
+  // The increments of the paths at points[lane], [segments + 1][channels] each, side by side: overwrites packed,
+  // [size][lanes], where size is segments * channels.
+  void (*pack_increments)(const T* const* points, int64_t size, int64_t channels, T* packed);
+  // The adjoint: a point moves the increment before it, and the one after it the other way. Overwrites the first `lanes`
+  // paths' gradients, at points[lane].
+  void (*unpack_gradient)(const T* packed, int64_t size, int64_t channels, int lanes, T* const* points);
   // Overwrites ranges, [rows + columns + 1][lanes], by the ranges of the block's rows and then of its columns at no
   // refinement and reach->cell, and reach by what they come to in each lane. known: null, or memory for Block's. scratch:
   // reach_scratch(block) bytes.

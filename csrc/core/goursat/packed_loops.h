@@ -12,6 +12,7 @@
 #include "core/goursat/reversed.h"
 #include "core/goursat/skewed.h"
 #include "core/goursat/sweep.h"
+#include "core/simd/interleave.h"
 #include "core/simd/pack.h"
 #include "core/simd/registers.h"
 
@@ -229,6 +230,23 @@ class PackedGoursat {
   };
 
  public:
+  static void pack_increments(const T* const* points, int64_t size, int64_t channels, T* packed) {
+    interleave<T>(Differences<T>{points, 0, channels}, size, reinterpret_cast<V*>(packed));
+  }
+
+  static void unpack_gradient(const T* packed, int64_t size, int64_t channels, int lanes, T* const* points) {
+    const V* bar = reinterpret_cast<const V*>(packed);
+    V some[W];
+    for (int64_t first = 0; first < size + channels; first += W) {
+      const int64_t count = smaller(W, size + channels - first);
+      for (int64_t n = 0; n < count; ++n) {
+        const int64_t e = first + n;
+        some[n] = (e < channels ? V(0) : bar[e - channels]) - (e < size ? bar[e] : V(0));
+      }
+      deal(some, count, lanes, points, first);
+    }
+  }
+
   static int64_t reach_scratch(const Block<T>& block) {
     Arena arena;
     BlockReach<V>(block, arena);
@@ -301,6 +319,8 @@ template <class T, int W>
 constexpr GoursatLoops<T> make_goursat_loops() {
   using Packed = PackedGoursat<T, W>;
   return {W,
+          &Packed::pack_increments,
+          &Packed::unpack_gradient,
           &Packed::reach,
           &Packed::reach_scratch,
           &Packed::forward,

@@ -16,7 +16,7 @@ template <class T>
 class Pairs {
  public:
   Pairs(const KernelProblem<T>& problem, const GoursatLoops<T>& loops)
-      : problem_(problem), loops_(loops), packing_(problem, loops.lanes), x_size_(packing_.size(problem.X)),
+      : problem_(problem), loops_(loops), packing_(problem, loops, loops.lanes), x_size_(packing_.size(problem.X)),
         y_size_(problem.is_symmetric() ? 0 : packing_.size(problem.Y)) {}
 
   int64_t blocks() const { return parts_of(problem_.X.count, loops_.lanes); }
@@ -91,14 +91,9 @@ class Pairs {
         scales[lane] = upstream[range[lane]];
       }
       solver.backward(packed(range, memory), {plan, places, range.used}, scales, {x, y, variance, {}});
-      for (int lane = 0; lane < range.used; ++lane) {
-        const Paths<T>&X = problem_.X, &Y = problem_.Y;
-        const LaneRange own{lane, 1, loops_.lanes};
-        T* factors = d_factors + range[lane] * problem_.num_factors();
-        packing_.add_gradient(X, x, own, range[lane], dX, factors);
-        if (!symmetric) packing_.add_gradient(Y, y, own, range[lane], dY, factors);
-        d_variance[range[lane]] = variance[lane];
-      }
+      packing_.write_gradients(problem_.X, x, range, dX, d_factors, problem_.num_factors());
+      if (!symmetric) packing_.write_gradients(problem_.Y, y, range, dY, d_factors, problem_.num_factors());
+      for (int lane = 0; lane < range.used; ++lane) d_variance[range[lane]] = variance[lane];
     }
   }
 
@@ -116,7 +111,7 @@ class Pairs {
 
   // Pair b reversed in time, with the rounding of its increments.
   PathPair<T> reversed_pair(const PathPair<T>& pair, int64_t b, Scratch& memory) const {
-    const Packing<T> packing(problem_, 1);
+    const Packing<T> packing(problem_, loops_, 1);
     const Paths<T>&X = problem_.X, &Y = problem_.Y;
     T* x = memory.reserve_numbers<T>((X.length + Y.length) * pair.channels + 2 * (pair.rows + pair.columns));
     T *y = x + X.length * pair.channels, *x_rounding = y + Y.length * pair.channels, *y_rounding = x_rounding + 2 * pair.rows;
