@@ -18,6 +18,7 @@ from training_toys import parameters
 from sigkernel_tf.gp import ClosedFormOptions, ClosedFormResult, SigGPDE, connect_workers, fit_closed_form, read_shards
 from sigkernel_tf.gp.training import closed_form_run
 from sigkernel_tf.gp.training.natural_passes import Passes
+from sigkernel_tf.gp.training.workers import as_workers
 
 IN_ORDER = np.argsort(X[:, 0])
 
@@ -185,6 +186,7 @@ if __name__ == "__main__":
             report_fit(name, svgp, result)
             report(f"{name} evaluations", [len(bounds), int(np.sum(np.isnan(bounds)))])
         if task == "small":
+            report("no numbers", as_workers(strategy).total(np.zeros((0, 2))).shape)
             check_refusals(number, where)
     else:
         fit_digits(where, task, number)

@@ -63,9 +63,9 @@ def predict_rows(
     The rows are predicted in the batches in which :func:`predict_in_batches` would predict them, and so, on processors
     of one kind, with the same bits.
 
-    >>> mean, variance = predict_rows(model, rows, range(10, 20), batch_size=10)  # the second of two tasks
-    >>> mean.shape
-    (10, 1)
+    >>> mean, variance = predict_rows(model, rows, range(8, 20), batch_size=8)
+    >>> np.array_equal(mean, predict_in_batches(model, rows, batch_size=8)[0][8:])
+    True
 
     :param X: inputs [N, W], an array or a memory-mapped file or the like, of which only these rows are read.
     :param rows: ``range(first, last)``. Both are multiples of ``batch_size``, but ``last`` may also be N.

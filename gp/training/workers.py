@@ -124,6 +124,8 @@ class Workers(Alone):
 
     def total(self, numbers: Any) -> np.ndarray:
         numbers = np.asarray(numbers)
+        if not numbers.size:  # TensorFlow crashes where there is nothing to add
+            return numbers
         # Integers below 2^53 are exact as floats, which every device can add.
         floats = numbers if numbers.dtype.kind == "f" else numbers.astype(np.float64)
         total = self._strategy.reduce(tf.distribute.ReduceOp.SUM, tf.constant(floats), axis=None)

@@ -47,6 +47,7 @@ def errors(folder: Path) -> str:
 def test_two_workers_fit_as_one_process_and_refuse_what_does_not_fit(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     first, second = check_cases(SMALL, "small", tmp_path / "empty", tmp_path)
+    assert first["no numbers"] == second["no numbers"] == [0, 2]
     assert "RuntimeError: worker 1 has failed" in first["rows"]
     assert "differs from worker 0 in data (worker 0 " in second["rows"]
     assert "differs from worker 0 in max_passes (worker 0 20, here 21)" in second["options"]
