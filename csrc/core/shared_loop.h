@@ -3,11 +3,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
-#include <mutex>
 
 namespace sigkernel {
 
@@ -28,7 +27,7 @@ class SharedLoop {
     const auto loop = std::make_shared<SharedLoop>(threads, count, body);
     for (int64_t n = 1; n < threads; ++n) schedule([loop] { loop->take_parts(); });
     loop->take_parts();
-    loop->wait();
+    loop->all_done_.get_future().wait();
   }
 
   SharedLoop(int64_t threads, int64_t count, const Body& body) : threads_(threads), count_(count), body_(body) {}
@@ -41,24 +40,15 @@ class SharedLoop {
       const int64_t end = begin + std::max<int64_t>(1, (count_ - begin) / (2 * threads_));
       if (!next_.compare_exchange_weak(begin, end)) continue;
       body_(begin, end);
-      const std::lock_guard<std::mutex> lock(mutex_);
-      done_ += end - begin;
-      if (done_ == count_) all_done_.notify_one();
+      if ((done_ += end - begin) == count_) all_done_.set_value();
       begin = next_;
     }
   }
 
-  void wait() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    all_done_.wait(lock, [this] { return done_ == count_; });
-  }
-
   const int64_t threads_, count_;
   const Body& body_;  // of the caller, who waits until no part is left
-  std::atomic<int64_t> next_{0};
-  std::mutex mutex_;
-  std::condition_variable all_done_;
-  int64_t done_ = 0;
+  std::atomic<int64_t> next_{0}, done_{0};
+  std::promise<void> all_done_;  // a condition variable's wait would need a newer libstdc++ than the wheel's platform has
 };
 
 }  // namespace sigkernel
