@@ -99,14 +99,16 @@ def kernels_in(log: str) -> list[tuple[str, str, int, int]]:
 
 
 def may_spill(name: str) -> bool:
-    """Backward kernels beyond degree 8 in double, and beyond 12 at all: that of refined pairs has degree 16."""
+    """Forward kernels beyond degree 12 in double, backward ones beyond 8 in double and 12 in float, refined ones."""
     if "backward_refined_kernel" in name:
         return True
     degree = re.search(r"PowerSeriesILi(\d+)E", name)
-    if degree is None or "backward_kernel" not in name:
+    if degree is None:
         return False
     is_double = re.search(r"EEEdLi", name) is not None
-    return int(degree[1]) > (8 if is_double else 12)
+    if "backward_kernel" in name:
+        return int(degree[1]) > (8 if is_double else 12)
+    return "forward_kernel" in name and is_double and int(degree[1]) > 12
 
 
 def may_use_the_stack(name: str) -> bool:

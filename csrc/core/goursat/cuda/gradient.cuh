@@ -8,7 +8,7 @@ namespace sigkernel {
 
 // Calls visitor(R, D) for the backward kernel of so many rows a lane and so many channels, see linear_channels.
 template <class Backward, class Visitor>
-void visit_backward_kernel(int rows_per_lane, int channels, const Visitor& visitor) {
+void visit_rows_and_channels(int rows_per_lane, int channels, const Visitor& visitor) {
   const auto of_channels = [&](auto D) {
     visit_rows<kBackwardRows<Backward, decltype(D)::value>>(rows_per_lane, [&](auto R) { visitor(R, D); });
   };
@@ -31,7 +31,7 @@ class BackwardLaunch {
         layout_(layout_of<Rule>(problem, degree, refinement, most_rows(channels_), false,
                                 [this](const GpuLayout& of) { return warp_numbers(of) * static_cast<int64_t>(sizeof(T)); }, device)),
         strips_(layout_.strips(rows_)), saved_numbers_(saved_numbers(layout_)) {
-    visit_backward_kernel<Backward>(layout_.rows_per_lane, channels_, [&](auto R, auto D) {
+    visit_rows_and_channels<Backward>(layout_.rows_per_lane, channels_, [&](auto R, auto D) {
       shared_ = BackwardTask<Backward, T, decltype(R)::value, decltype(D)::value>::tile_bytes(layout_.lanes);
     });
   }
@@ -69,7 +69,7 @@ class BackwardLaunch {
       launch_forward<Rule, T>(forward, resident_blocks(wanted_blocks(layout_, forward.pairs, strips_), 0, 0, device_), device_);
       chain_.start_over(forward, device_);
     }
-    visit_backward_kernel<Backward>(layout_.rows_per_lane, channels_, [&](auto R, auto D) {
+    visit_rows_and_channels<Backward>(layout_.rows_per_lane, channels_, [&](auto R, auto D) {
       launch("backward_kernel", backward_kernel<Backward, T, decltype(R)::value, decltype(D)::value>, blocks_, kWarp, shared_, device_,
              arguments);
     });
@@ -79,7 +79,7 @@ class BackwardLaunch {
   // What a warp keeps: the starts of its tiles, and where it takes whole pairs the rows between their strips.
   int64_t saved_numbers(const GpuLayout& of) const {
     int64_t numbers = 0;
-    visit_backward_kernel<Backward>(of.rows_per_lane, channels_, [&](auto R, auto D) {
+    visit_rows_and_channels<Backward>(of.rows_per_lane, channels_, [&](auto R, auto D) {
       numbers = BackwardTask<Backward, T, decltype(R)::value, decltype(D)::value>::Strip::saved_numbers(columns_, of.lanes);
     });
     return numbers;
