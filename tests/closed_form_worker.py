@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from closed_form_toys import CLASSES, COUNTS, NUMBERS, YES_OR_NO, F, X, Z, model, with_levels
 from gpflow.likelihoods import Bernoulli, MultiClass, Poisson, Softmax, StudentT
-from loopback import report
+from loopback import refused, report
 from training_toys import parameters
 
 from sigkernel_tf.gp import ClosedFormOptions, ClosedFormResult, SigGPDE, connect_workers, fit_closed_form, read_shards
@@ -88,13 +88,6 @@ def count_refused_evaluations() -> list[float]:
 
     closed_form_run.maximize = watched
     return bounds
-
-
-def refused(name: str, call: object) -> None:
-    try:
-        call()
-    except (TypeError, ValueError, RuntimeError) as error:
-        report(name, f"{type(error).__name__}: {error}")
 
 
 def check_refusals(rank: int, folder: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +52,11 @@ def finish(started: Sequence[subprocess.Popen], timeout: float = 1200.0) -> tupl
 
 def report(name: str, value: Any) -> None:
     print(json.dumps([name, value]), flush=True)
+
+
+def refused(name: str, call: Callable[[], object]) -> None:
+    """Reports the error that a call raises; nothing where it raises none."""
+    try:
+        call()
+    except (TypeError, ValueError, RuntimeError) as error:
+        report(name, f"{type(error).__name__}: {error}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import gpflow
 import numpy as np
 import tensorflow_probability as tfp
-from loopback import report
+from loopback import refused, report
 from training_toys import classifier, parameters, three_clouds, toy_data, toy_model, toy_options
 
 from sigkernel_tf.gp import SigGPDE, TrainingOptions, connect_workers, fit_least_squares, train
@@ -85,13 +85,6 @@ def fit_case() -> None:
     X, Y = paths()
     fit = fit_least_squares(on_paths(), X, Y[:, 0], batch_size=7, strategy=strategy)
     report("fit", {name: np.asarray(getattr(fit, name)).tolist() for name in FITTED})
-
-
-def refused(name: str, call: object) -> None:
-    try:
-        call()
-    except (TypeError, ValueError, RuntimeError) as error:
-        report(name, f"{type(error).__name__}: {error}")
 
 
 def check_refusals(rank: int, folder: Path) -> None:

@@ -349,8 +349,7 @@ class Run:
     def _save(self) -> None:
         with self.workers.together():
             if self.checkpoints is not None:
-                for variable, part in zip(self.saved, self._parts_of_state(), strict=True):
-                    variable.assign(part)
+                _assign(self.saved, self._parts_of_state())
                 self.checkpoints.save(asdict(self.progress))
         self._keep_hyperparameters()
 

@@ -128,8 +128,7 @@ class Passes:
         """
         with self._workers.together():
             G, projected = self._own_sums(sites, scale)
-        if self._workers.size > 1:
-            G, projected = self._workers.totals([G, projected])
+        (projected,) = _totals(self._workers, list(G), [projected])
         state = NaturalState(np.empty_like(projected), G)
         for c in range(projected.shape[1]):
             factor = state.factors[c // state.num_each]
@@ -214,18 +213,22 @@ class Passes:
 
 
 def _total(look: Look, workers: Alone) -> Look:
-    """What all processes see together, of the lower triangles only."""
-    if workers.size == 1:
-        return look
-    lower = np.tril_indices(len(look.slopes))
+    """What all processes see together."""
     squares = [*look.curvatures, *([] if look.steepest is None else [look.steepest])]
     numbers = np.array([look.elbo, float(look.was_clipped)])
-    numbers, slopes, left_out, *parts = workers.totals(
-        [numbers, look.slopes, look.left_out, *(square[lower] for square in squares)]
-    )
-    for square, part in zip(squares, parts, strict=True):
-        square[lower] = part
+    numbers, slopes, left_out = _totals(workers, squares, [numbers, look.slopes, look.left_out])
     return replace(look, elbo=float(numbers[0]), slopes=slopes, left_out=left_out, was_clipped=bool(numbers[1]))
+
+
+def _totals(workers: Alone, squares: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The sums over the processes of arrays, and, in place, of the lower triangles of square matrices."""
+    if workers.size == 1:
+        return list(arrays)
+    lower = np.tril_indices(len(squares[0]))
+    found = workers.totals([*arrays, *(square[lower] for square in squares)])
+    for square, part in zip(squares, found[len(arrays) :], strict=True):
+        square[lower] = part
+    return list(found[: len(arrays)])
 
 
 def _scaled(look: Look, scales: np.ndarray) -> Look:
